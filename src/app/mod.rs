@@ -1,0 +1,1 @@
+//! Wiring, threads, shutdown; the only place that spawns.

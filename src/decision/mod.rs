@@ -1,0 +1,1 @@
+//! The reason the product exists: zones, run permission, grades. Pure: no clock, no I/O.

@@ -1,0 +1,315 @@
+//! Pictures as they come from a source: format, planes, and who may still be looking at them.
+//!
+//! A [`Frame`] is a cheap handle. Its pixels sit in one reference-counted [`FrameBuffer`] that goes
+//! back to its [`BufferPool`] when the last handle is dropped, so that steady state allocates
+//! nothing. Nothing here converts or copies pixels. Used by every thread that touches pictures.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::geometry::Size;
+use crate::units::{MonotonicTime, StreamId};
+
+/// Where a frame comes from and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameMeta {
+    /// The stream the frame belongs to.
+    pub stream: StreamId,
+    /// Position in the source, from 0, counting frames that were dropped later. Goes on counting
+    /// when a looped file starts again.
+    pub sequence: u64,
+    /// Presentation time since the source's first frame; the report's `t_ms`.
+    pub media_time: Duration,
+    /// When the picture was taken, on the decision clock (see [`MonotonicTime`]).
+    pub timestamp: MonotonicTime,
+    /// When the frame was handed on, always `CLOCK_MONOTONIC`; latencies start here.
+    pub arrived: MonotonicTime,
+}
+
+/// How pixels lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PixelFormat {
+    /// Three planes Y, U, V; chroma halved both ways. Odd sizes round chroma up.
+    I420,
+    /// Two planes Y, interleaved UV; chroma halved both ways. Odd sizes round chroma up.
+    Nv12,
+    /// One plane, bytes R, G, B.
+    Rgb24,
+}
+
+impl PixelFormat {
+    /// Number of planes.
+    #[must_use]
+    pub const fn planes(self) -> usize {
+        match self {
+            Self::I420 => 3,
+            Self::Nv12 => 2,
+            Self::Rgb24 => 1,
+        }
+    }
+}
+
+/// Coefficients between YCbCr and RGB (ITU-R BT.601, BT.709).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ColorMatrix {
+    /// ITU-R BT.601, standard definition.
+    Bt601,
+    /// ITU-R BT.709, high definition.
+    Bt709,
+}
+
+/// Which byte values black and white have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ColorRange {
+    /// Luma 16..=235, chroma 16..=240.
+    Limited,
+    /// 0..=255.
+    Full,
+}
+
+/// Everything needed to read a frame's pixels, but the pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FrameFormat {
+    /// Picture size in pixels, after cropping and rotation.
+    pub size: Size,
+    /// Memory layout.
+    pub pixel_format: PixelFormat,
+    /// YCbCr coefficients; meaningless for RGB.
+    pub matrix: ColorMatrix,
+    /// YCbCr range; meaningless for RGB.
+    pub range: ColorRange,
+}
+
+/// One plane of a picture, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Plane<'a> {
+    /// Bytes from the first pixel of the first row to at least the last pixel of the last row.
+    pub data: &'a [u8],
+    /// Bytes from one row to the next.
+    pub stride: usize,
+    /// Width in samples (pixels for Y and RGB, chroma samples otherwise; a UV pair is one sample).
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+/// Where a plane lies in its buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlaneLayout {
+    /// Bytes from the start of the buffer to the plane's first pixel.
+    pub offset: usize,
+    /// Bytes from one row to the next.
+    pub stride: usize,
+}
+
+/// Pixel memory with its plane layout. Grows to what a source needs and is then reused.
+#[derive(Debug, Default)]
+pub struct FrameBuffer {
+    data: Vec<u8>,
+    planes: [PlaneLayout; 3],
+}
+
+impl FrameBuffer {
+    /// Lays the buffer out for `format` with rows packed tightly, and hands out the planes to fill,
+    /// in the order of the pixel format. Unused planes are empty.
+    pub fn prepare(&mut self, format: &FrameFormat) -> [&mut [u8]; 3] {
+        let mut lengths = [0_usize; 3];
+        let mut offset = 0;
+        for (index, length) in lengths
+            .iter_mut()
+            .enumerate()
+            .take(format.pixel_format.planes())
+        {
+            let (row_bytes, rows) = plane_extent(format, index);
+            *length = row_bytes * rows;
+            self.planes[index] = PlaneLayout {
+                offset,
+                stride: row_bytes,
+            };
+            offset += *length;
+        }
+        self.data.resize(offset, 0);
+        let (first, rest) = self.data.split_at_mut(lengths[0]);
+        let (second, rest) = rest.split_at_mut(lengths[1]);
+        let (third, _) = rest.split_at_mut(lengths[2]);
+        [first, second, third]
+    }
+}
+
+/// Bytes per row and rows of plane `index`, packed tightly.
+#[must_use]
+pub fn plane_extent(format: &FrameFormat, index: usize) -> (usize, usize) {
+    let (width, height) = (format.size.width as usize, format.size.height as usize);
+    match (format.pixel_format, index) {
+        (PixelFormat::Rgb24, _) => (width * 3, height),
+        (PixelFormat::I420 | PixelFormat::Nv12, 0) => (width, height),
+        (PixelFormat::I420, _) => (width.div_ceil(2), height.div_ceil(2)),
+        (PixelFormat::Nv12, _) => (width.div_ceil(2) * 2, height.div_ceil(2)),
+    }
+}
+
+/// Buffers waiting to be used again. Cloning shares the pool.
+#[derive(Clone, Debug, Default)]
+pub struct BufferPool {
+    free: Arc<Mutex<Vec<FrameBuffer>>>,
+}
+
+impl BufferPool {
+    /// An empty pool; it grows to the number of frames in flight at once and stays there.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A free buffer, or a new one where all are in use.
+    #[must_use]
+    pub fn take(&self) -> FrameBuffer {
+        self.free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+            .unwrap_or_default()
+    }
+}
+
+#[derive(Debug)]
+struct Pixels {
+    buffer: FrameBuffer,
+    pool: Weak<Mutex<Vec<FrameBuffer>>>,
+}
+
+impl Drop for Pixels {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            let buffer = std::mem::take(&mut self.buffer);
+            pool.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(buffer);
+        }
+    }
+}
+
+/// A picture with its origin: a handle, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Where it comes from and when.
+    pub meta: FrameMeta,
+    format: FrameFormat,
+    pixels: Arc<Pixels>,
+}
+
+impl Frame {
+    /// Wraps a buffer that [`FrameBuffer::prepare`] laid out for `format`; it returns to `pool` when
+    /// the last handle goes.
+    #[must_use]
+    pub fn new(
+        meta: FrameMeta,
+        format: FrameFormat,
+        buffer: FrameBuffer,
+        pool: &BufferPool,
+    ) -> Self {
+        let pool = Arc::downgrade(&pool.free);
+        Self {
+            meta,
+            format,
+            pixels: Arc::new(Pixels { buffer, pool }),
+        }
+    }
+
+    /// How to read the pixels.
+    #[must_use]
+    pub const fn format(&self) -> &FrameFormat {
+        &self.format
+    }
+
+    /// Picture size in pixels.
+    #[must_use]
+    pub const fn size(&self) -> Size {
+        self.format.size
+    }
+
+    /// Plane `index` of the pixel format; empty for an index the format does not have.
+    #[must_use]
+    pub fn plane(&self, index: usize) -> Plane<'_> {
+        if index >= self.format.pixel_format.planes() {
+            return Plane {
+                data: &[],
+                stride: 0,
+                width: 0,
+                height: 0,
+            };
+        }
+        let layout = self.pixels.buffer.planes[index];
+        let (row_bytes, height) = plane_extent(&self.format, index);
+        let length = layout.stride * height.saturating_sub(1) + row_bytes;
+        let width = match (self.format.pixel_format, index) {
+            (PixelFormat::Rgb24, _) => row_bytes / 3,
+            (PixelFormat::Nv12, 1) => row_bytes / 2,
+            (PixelFormat::I420 | PixelFormat::Nv12, _) => row_bytes,
+        };
+        let data = &self.pixels.buffer.data[layout.offset..layout.offset + length];
+        Plane {
+            data,
+            stride: layout.stride,
+            width,
+            height,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(width: u32, height: u32, pixel_format: PixelFormat) -> FrameFormat {
+        FrameFormat {
+            size: Size { width, height },
+            pixel_format,
+            matrix: ColorMatrix::Bt601,
+            range: ColorRange::Limited,
+        }
+    }
+
+    fn meta() -> FrameMeta {
+        FrameMeta {
+            stream: StreamId::WorkerSafety,
+            sequence: 0,
+            media_time: Duration::ZERO,
+            timestamp: MonotonicTime::ZERO,
+            arrived: MonotonicTime::ZERO,
+        }
+    }
+
+    #[test]
+    fn odd_sizes_round_chroma_up() {
+        for (pixel_format, expected) in [
+            (PixelFormat::I420, [35, 12, 12]),
+            (PixelFormat::Nv12, [35, 24, 0]),
+            (PixelFormat::Rgb24, [105, 0, 0]),
+        ] {
+            let mut buffer = FrameBuffer::default();
+            let planes = buffer.prepare(&format(5, 7, pixel_format));
+            assert_eq!(
+                planes.map(|plane| plane.len()),
+                expected,
+                "{pixel_format:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_buffer_returns_with_its_last_handle() {
+        let pool = BufferPool::new();
+        let format = format(4, 4, PixelFormat::I420);
+        let mut buffer = pool.take();
+        buffer.prepare(&format)[0].fill(7);
+        let frame = Frame::new(meta(), format, buffer, &pool);
+        let second = frame.clone();
+        drop(frame);
+        assert_eq!(pool.free.lock().map(|free| free.len()).ok(), Some(0));
+        assert_eq!(second.plane(0).data, [7; 16]);
+        assert_eq!(second.plane(3).data.len(), 0);
+        drop(second);
+        assert_eq!(pool.free.lock().map(|free| free.len()).ok(), Some(1));
+    }
+}

@@ -1,0 +1,1 @@
+//! Engines, detection, classification, scheduling.

@@ -1,0 +1,336 @@
+//! What the stages tell each other. Plain data: no behaviour beyond small look-ups, no I/O.
+//!
+//! A frame's story: capture hands on a [`Frame`]; the inference stage answers with an [`Inferred`];
+//! the decision stage turns that into a [`Decided`]; the picture and the report read a
+//! [`Snapshot`] and [`Event`]s. Lists have a fixed capacity, so that a model that goes mad cannot
+//! make the decision path allocate.
+
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use crate::frame::{Frame, FrameMeta};
+use crate::geometry::{Normalised, Rect};
+use crate::units::{LabelId, MonotonicTime, Score, StreamId, ZoneIndex, ZoneKind};
+
+/// Most detections of one frame that are kept; Coral's detectors put out at most 100, ours 20.
+pub const DETECTIONS_MAX: usize = 100;
+
+/// Most parts graded per frame; the highest scores first.
+pub const ITEMS_MAX: usize = 16;
+
+/// One object the detector saw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Detection {
+    /// Class in the detector's label file.
+    pub label: LabelId,
+    /// The detector's confidence.
+    pub score: Score,
+    /// Where, clipped to the frame.
+    pub bbox: Rect<Normalised>,
+}
+
+/// Detections of one frame, highest score first.
+pub type Detections = ArrayVec<Detection, DETECTIONS_MAX>;
+
+/// What the classifier says of one crop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grade {
+    /// Class in the classifier's label file.
+    pub label: LabelId,
+    /// The classifier's confidence.
+    pub score: Score,
+}
+
+/// A part with its grade.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GradedItem {
+    /// Where the detector saw it.
+    pub detection: Detection,
+    /// What the classifier said of the crop.
+    pub grade: Grade,
+}
+
+/// Graded parts of one frame, highest detection score first.
+pub type GradedItems = ArrayVec<GradedItem, ITEMS_MAX>;
+
+/// Times of one frame's inference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InferenceTiming {
+    /// From arrival to the start of its preprocessing: waiting in the mailbox.
+    pub queued: Duration,
+    /// Cropping, resizing, colour conversion of every tensor of the frame.
+    pub preprocess: Duration,
+    /// The engine's own time over every inference of the frame.
+    pub inference: Duration,
+    /// Number of inferences run (detector plus one per graded part).
+    pub inferences: u32,
+}
+
+/// What inference found in a frame.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Findings {
+    /// Worker-safety stream: people.
+    Persons(Detections),
+    /// Visual-inspection stream: parts with grades.
+    Items(GradedItems),
+    /// Inference on this frame failed; a guarding stream counts as occupied. The text is for the
+    /// log and names the model and the operation.
+    Failed(String),
+}
+
+/// One frame with what inference found in it.
+#[derive(Clone, Debug)]
+pub struct Inferred {
+    /// The frame itself, for crop display and drawing.
+    pub frame: Frame,
+    /// What was found.
+    pub findings: Findings,
+    /// Where the time went.
+    pub timing: InferenceTiming,
+}
+
+/// A set of zones, by index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZoneSet(u64);
+
+impl ZoneSet {
+    /// Adds a zone. Indices at or beyond [`crate::units::ZONES_MAX`] do not exist in a valid configuration.
+    pub const fn insert(&mut self, zone: ZoneIndex) {
+        self.0 |= 1_u64 << (zone.0 % 64);
+    }
+
+    /// Whether the zone is in the set.
+    #[must_use]
+    pub const fn contains(self, zone: ZoneIndex) -> bool {
+        self.0 & (1_u64 << (zone.0 % 64)) != 0
+    }
+
+    /// Whether no zone is in the set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The zones of both sets.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The zones in order of their index.
+    pub fn iter(self) -> impl Iterator<Item = ZoneIndex> {
+        (0..64)
+            .map(ZoneIndex)
+            .filter(move |zone| self.contains(*zone))
+    }
+}
+
+/// A person tested against the zones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PersonVerdict {
+    /// Where and how sure.
+    pub detection: Detection,
+    /// Zones the person's anchor touches.
+    pub zones: ZoneSet,
+    /// The gravest kind among them; `None` outside every zone.
+    pub kind: Option<ZoneKind>,
+}
+
+/// People of one frame with their zones.
+pub type PersonVerdicts = ArrayVec<PersonVerdict, DETECTIONS_MAX>;
+
+/// A safety frame's verdict.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SafetyVerdict {
+    /// Every person above the threshold.
+    pub persons: PersonVerdicts,
+    /// Zones with somebody in them.
+    pub zones: ZoneSet,
+    /// Whether a stop zone counts as occupied in this frame: somebody is in one, or the frame could
+    /// not be judged.
+    pub occupied: bool,
+    /// Why the frame could not be judged, where it could not.
+    pub failure: Option<String>,
+}
+
+/// What the configuration makes of a grade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// The part stays on the line.
+    Good,
+    /// The part is taken off.
+    Reject,
+    /// The classifier was not sure enough to say.
+    Unsure,
+}
+
+/// One part of an inspection frame with the decision on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ItemVerdict {
+    /// Part and grade.
+    pub item: GradedItem,
+    /// What happens to it.
+    pub disposition: Disposition,
+}
+
+/// An inspection frame's verdict.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InspectionVerdict {
+    /// Every part above the threshold.
+    pub items: ArrayVec<ItemVerdict, ITEMS_MAX>,
+    /// Why the frame could not be judged, where it could not.
+    pub failure: Option<String>,
+}
+
+/// The verdict on one frame.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Of the worker-safety stream.
+    Safety(SafetyVerdict),
+    /// Of the visual-inspection stream.
+    Inspection(InspectionVerdict),
+}
+
+/// Why the run permission is OFF although nothing is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TripCause {
+    /// Somebody is in a stop zone (the first of them by index).
+    Zone(ZoneIndex),
+    /// A guarding source or its inference is late.
+    Stale,
+    /// Inference on a guarding frame failed.
+    Unjudged,
+}
+
+/// What locks the run permission out until the cause is gone and an operator resets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A guarding source delivered nothing for longer than `fault_after_ms`, or ended.
+    SourceLost,
+    /// Timestamps of a guarding source ran backwards.
+    ClockBackwards,
+    /// Inference failed for longer than `fault_after_ms`.
+    InferenceLost,
+    /// An output could not be driven.
+    OutputLost,
+}
+
+/// State of the run permission (DESIGN "States of the run permission"). ON only in `On`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PermissionState {
+    /// Before every guarding stream has delivered its first judged frame.
+    SelfTest,
+    /// OFF, all conditions may be true, waiting for a reset (or N clear frames where configured).
+    Interlocked,
+    /// The only state with the run permission ON.
+    On,
+    /// OFF because of something in the zone; goes on to `Interlocked` when clear.
+    Tripped(TripCause),
+    /// OFF because something is broken.
+    LockedOut(Fault),
+}
+
+impl PermissionState {
+    /// Whether the run permission is ON.
+    #[must_use]
+    pub const fn is_on(self) -> bool {
+        matches!(self, Self::On)
+    }
+}
+
+/// One stream's newest decided frame, for the picture.
+#[derive(Clone, Debug)]
+pub struct StreamView {
+    /// The very frame the verdict is about.
+    pub frame: Frame,
+    /// The verdict on it.
+    pub verdict: Verdict,
+    /// Frames decided per second, over the last second or so.
+    pub fps: f32,
+    /// From arrival to decision of this frame.
+    pub latency: Duration,
+}
+
+/// Everything the picture shows, at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When, on the decision clock.
+    pub at: MonotonicTime,
+    /// State of the run permission.
+    pub permission: PermissionState,
+    /// Newest view per stream, by [`crate::units::StreamId::index`]; `None` before the first frame.
+    pub streams: [Option<StreamView>; 2],
+    /// Which stream's frame made this snapshot.
+    pub newest: StreamId,
+}
+
+/// A frame's verdict with its timing, as the decision stage hands it to report and picture.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// Which frame.
+    pub meta: FrameMeta,
+    /// The verdict on it.
+    pub verdict: Verdict,
+    /// Where inference spent its time.
+    pub timing: InferenceTiming,
+    /// From arrival to decision.
+    pub latency: Duration,
+}
+
+/// Which output line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OutputName {
+    /// The relay in the line's stop circuit.
+    RunPermission,
+    /// Lamp or horn of the warn zones.
+    Warning,
+    /// Pulse that takes a bad part off the line.
+    Reject,
+}
+
+impl OutputName {
+    /// The word in configuration and report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RunPermission => "run_permission",
+            Self::Warning => "warning",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+/// State of an output: active or inactive, never high or low.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputState {
+    /// ON-state.
+    Active,
+    /// OFF-state.
+    Inactive,
+}
+
+/// Order to an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputCommand {
+    /// Which line.
+    pub output: OutputName,
+    /// What it shall be.
+    pub state: OutputState,
+}
+
+/// Something worth a line in the report.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A frame was decided.
+    Decided(Decided),
+    /// An output changed.
+    Output {
+        /// When, on the decision clock.
+        at: MonotonicTime,
+        /// Which and to what.
+        command: OutputCommand,
+        /// Why, in words.
+        cause: String,
+    },
+}

@@ -1,0 +1,1 @@
+//! Switching outputs: the relays, or their recorded simulation.

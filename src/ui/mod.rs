@@ -1,0 +1,1 @@
+//! The picture: a pure draw list, and renderers for it.
