@@ -165,6 +165,18 @@ pub enum Disposition {
     Unsure,
 }
 
+impl Disposition {
+    /// The word in the report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Reject => "reject",
+            Self::Unsure => "unsure",
+        }
+    }
+}
+
 /// One part of an inspection frame with the decision on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ItemVerdict {

@@ -1,1 +1,7 @@
-//! Counters and figures of a run.
+//! Figures of a run: latencies per stage, frames per second, CPU time, memory.
+//!
+//! Fixed memory, however long the run. Owned by the main thread, which folds events into it.
+
+mod metrics;
+
+pub use metrics::{LatencySummary, Latencies, RateMeter, StreamMetrics};

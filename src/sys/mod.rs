@@ -1,8 +1,14 @@
-//! Thin safe wrappers over the operating system: clock, process figures.
+//! Thin safe wrappers over the operating system: clock, process figures, shutdown signals.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::units::MonotonicTime;
 
@@ -21,4 +27,69 @@ use crate::units::MonotonicTime;
 pub fn monotonic_now() -> MonotonicTime {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC exists");
     MonotonicTime::from_duration(Duration::new(now.tv_sec() as u64, now.tv_nsec() as u32))
+}
+
+/// CPU time and memory of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessUsage {
+    /// User and system time of all threads.
+    pub cpu: Duration,
+    /// Largest resident set so far.
+    pub peak_rss_bytes: u64,
+}
+
+/// What `getrusage` says of this process; zeros where it fails.
+#[must_use]
+pub fn process_usage() -> ProcessUsage {
+    getrusage(UsageWho::RUSAGE_SELF).map_or_else(
+        |_| ProcessUsage::default(),
+        |usage| {
+            let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+            ProcessUsage {
+                cpu: Duration::from_micros(u64::try_from(micros).unwrap_or(0)),
+                peak_rss_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) * 1024,
+            }
+        },
+    )
+}
+
+/// A request to stop, raised by SIGINT, SIGTERM or the program itself. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct StopFlag(Arc<AtomicBool>);
+
+impl StopFlag {
+    /// A flag that only the program raises.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A flag that SIGINT and SIGTERM raise. A second signal ends the process at once.
+    ///
+    /// # Errors
+    ///
+    /// The handlers cannot be installed.
+    pub fn on_signals() -> io::Result<Self> {
+        let flag = Self::default();
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                128 + signal,
+                Arc::clone(&flag.0),
+            )?;
+            signal_hook::flag::register(signal, Arc::clone(&flag.0))?;
+        }
+        Ok(flag)
+    }
+
+    /// Raises the flag.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it was raised.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }

@@ -1,0 +1,264 @@
+//! The report: one JSON object per line (format in `docs/report.md`).
+//!
+//! Numbers are written so that a reader who parses them as 64-bit floats gets exactly what the
+//! decision used; an independent zone test over the reported boxes therefore agrees to the last bit.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::summary::Summary;
+use crate::geometry::{Normalised, Rect};
+use crate::message::{Decided, InspectionVerdict, OutputCommand, OutputState, SafetyVerdict, Verdict};
+use crate::units::{LabelId, MonotonicTime, ZoneKind};
+
+/// The names behind the numbers in verdicts.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Zone names by index.
+    pub zones: Vec<String>,
+    /// Labels of the classifier by id.
+    pub grades: Vec<String>,
+}
+
+impl Names {
+    fn grade(&self, label: LabelId) -> &str {
+        self.grades.get(usize::from(label.0)).map_or("?", String::as_str)
+    }
+}
+
+/// A model as the header names it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelEntry {
+    /// What it is used for: `detector`, `classifier`.
+    pub role: &'static str,
+    /// Name or path.
+    pub name: String,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+}
+
+/// An input as the header names it.
+#[derive(Clone, Debug, Serialize)]
+pub struct InputEntry {
+    /// Stream name.
+    pub stream: &'static str,
+    /// Path or pattern.
+    pub source: String,
+    /// Codec, profile, size.
+    pub description: String,
+    /// Pixels, width and height.
+    pub size: [u32; 2],
+    /// Frames per second where known.
+    pub fps: Option<f64>,
+}
+
+/// A zone as the header names it; corners are normalised.
+#[derive(Clone, Debug, Serialize)]
+pub struct ZoneEntry {
+    /// Unique name.
+    pub name: String,
+    /// `stop` or `warn`.
+    pub kind: &'static str,
+    /// `bottom-edge` or `whole-box`.
+    pub anchor: &'static str,
+    /// Corners in order.
+    pub points: Vec<[f64; 2]>,
+}
+
+/// First line of a report: what ran on what.
+#[derive(Clone, Debug, Serialize)]
+pub struct Header {
+    /// Version of the program.
+    pub version: &'static str,
+    /// Engine in words, for instance `CPU, TensorFlow Lite 2.14.1, XNNPACK, 1 thread`.
+    pub engine: String,
+    /// `asap` or `realtime`.
+    pub pace: &'static str,
+    /// Models in use.
+    pub models: Vec<ModelEntry>,
+    /// Inputs in use.
+    pub inputs: Vec<InputEntry>,
+    /// Zones in use.
+    pub zones: Vec<ZoneEntry>,
+    /// Persons below this score are not reported.
+    pub worker_threshold: f64,
+    /// Parts below this score are not reported.
+    pub inspection_threshold: f64,
+    /// SHA-256 of the configuration files, hexadecimal.
+    pub config_sha256: Option<String>,
+    /// SHA-256 of the keepout file, hexadecimal.
+    pub keepout_sha256: Option<String>,
+}
+
+/// Why the report cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write report {path}: {source}; check the folder and the free space")]
+pub struct ReportError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Writes a report file. Every line is complete or missing; [`ReportWriter::finish`] flushes.
+#[derive(Debug)]
+pub struct ReportWriter {
+    path: PathBuf,
+    out: BufWriter<File>,
+    names: Names,
+}
+
+impl ReportWriter {
+    /// Creates the file (and its folder) and writes the header.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created or written.
+    pub fn create(path: &Path, header: &Header, names: Names) -> Result<Self, ReportError> {
+        let failed = |source| ReportError { path: path.to_owned(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let file = File::create(path).map_err(failed)?;
+        let mut writer = Self { path: path.to_owned(), out: BufWriter::new(file), names };
+        let mut line = json!({ "type": "header" });
+        merge(&mut line, serde_json::to_value(header).map_err(|e| failed(e.into()))?);
+        writer.line(&line)?;
+        Ok(writer)
+    }
+
+    /// Writes the line of a decided frame.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn decided(&mut self, decided: &Decided) -> Result<(), ReportError> {
+        let (kind, body) = match &decided.verdict {
+            Verdict::Safety(verdict) => ("safety", self.safety(verdict)),
+            Verdict::Inspection(verdict) => ("inspection", self.inspection(verdict)),
+        };
+        let mut line = json!({
+            "type": kind,
+            "frame": decided.meta.sequence,
+            "t_ms": millis(decided.meta.media_time),
+        });
+        merge(&mut line, body);
+        self.line(&line)
+    }
+
+    /// Writes the line of a switched output.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn output(
+        &mut self,
+        since_start: Duration,
+        command: OutputCommand,
+        cause: &str,
+    ) -> Result<(), ReportError> {
+        let state = match command.state {
+            OutputState::Active => "on",
+            OutputState::Inactive => "off",
+        };
+        self.line(&json!({
+            "type": "output",
+            "t_ms": millis(since_start),
+            "name": command.output.name(),
+            "state": state,
+            "cause": cause,
+        }))
+    }
+
+    /// Writes the last line and makes sure that everything is in the file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn finish(mut self, summary: &Summary) -> Result<(), ReportError> {
+        let mut line = json!({ "type": "summary" });
+        merge(&mut line, summary.to_json());
+        self.line(&line)?;
+        self.out.flush().map_err(|source| ReportError { path: self.path.clone(), source })
+    }
+
+    fn safety(&self, verdict: &SafetyVerdict) -> serde_json::Value {
+        let persons: Vec<_> = verdict
+            .persons
+            .iter()
+            .map(|person| {
+                let zones: Vec<&str> = person
+                    .zones
+                    .iter()
+                    .filter_map(|zone| self.names.zones.get(usize::from(zone.0)))
+                    .map(String::as_str)
+                    .collect();
+                json!({
+                    "score": f64::from(person.detection.score.get()),
+                    "box": corners(person.detection.bbox),
+                    "zones": zones,
+                    "kind": person.kind.map(ZoneKind::name),
+                })
+            })
+            .collect();
+        let mut line = json!({ "persons": persons, "occupied": verdict.occupied });
+        if let Some(failure) = &verdict.failure {
+            merge(&mut line, json!({ "failure": failure }));
+        }
+        line
+    }
+
+    fn inspection(&self, verdict: &InspectionVerdict) -> serde_json::Value {
+        let items: Vec<_> = verdict
+            .items
+            .iter()
+            .map(|part| {
+                json!({
+                    "score": f64::from(part.item.detection.score.get()),
+                    "box": corners(part.item.detection.bbox),
+                    "grade": self.names.grade(part.item.grade.label),
+                    "grade_score": f64::from(part.item.grade.score.get()),
+                    "disposition": part.disposition.name(),
+                })
+            })
+            .collect();
+        let mut line = json!({ "items": items });
+        if let Some(failure) = &verdict.failure {
+            merge(&mut line, json!({ "failure": failure }));
+        }
+        line
+    }
+
+    fn line(&mut self, value: &serde_json::Value) -> Result<(), ReportError> {
+        serde_json::to_writer(&mut self.out, value)
+            .map_err(io::Error::from)
+            .and_then(|()| self.out.write_all(b"\n"))
+            .map_err(|source| ReportError { path: self.path.clone(), source })
+    }
+}
+
+/// Moves the members of object `more` into object `base`.
+fn merge(base: &mut serde_json::Value, more: serde_json::Value) {
+    if let (Some(base), serde_json::Value::Object(more)) = (base.as_object_mut(), more) {
+        base.extend(more);
+    }
+}
+
+fn corners(bbox: Rect<Normalised>) -> [f64; 4] {
+    [bbox.left(), bbox.top(), bbox.right(), bbox.bottom()].map(f64::from)
+}
+
+/// Milliseconds with microsecond resolution, as the report gives times.
+#[must_use]
+pub fn millis(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Time since `origin`, for report lines.
+#[must_use]
+pub fn since(origin: MonotonicTime, at: MonotonicTime) -> Duration {
+    at.saturating_since(origin)
+}

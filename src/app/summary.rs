@@ -1,0 +1,209 @@
+//! The closing figures of a run: as a JSON object for the report and as a table for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::report::millis;
+use crate::health::{Latencies, LatencySummary, StreamMetrics};
+use crate::sys::ProcessUsage;
+use crate::units::StreamId;
+
+/// What a capture thread counted.
+#[derive(Clone, Debug, Default)]
+pub struct CaptureFigures {
+    /// Frames the source delivered.
+    pub frames: u64,
+    /// Frames dropped because they were late or nobody took them in time.
+    pub dropped: u64,
+    /// Pictures the source skipped because they were corrupt.
+    pub corrupt: u64,
+    /// Reading and decoding one frame.
+    pub decode: Latencies,
+}
+
+/// What became of the parts on the conveyor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartCounts {
+    /// Parts that stayed on the line.
+    pub good: u64,
+    /// Parts that were taken off.
+    pub reject: u64,
+    /// Parts no grade could be given.
+    pub unsure: u64,
+}
+
+/// Figures of a whole run.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Per stream, by [`StreamId::index`].
+    pub capture: [CaptureFigures; 2],
+    /// Per stream, by [`StreamId::index`].
+    pub streams: [StreamMetrics; 2],
+    /// Drawing one picture, where pictures were drawn.
+    pub render: Latencies,
+    /// Encoding one picture of the film.
+    pub encode: Latencies,
+    /// Pictures written to the film.
+    pub recorded: u64,
+    /// Times the run permission went from ON to OFF.
+    pub trips: u64,
+    /// Parts by what became of them.
+    pub parts: PartCounts,
+    /// Event lines that could not be handed on in time.
+    pub events_dropped: u64,
+    /// Wall-clock time of the run.
+    pub wall: Duration,
+    /// CPU time and memory of the process, models and start-up included.
+    pub usage: ProcessUsage,
+    /// CPU time between the first frame and the end: start-up left out.
+    pub pipeline_cpu: Duration,
+    /// What went wrong on the way without ending the run.
+    pub faults: Vec<String>,
+}
+
+impl Summary {
+    /// Inferences of all streams.
+    #[must_use]
+    pub fn inferences(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.inferences).sum()
+    }
+
+    /// Frames decided per second of wall-clock time.
+    #[must_use]
+    pub fn fps(&self, stream: StreamId) -> f64 {
+        let seconds = self.wall.as_secs_f64();
+        let frames = self.streams[stream.index()].frames;
+        if seconds > 0.0 { as_f64(frames) / seconds } else { 0.0 }
+    }
+
+    /// CPU milliseconds per pair of frames, start-up left out: the longer stream counts the pairs.
+    #[must_use]
+    pub fn cpu_ms_per_pair(&self) -> f64 {
+        let pairs = self.streams.iter().map(|stream| stream.frames).max().unwrap_or(0);
+        if pairs == 0 { 0.0 } else { self.pipeline_cpu.as_secs_f64() * 1e3 / as_f64(pairs) }
+    }
+
+    /// Members of the report's last line.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut streams = serde_json::Map::new();
+        for id in StreamId::ALL {
+            let (capture, stream) = (&self.capture[id.index()], &self.streams[id.index()]);
+            let figures = json!({
+                "frames": stream.frames,
+                "dropped": capture.dropped,
+                "corrupt": capture.corrupt,
+                "fps": round(self.fps(id), 2),
+                "inferences": stream.inferences,
+                "latency_ms": latency(stream.latency.summary()),
+                "decode_ms": latency(capture.decode.summary()),
+                "queued_ms": latency(stream.queued.summary()),
+                "preprocess_ms": latency(stream.preprocess.summary()),
+                "inference_ms": latency(stream.inference.summary()),
+            });
+            streams.insert(id.name().to_owned(), figures);
+        }
+        json!({
+            "streams": streams,
+            "inferences": self.inferences(),
+            "trips": self.trips,
+            "parts": {
+                "good": self.parts.good,
+                "reject": self.parts.reject,
+                "unsure": self.parts.unsure,
+            },
+            "recorded": self.recorded,
+            "render_ms": latency(self.render.summary()),
+            "encode_ms": latency(self.encode.summary()),
+            "events_dropped": self.events_dropped,
+            "wall_s": round(self.wall.as_secs_f64(), 3),
+            "cpu_s": round(self.usage.cpu.as_secs_f64(), 3),
+            "cpu_ms_per_pair": round(self.cpu_ms_per_pair(), 2),
+            "peak_rss_mb": round(as_f64(self.usage.peak_rss_bytes) / 1e6, 1),
+            "faults": self.faults,
+        })
+    }
+
+    /// The closing table, ready to print.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        let _ = writeln!(
+            text,
+            "{:<20} {:>7} {:>8} {:>7} {:>10} {:>9} {:>9} {:>9}",
+            "stream", "frames", "dropped", "fps", "inferences", "p50 ms", "p99 ms", "max ms"
+        );
+        for id in StreamId::ALL {
+            let (capture, stream) = (&self.capture[id.index()], &self.streams[id.index()]);
+            let total = stream.latency.summary();
+            let _ = writeln!(
+                text,
+                "{:<20} {:>7} {:>8} {:>7.1} {:>10} {}",
+                id.name(),
+                stream.frames,
+                capture.dropped,
+                self.fps(id),
+                stream.inferences,
+                columns(total)
+            );
+            for (stage, figures) in [
+                ("decode", capture.decode.summary()),
+                ("queued", stream.queued.summary()),
+                ("preprocess", stream.preprocess.summary()),
+                ("inference", stream.inference.summary()),
+            ] {
+                let _ = writeln!(text, "  {stage:<54}   {}", columns(figures));
+            }
+        }
+        for (stage, figures) in
+            [("render", self.render.summary()), ("encode", self.encode.summary())]
+        {
+            if figures.count > 0 {
+                let _ = writeln!(text, "{stage:<56}   {}", columns(figures));
+            }
+        }
+        let PartCounts { good, reject, unsure } = self.parts;
+        let _ = writeln!(
+            text,
+            "parts: {good} good, {reject} reject, {unsure} unsure · run permission lost {} times",
+            self.trips
+        );
+        let _ = writeln!(
+            text,
+            "{:.1} s wall, {:.1} s CPU, {:.1} CPU ms per frame pair, peak memory {:.0} MB",
+            self.wall.as_secs_f64(),
+            self.usage.cpu.as_secs_f64(),
+            self.cpu_ms_per_pair(),
+            as_f64(self.usage.peak_rss_bytes) / 1e6
+        );
+        for fault in &self.faults {
+            let _ = writeln!(text, "fault: {fault}");
+        }
+        text
+    }
+}
+
+fn latency(summary: LatencySummary) -> Value {
+    json!({
+        "p50": millis(summary.p50),
+        "p99": millis(summary.p99),
+        "max": millis(summary.max),
+    })
+}
+
+fn columns(summary: LatencySummary) -> String {
+    let [p50, p99, max] = [summary.p50, summary.p99, summary.max].map(millis);
+    format!("{p50:>9.2} {p99:>9.2} {max:>9.2}")
+}
+
+fn round(value: f64, digits: i32) -> f64 {
+    let scale = 10_f64.powi(digits);
+    (value * scale).round() / scale
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+const fn as_f64(count: u64) -> f64 {
+    count as f64
+}

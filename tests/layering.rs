@@ -1,0 +1,140 @@
+//! The import table of `docs/architecture.md` holds: no module uses another that it may not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// `| module | imports |` rows between the two markers of the document.
+fn table() -> BTreeMap<String, BTreeSet<String>> {
+    let text = fs::read_to_string("docs/architecture.md").expect("docs/architecture.md is there");
+    let (_, rest) = text.split_once("<!-- import table -->").expect("marker of the table");
+    let (rows, _) = rest.split_once("<!-- end of import table -->").expect("end of the table");
+    let mut table = BTreeMap::new();
+    for row in rows.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [modules, imports] = cells[..] else { panic!("row of two cells: {row}") };
+        if modules == "module" || modules.starts_with("---") {
+            continue;
+        }
+        let imports: BTreeSet<String> =
+            imports.split(',').map(str::trim).filter(|name| !name.is_empty()).map(String::from).collect();
+        for module in modules.split(',') {
+            table.insert(module.trim().to_owned(), imports.clone());
+        }
+    }
+    table
+}
+
+fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("directory can be listed") {
+        let path = entry.expect("entry can be read").path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The module a file of `src` belongs to: its first folder or its own name.
+fn module_of(path: &Path) -> String {
+    let relative = path.strip_prefix("src").expect("below src");
+    let first = relative.components().next().expect("a name").as_os_str();
+    first.to_string_lossy().trim_end_matches(".rs").to_owned()
+}
+
+/// Every `crate::NAME` outside comments, also inside `use crate::{a, b::c}`.
+fn imports(source: &str) -> BTreeSet<String> {
+    let code: String = source
+        .lines()
+        .map(|line| line.split_once("//").map_or(line, |(code, _)| code))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let mut found = BTreeSet::new();
+    for (position, _) in code.match_indices("crate::") {
+        let before = code[..position].chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$') {
+            continue;
+        }
+        let rest = &code[position + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut name = String::new();
+            for c in group.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => {
+                        found.insert(leading_name(&name));
+                        name.clear();
+                        continue;
+                    }
+                    _ => {}
+                }
+                name.push(c);
+            }
+            found.insert(leading_name(&name));
+        } else {
+            found.insert(leading_name(rest));
+        }
+    }
+    found.remove("");
+    found
+}
+
+fn leading_name(text: &str) -> String {
+    text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn modules_import_only_what_the_table_allows() {
+    let table = table();
+    let mut files = Vec::new();
+    rust_files(Path::new("src"), &mut files);
+    let mut checked = 0;
+    let mut wrong = Vec::new();
+    for path in files {
+        let module = module_of(&path);
+        if module == "main" || module == "lib" {
+            continue;
+        }
+        let Some(allowed) = table.get(&module) else {
+            wrong.push(format!("{}: module `{module}` is not in the table", path.display()));
+            continue;
+        };
+        let source = fs::read_to_string(&path).expect("source can be read");
+        for import in imports(&source) {
+            checked += 1;
+            if import != module && !allowed.contains(&import) {
+                wrong.push(format!("{}: `{module}` may not import `{import}`", path.display()));
+            }
+        }
+        for line in source.lines().filter(|line| line.trim_start().starts_with("pub use crate::")) {
+            let name = leading_name(line.trim_start().trim_start_matches("pub use crate::"));
+            if name != module {
+                wrong.push(format!("{}: `{line}` gets round the table", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(checked > 30, "only {checked} imports were found; does the scan still work?");
+}
+
+#[test]
+fn every_row_of_the_table_names_a_module() {
+    for (module, imports) in table() {
+        for name in imports.iter().chain([&module]) {
+            let file = PathBuf::from(format!("src/{name}.rs"));
+            let folder = PathBuf::from(format!("src/{name}/mod.rs"));
+            assert!(file.exists() || folder.exists(), "`{name}` is in the table but not in src");
+        }
+    }
+}
+
+#[test]
+fn the_scan_sees_groups_and_ignores_comments() {
+    let source = "use crate::{ui::scene, config::{Zone, a}, units};\n// crate::app\nlet x = crate::sys::now();";
+    let expected = ["config", "sys", "ui", "units"].map(String::from);
+    assert_eq!(imports(source), BTreeSet::from(expected));
+}
