@@ -7,17 +7,27 @@ use std::path::{Path, PathBuf};
 /// `| module | imports |` rows between the two markers of the document.
 fn table() -> BTreeMap<String, BTreeSet<String>> {
     let text = fs::read_to_string("docs/architecture.md").expect("docs/architecture.md is there");
-    let (_, rest) = text.split_once("<!-- import table -->").expect("marker of the table");
-    let (rows, _) = rest.split_once("<!-- end of import table -->").expect("end of the table");
+    let (_, rest) = text
+        .split_once("<!-- import table -->")
+        .expect("marker of the table");
+    let (rows, _) = rest
+        .split_once("<!-- end of import table -->")
+        .expect("end of the table");
     let mut table = BTreeMap::new();
     for row in rows.lines().filter(|line| line.starts_with('|')) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let [modules, imports] = cells[..] else { panic!("row of two cells: {row}") };
+        let [modules, imports] = cells[..] else {
+            panic!("row of two cells: {row}")
+        };
         if modules == "module" || modules.starts_with("---") {
             continue;
         }
-        let imports: BTreeSet<String> =
-            imports.split(',').map(str::trim).filter(|name| !name.is_empty()).map(String::from).collect();
+        let imports: BTreeSet<String> = imports
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(String::from)
+            .collect();
         for module in modules.split(',') {
             table.insert(module.trim().to_owned(), imports.clone());
         }
@@ -84,7 +94,10 @@ fn imports(source: &str) -> BTreeSet<String> {
 }
 
 fn leading_name(text: &str) -> String {
-    text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    text.trim_start()
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
 }
 
 #[test]
@@ -100,17 +113,26 @@ fn modules_import_only_what_the_table_allows() {
             continue;
         }
         let Some(allowed) = table.get(&module) else {
-            wrong.push(format!("{}: module `{module}` is not in the table", path.display()));
+            wrong.push(format!(
+                "{}: module `{module}` is not in the table",
+                path.display()
+            ));
             continue;
         };
         let source = fs::read_to_string(&path).expect("source can be read");
         for import in imports(&source) {
             checked += 1;
             if import != module && !allowed.contains(&import) {
-                wrong.push(format!("{}: `{module}` may not import `{import}`", path.display()));
+                wrong.push(format!(
+                    "{}: `{module}` may not import `{import}`",
+                    path.display()
+                ));
             }
         }
-        for line in source.lines().filter(|line| line.trim_start().starts_with("pub use crate::")) {
+        for line in source
+            .lines()
+            .filter(|line| line.trim_start().starts_with("pub use crate::"))
+        {
             let name = leading_name(line.trim_start().trim_start_matches("pub use crate::"));
             if name != module {
                 wrong.push(format!("{}: `{line}` gets round the table", path.display()));
@@ -118,7 +140,10 @@ fn modules_import_only_what_the_table_allows() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(checked > 30, "only {checked} imports were found; does the scan still work?");
+    assert!(
+        checked > 30,
+        "only {checked} imports were found; does the scan still work?"
+    );
 }
 
 #[test]
@@ -127,7 +152,10 @@ fn every_row_of_the_table_names_a_module() {
         for name in imports.iter().chain([&module]) {
             let file = PathBuf::from(format!("src/{name}.rs"));
             let folder = PathBuf::from(format!("src/{name}/mod.rs"));
-            assert!(file.exists() || folder.exists(), "`{name}` is in the table but not in src");
+            assert!(
+                file.exists() || folder.exists(),
+                "`{name}` is in the table but not in src"
+            );
         }
     }
 }

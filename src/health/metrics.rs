@@ -44,12 +44,14 @@ impl Latencies {
     /// Median, 99th percentile and maximum so far.
     #[must_use]
     pub fn summary(&self) -> LatencySummary {
-        self.0.as_ref().map_or_else(LatencySummary::default, |histogram| LatencySummary {
-            count: histogram.len(),
-            p50: Duration::from_micros(histogram.value_at_quantile(0.5)),
-            p99: Duration::from_micros(histogram.value_at_quantile(0.99)),
-            max: Duration::from_micros(histogram.max()),
-        })
+        self.0
+            .as_ref()
+            .map_or_else(LatencySummary::default, |histogram| LatencySummary {
+                count: histogram.len(),
+                p50: Duration::from_micros(histogram.value_at_quantile(0.5)),
+                p99: Duration::from_micros(histogram.value_at_quantile(0.99)),
+                max: Duration::from_micros(histogram.max()),
+            })
     }
 }
 
@@ -127,7 +129,12 @@ mod tests {
         for ms in 1..=100 {
             latencies.record(Duration::from_millis(ms));
         }
-        let LatencySummary { count, p50, p99, max } = latencies.summary();
+        let LatencySummary {
+            count,
+            p50,
+            p99,
+            max,
+        } = latencies.summary();
         assert_eq!(count, 100);
         for (got, want) in [(p50, 50.0), (p99, 99.0), (max, 100.0)] {
             let ms = got.as_secs_f64() * 1e3;

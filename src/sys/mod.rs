@@ -44,7 +44,8 @@ pub fn process_usage() -> ProcessUsage {
     getrusage(UsageWho::RUSAGE_SELF).map_or_else(
         |_| ProcessUsage::default(),
         |usage| {
-            let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+            let micros =
+                usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
             ProcessUsage {
                 cpu: Duration::from_micros(u64::try_from(micros).unwrap_or(0)),
                 peak_rss_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) * 1024,
