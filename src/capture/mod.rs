@@ -1,12 +1,29 @@
 //! Frame sources: video files, stills, synthetic patterns (cameras come with `v4l2`).
 //!
 //! A source is passive: the capture thread that owns it calls [`FrameSource::next_frame`] and hands
-//! the frame on. Pixels stay as the source has them (I420 from H.264, RGB from stills).
+//! the frame on. Pixels stay as the source has them (I420 from H.264, RGB from stills). A source
+//! that may guard a zone never ends silently: what is missing from it is an error after the last
+//! good frame, what is broken within it is skipped, counted in [`Losses`] and logged.
+//!
+//! Role words: a *source* is anything with frames, *media time* is the presentation time since its
+//! first frame, a *sequence* number counts its frames in presentation order, delivered or lost.
+
+mod error;
+mod pace;
+mod pattern;
+mod stills;
 
 use std::time::Duration;
 
+use crate::config::InputSpec;
 use crate::frame::Frame;
-use crate::units::MonotonicTime;
+use crate::geometry::Size;
+use crate::units::{MonotonicTime, StreamId};
+
+pub use error::CaptureError;
+pub use pace::{Due, LATE_AFTER, Pacer, RESTART_AFTER};
+pub use pattern::PatternSource;
+pub use stills::{STILLS_PER_SECOND, StillsSource};
 
 /// What a source is, for header, log and progress.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,11 +32,11 @@ pub struct SourceInfo {
     pub name: String,
     /// Codec and profile, or what else describes it: `H.264 High 768x576`.
     pub description: String,
-    /// Picture size after cropping and rotation.
-    pub size: crate::geometry::Size,
+    /// Picture size after cropping and rotation, of the first frame where it changes.
+    pub size: Size,
     /// Frames per second where known.
     pub frame_rate: Option<f64>,
-    /// Number of frames where known.
+    /// Number of frames of one pass where known.
     pub frames: Option<u64>,
 }
 
@@ -33,6 +50,13 @@ pub enum Captured {
     End,
 }
 
+/// What a source could not deliver, counted since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Frames that are in the source but could not be decoded. Their sequence numbers are missing.
+    pub undecodable: u64,
+}
+
 /// A source of frames.
 pub trait FrameSource: Send + std::fmt::Debug {
     /// What the source is.
@@ -42,7 +66,8 @@ pub trait FrameSource: Send + std::fmt::Debug {
     ///
     /// # Errors
     ///
-    /// The source is broken for good: unreadable, corrupt beyond what can be skipped, gone.
+    /// The source is broken for good: unreadable, corrupt beyond what can be skipped, gone. Asking
+    /// again gives an error again; [`FrameSource::rewind`] may help.
     fn next_frame(&mut self) -> Result<Captured, CaptureError>;
 
     /// Starts again from the first frame; sequence and media time go on counting.
@@ -51,14 +76,33 @@ pub trait FrameSource: Send + std::fmt::Debug {
     ///
     /// As [`FrameSource::next_frame`].
     fn rewind(&mut self) -> Result<(), CaptureError>;
+
+    /// What could not be delivered so far.
+    fn losses(&self) -> Losses {
+        Losses::default()
+    }
 }
 
-/// Why a source cannot be opened or read.
-#[derive(Debug, thiserror::Error)]
-pub enum CaptureError {
-    /// Placeholder until the sources exist.
-    #[error("{0}")]
-    Other(String),
+/// Opens what the configuration names, as the source of `stream`.
+///
+/// # Errors
+///
+/// The object does not exist, cannot be read, or is of a kind this build cannot read. The message
+/// names it and says what to do.
+pub fn open(spec: &InputSpec, stream: StreamId) -> Result<Box<dyn FrameSource>, CaptureError> {
+    match spec {
+        InputSpec::Video(path) => Err(CaptureError::Malformed {
+            path: path.clone(),
+            what: "video files are not read yet".to_owned(),
+        }),
+        InputSpec::Stills(path) => Ok(Box::new(StillsSource::open(
+            path,
+            stream,
+            STILLS_PER_SECOND,
+        )?)),
+        InputSpec::Camera(path) => Err(CaptureError::NoCameraSupport { path: path.clone() }),
+        InputSpec::Pattern(spec) => Ok(Box::new(PatternSource::open(spec, stream)?)),
+    }
 }
 
 /// Decision clock of a capture thread.
@@ -73,5 +117,33 @@ impl DecisionClock {
     #[must_use]
     pub fn at(self, media_time: Duration) -> MonotonicTime {
         self.origin + media_time
+    }
+}
+
+/// Where a pass over a source that can start again begins on the source's own counters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Continuation {
+    /// Sequence number of this pass's first frame.
+    sequence: u64,
+    /// Media time of this pass's first frame.
+    media_time: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_says_what_is_missing() {
+        let error = open(
+            &InputSpec::Camera("/dev/video7".into()),
+            StreamId::WorkerSafety,
+        )
+        .expect_err("no cameras yet");
+        let text = error.to_string();
+        assert!(
+            text.contains("/dev/video7") && text.contains("V4L2"),
+            "{text}"
+        );
     }
 }
