@@ -7,7 +7,7 @@ mod polygon;
 
 use std::marker::PhantomData;
 
-pub use polygon::{Polygon, PolygonError};
+pub use polygon::{POLYGON_POINTS_MAX, Polygon, PolygonError};
 
 /// A coordinate space; only a label.
 pub trait Space: Copy + std::fmt::Debug + Default + PartialEq + Send + Sync + 'static {}
@@ -181,7 +181,29 @@ impl Rect<Normalised> {
     }
 }
 
+impl Point<FramePixels> {
+    /// The same point as shares of a frame of `size`; not finite where `size` is empty.
+    #[must_use]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "picture sizes are far below 2^24"
+    )]
+    pub const fn to_normalised(self, size: Size) -> Point<Normalised> {
+        Point::new(self.x / size.width as f32, self.y / size.height as f32)
+    }
+}
+
 impl Point<Normalised> {
+    /// The same point in pixels of a frame of `size`.
+    #[must_use]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "picture sizes are far below 2^24"
+    )]
+    pub const fn to_frame(self, size: Size) -> Point<FramePixels> {
+        Point::new(self.x * size.width as f32, self.y * size.height as f32)
+    }
+
     /// The same point inside the screen rectangle the frame is drawn into.
     #[must_use]
     pub const fn to_screen(self, viewport: Rect<ScreenPixels>) -> Point<ScreenPixels> {
@@ -213,5 +235,81 @@ pub fn fit(content: Size, bounds: Rect<ScreenPixels>) -> Rect<ScreenPixels> {
         right: left + w * scale,
         bottom: top + h * scale,
         space: PhantomData,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn screen(left: f32, top: f32, right: f32, bottom: f32) -> Rect<ScreenPixels> {
+        Rect::new(left, top, right, bottom).expect("corners in order")
+    }
+
+    #[test]
+    fn a_rectangle_is_never_inside_out_and_never_nan() {
+        assert!(Rect::<Normalised>::new(0.2, 0.2, 0.2, 0.2).is_some());
+        assert!(Rect::<Normalised>::new(0.3, 0.2, 0.2, 0.4).is_none());
+        assert!(Rect::<Normalised>::new(0.1, 0.5, 0.2, 0.4).is_none());
+        assert!(Rect::<Normalised>::new(f32::NAN, 0.1, 0.2, 0.4).is_none());
+        assert!(Rect::<Normalised>::new(0.1, 0.1, f32::INFINITY, 0.4).is_none());
+    }
+
+    #[test]
+    fn intersection_of_touching_rectangles_is_their_common_edge() {
+        let left = Rect::<Normalised>::new(0.0, 0.0, 0.5, 1.0).expect("valid");
+        let right = Rect::new(0.5, 0.25, 1.0, 0.75).expect("valid");
+        assert_eq!(left.intersection(right), Rect::new(0.5, 0.25, 0.5, 0.75));
+        let far = Rect::new(0.6, 0.0, 1.0, 1.0).expect("valid");
+        assert_eq!(left.intersection(far), None);
+    }
+
+    #[test]
+    fn a_frame_of_any_shape_is_fitted_whole_and_centred() {
+        let bounds = screen(100.0, 0.0, 1060.0, 540.0);
+        let four_thirds = Size {
+            width: 640,
+            height: 480,
+        };
+        assert_eq!(fit(four_thirds, bounds), screen(220.0, 0.0, 940.0, 540.0));
+        let cinema = Size {
+            width: 1920,
+            height: 800,
+        };
+        assert_eq!(fit(cinema, bounds), screen(100.0, 70.0, 1060.0, 470.0));
+        let portrait = Size {
+            width: 540,
+            height: 960,
+        };
+        let fitted = fit(portrait, bounds);
+        assert!((fitted.width() / fitted.height() - 540.0 / 960.0).abs() < 1e-4);
+        assert_eq!(fit(Size::default(), bounds), bounds);
+    }
+
+    proptest! {
+        #[test]
+        fn frame_pixels_and_shares_round_trip(
+            x in 0.0_f32..=1.0, y in 0.0_f32..=1.0, width in 1_u32..8192, height in 1_u32..8192,
+        ) {
+            let size = Size { width, height };
+            let back = Point::<Normalised>::new(x, y).to_frame(size).to_normalised(size);
+            // One rounding each way.
+            prop_assert!((back.x - x).abs() <= f32::EPSILON && (back.y - y).abs() <= f32::EPSILON);
+        }
+
+        #[test]
+        fn corners_of_a_rectangle_and_points_go_to_the_same_place(
+            a in 0.0_f32..=0.5, b in 0.5_f32..=1.0, width in 1_u32..4096, height in 1_u32..4096,
+        ) {
+            let size = Size { width, height };
+            let rect = Rect::<Normalised>::new(a, a, b, b).expect("in order");
+            let (corner, frame) = (Point::<Normalised>::new(b, b).to_frame(size), rect.to_frame(size));
+            prop_assert_eq!((frame.right(), frame.bottom()), (corner.x, corner.y));
+            let viewport = fit(size, screen(0.0, 0.0, 960.0, 540.0));
+            let (corner, drawn) = (Point::<Normalised>::new(b, b).to_screen(viewport), rect.to_screen(viewport));
+            prop_assert_eq!((drawn.right(), drawn.bottom()), (corner.x, corner.y));
+            prop_assert!(drawn.right() <= 960.01 && drawn.bottom() <= 540.01);
+        }
     }
 }
