@@ -5,6 +5,7 @@
 //! [`Snapshot`] and [`Event`]s. Lists have a fixed capacity, so that a model that goes mad cannot
 //! make the decision path allocate.
 
+use std::fmt;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -68,6 +69,10 @@ pub struct InferenceTiming {
 }
 
 /// What inference found in a frame.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "boxing would allocate for every frame"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Findings {
     /// Worker-safety stream: people.
@@ -196,6 +201,10 @@ pub struct InspectionVerdict {
 }
 
 /// The verdict on one frame.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "boxing would allocate for every frame"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Of the worker-safety stream.
@@ -205,31 +214,62 @@ pub enum Verdict {
 }
 
 /// Why the run permission is OFF although nothing is broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TripCause {
     /// Somebody is in a stop zone (the first of them by index).
     Zone(ZoneIndex),
     /// A guarding source or its inference is late.
-    Stale,
+    Stale(StreamId),
     /// Inference on a guarding frame failed.
-    Unjudged,
+    Unjudged(StreamId),
 }
 
 /// What locks the run permission out until the cause is gone and an operator resets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// A guarding source delivered nothing for longer than `fault_after_ms`, or ended.
-    SourceLost,
-    /// Timestamps of a guarding source ran backwards.
-    ClockBackwards,
-    /// Inference failed for longer than `fault_after_ms`.
-    InferenceLost,
-    /// An output could not be driven.
+    /// No stop zone is configured: nothing guards, so nothing may run.
+    Unguarded,
+    /// An output could not be driven, or an input line could not be read.
     OutputLost,
+    /// The feedback contact (EDM) does not follow the run permission.
+    FeedbackMismatch,
+    /// Timestamps of a guarding source, or the decision clock itself, ran backwards.
+    ClockBackwards,
+    /// A guarding source has ended.
+    SourceEnded(StreamId),
+    /// A guarding source or its inference delivered nothing for longer than `fault_after_ms`.
+    SourceLost(StreamId),
+    /// Inference on a guarding stream failed for longer than `fault_after_ms`.
+    InferenceLost(StreamId),
+}
+
+/// Why a reset did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResetRefusal {
+    /// A guarding stream has not delivered its first judged frame yet.
+    SelfTest,
+    /// A stop zone counts as occupied.
+    Hazard(TripCause),
+    /// The stop zones are clear, but not for `clear_after` frames yet.
+    NotYetClear,
+    /// The cause of the lock-out is still there.
+    Fault(Fault),
+    /// The button was held too long; a stuck button is no reset.
+    Held,
+}
+
+/// Whether a reset would be accepted now: what a reset lamp shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ResetPrompt {
+    /// A reset would be refused, or is not needed.
+    #[default]
+    Wait,
+    /// A reset would be accepted.
+    Invited,
 }
 
 /// State of the run permission (DESIGN "States of the run permission"). ON only in `On`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PermissionState {
     /// Before every guarding stream has delivered its first judged frame.
     SelfTest,
@@ -314,7 +354,7 @@ impl OutputName {
 }
 
 /// State of an output: active or inactive, never high or low.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OutputState {
     /// ON-state.
     Active,
@@ -331,18 +371,166 @@ pub struct OutputCommand {
     pub state: OutputState,
 }
 
+/// An output's edge: what, when and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputChange {
+    /// When, on the decision clock.
+    pub at: MonotonicTime,
+    /// Which and to what.
+    pub command: OutputCommand,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why an output changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The program started; every output starts inactive.
+    Start,
+    /// An operator reset.
+    Reset,
+    /// Clear for long enough, with `restart = "automatic"`.
+    AutomaticRestart,
+    /// A zone counts as occupied.
+    Trip(TripCause),
+    /// Something is broken.
+    Fault(Fault),
+    /// The configuration changed in a way that matters to safety.
+    ConfigurationChanged,
+    /// Every zone that matters to the output is clear.
+    Clear,
+    /// This part, counted from 1, is taken off the line.
+    PartRejected(u64),
+    /// The pulse is over.
+    PulseOver,
+    /// The program is ending.
+    ShutDown,
+}
+
+impl Cause {
+    /// The cause in words; zones by their names, in the configuration's order.
+    #[must_use]
+    pub const fn with_names(self, zone_names: &[String]) -> CauseText<'_> {
+        CauseText {
+            cause: self,
+            zone_names,
+        }
+    }
+}
+
+/// A [`Cause`] that can be printed: `zone press`.
+#[derive(Clone, Copy, Debug)]
+pub struct CauseText<'a> {
+    cause: Cause,
+    zone_names: &'a [String],
+}
+
+impl fmt::Display for CauseText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            Cause::Start => f.write_str("start"),
+            Cause::Reset => f.write_str("reset"),
+            Cause::AutomaticRestart => f.write_str("automatic restart"),
+            Cause::Trip(TripCause::Zone(zone)) => match self.zone_names.get(usize::from(zone.0)) {
+                Some(name) => write!(f, "zone {name}"),
+                None => write!(f, "zone number {}", zone.0),
+            },
+            Cause::Trip(TripCause::Stale(stream)) => write!(f, "{stream} is late"),
+            Cause::Trip(TripCause::Unjudged(stream)) => {
+                write!(f, "{stream} could not be judged")
+            }
+            Cause::Fault(fault) => write!(f, "fault: {fault}"),
+            Cause::ConfigurationChanged => f.write_str("configuration changed"),
+            Cause::Clear => f.write_str("clear"),
+            Cause::PartRejected(number) => write!(f, "part {number} rejected"),
+            Cause::PulseOver => f.write_str("pulse over"),
+            Cause::ShutDown => f.write_str("shut down"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unguarded => f.write_str("no stop zone guards anything"),
+            Self::OutputLost => f.write_str("an output or input line is lost"),
+            Self::FeedbackMismatch => f.write_str("the feedback contact does not follow"),
+            Self::ClockBackwards => f.write_str("time ran backwards"),
+            Self::SourceEnded(stream) => write!(f, "{stream} has ended"),
+            Self::SourceLost(stream) => write!(f, "{stream} delivers nothing"),
+            Self::InferenceLost(stream) => write!(f, "inference on {stream} keeps failing"),
+        }
+    }
+}
+
+/// State of an input line, polarity already applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum InputState {
+    /// Button pressed, contact made.
+    Active,
+    /// Button released, contact open, or nothing wired.
+    #[default]
+    Inactive,
+}
+
+/// Whether the feedback contact (EDM) agrees with the run permission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Feedback {
+    /// It does, or none is wired.
+    #[default]
+    Agrees,
+    /// It did not follow in time.
+    Disagrees,
+}
+
+/// The input lines at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FieldLevels {
+    /// The reset button.
+    pub reset: InputState,
+    /// The muting sensor.
+    pub mute: InputState,
+    /// The feedback contact.
+    pub feedback: Feedback,
+}
+
+/// Whether the lines can be driven and read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LineHealth {
+    /// They can.
+    #[default]
+    Healthy,
+    /// One of them cannot; the run permission goes.
+    Lost,
+}
+
+/// Parts that have left, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartTally {
+    /// Stayed on the line.
+    pub good: u64,
+    /// Were taken off.
+    pub reject: u64,
+    /// Could not be graded surely enough; they stayed.
+    pub unsure: u64,
+}
+
 /// Something worth a line in the report.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "boxing would allocate for every frame"
+)]
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A frame was decided.
     Decided(Decided),
     /// An output changed.
-    Output {
+    Output(OutputChange),
+    /// An operator pressed reset in vain.
+    ResetRefused {
         /// When, on the decision clock.
         at: MonotonicTime,
-        /// Which and to what.
-        command: OutputCommand,
-        /// Why, in words.
-        cause: String,
+        /// Why.
+        why: ResetRefusal,
     },
 }

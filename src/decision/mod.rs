@@ -1,1 +1,308 @@
 //! The reason the product exists: zones, run permission, grades. Pure: no clock, no I/O.
+//!
+//! [`Decision`] is owned by the decide thread. It is fed inference results, ticks and levels of the
+//! input lines, each with the time on the decision clock, and answers with verdicts for picture and
+//! report and with the edges of the outputs. The rooms:
+//!
+//! | room | question |
+//! |---|---|
+//! | [`zones`] | who stands in which zone? |
+//! | [`guard`] | is a stream fresh and clear, and for how long? |
+//! | [`reset`] | was the button really pressed and let go? |
+//! | [`interlock`] | may the machine run? (the drawing of its states is there) |
+//! | [`warning`] | is the lamp of the warn zones lit? |
+//! | [`inspection`] | what does a grade mean? |
+//! | [`parts`] | which detections are one part, and what becomes of it? |
+//! | [`pulse`] | when is the reject line active? |
+//!
+//! Whatever is missing, late or malformed counts as an occupied zone. After construction nothing
+//! here allocates, but for the text of a frame that could not be judged.
+
+#![deny(clippy::indexing_slicing)]
+
+pub mod guard;
+pub mod inspection;
+pub mod interlock;
+pub mod parts;
+pub mod pulse;
+pub mod reset;
+pub mod warning;
+pub mod zones;
+
+use arrayvec::ArrayVec;
+
+use crate::config::{Config, Zone};
+use crate::message::{
+    Cause, Disposition, FieldLevels, Findings, Inferred, LineHealth, OutputChange, OutputCommand,
+    OutputName, OutputState, PartTally, PermissionState, ResetPrompt, ResetRefusal, Verdict,
+};
+use crate::units::{MonotonicTime, Score, StreamId, ZoneKind};
+
+use guard::Occupancy;
+use inspection::Grading;
+use interlock::{GuardFrame, Inputs, Interlock, Occurrence, Settings};
+use parts::PartTracker;
+use pulse::PulseTrain;
+use warning::Warning;
+
+/// Most edges of one call: one per output, and one more for each when the program ends.
+pub const CHANGES_MAX: usize = 8;
+
+/// What has to be done after a call: in order, at once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Actions {
+    /// Edges of the outputs. Only edges: an output that stays as it is is not mentioned.
+    pub changes: ArrayVec<OutputChange, CHANGES_MAX>,
+    /// A reset was pressed in vain, and why.
+    pub refused: Option<ResetRefusal>,
+}
+
+/// The decision stage: everything between inference and the outputs.
+///
+/// `now` is the time on the decision clock and never runs backwards from call to call; if it does,
+/// that is a fault and the run permission goes. In real time the stage is ticked every 5 ms; with
+/// files processed as fast as possible, after every frame with the frame's timestamp.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    zones: Vec<Zone>,
+    person_threshold: Score,
+    settings: Settings,
+    interlock: Interlock,
+    field: FieldLevels,
+    lines: LineHealth,
+    prompt: ResetPrompt,
+    warning: Warning,
+    grading: Grading,
+    tracker: PartTracker,
+    pulses: PulseTrain,
+    parts: PartTally,
+}
+
+impl Decision {
+    /// OFF, knowing nothing. `classifier_labels` is the classifier's label file, in its order.
+    #[must_use]
+    pub fn new(config: &Config, classifier_labels: &[String]) -> Self {
+        let zones = config.zones.clone();
+        let guarding = StreamId::ALL.map(|stream| zones::watches(&zones, ZoneKind::Stop, stream));
+        Self {
+            person_threshold: config.worker_safety.threshold,
+            settings: Settings::new(&config.safety, guarding),
+            interlock: Interlock::new(),
+            field: FieldLevels::default(),
+            lines: LineHealth::default(),
+            prompt: ResetPrompt::default(),
+            warning: Warning::new(|stream| zones::watches(&zones, ZoneKind::Warn, stream)),
+            grading: Grading::new(&config.visual_inspection, classifier_labels),
+            tracker: PartTracker::new(),
+            pulses: PulseTrain::new(),
+            parts: PartTally::default(),
+            zones,
+        }
+    }
+
+    /// The outputs as they are before anything happened: all inactive. For the report, which tells
+    /// every output's first state.
+    #[must_use]
+    pub fn initial(&self, now: MonotonicTime) -> Actions {
+        let mut actions = Actions::default();
+        for output in [
+            OutputName::RunPermission,
+            OutputName::Warning,
+            OutputName::Reject,
+        ] {
+            actions.push(now, output, OutputState::Inactive, Cause::Start);
+        }
+        actions
+    }
+
+    /// Takes what inference found in a frame.
+    pub fn on_inferred(&mut self, inferred: &Inferred, now: MonotonicTime) -> (Verdict, Actions) {
+        let meta = &inferred.frame.meta;
+        self.on_findings(meta.stream, meta.timestamp, &inferred.findings, now)
+    }
+
+    /// Takes what inference found in a frame of `stream` taken at `captured`.
+    pub fn on_findings(
+        &mut self,
+        stream: StreamId,
+        captured: MonotonicTime,
+        findings: &Findings,
+        now: MonotonicTime,
+    ) -> (Verdict, Actions) {
+        match stream {
+            StreamId::WorkerSafety => {
+                let verdict = zones::judge(&self.zones, stream, self.person_threshold, findings);
+                let [stop, warn] = [ZoneKind::Stop, ZoneKind::Warn]
+                    .map(|kind| zones::occupancy(&self.zones, kind, &verdict));
+                let actions = self.on_occupancy(stream, captured, stop, warn, now);
+                (Verdict::Safety(verdict), actions)
+            }
+            StreamId::VisualInspection => {
+                let verdict = self.grading.judge(findings);
+                if verdict.failure.is_none() {
+                    let decided = self.tracker.observe(captured, &verdict.items);
+                    self.count_parts(decided);
+                }
+                // Nobody looks for people in this stream: zones in it can never be seen clear.
+                let unknown = Occupancy::Unjudged;
+                let actions = self.on_occupancy(stream, captured, unknown, unknown, now);
+                (Verdict::Inspection(verdict), actions)
+            }
+        }
+    }
+
+    /// Lets time pass, with the input lines as they are now.
+    pub fn tick(&mut self, now: MonotonicTime, field: FieldLevels, lines: LineHealth) -> Actions {
+        self.field = field;
+        self.lines = lines;
+        self.step(Occurrence::Nothing, now)
+    }
+
+    /// A source has ended. If it guards a zone, the run permission goes.
+    pub fn source_ended(&mut self, stream: StreamId, now: MonotonicTime) -> Actions {
+        if stream == StreamId::VisualInspection {
+            let decided = self.tracker.finish();
+            self.count_parts(decided);
+        }
+        self.warning.end(stream);
+        self.step(Occurrence::SourceEnded(stream), now)
+    }
+
+    /// Takes a configuration that differs in what matters to safety: OFF, and a reset is needed.
+    pub fn reconfigure(
+        &mut self,
+        config: &Config,
+        classifier_labels: &[String],
+        now: MonotonicTime,
+    ) -> Actions {
+        let lit = self.warning.state();
+        let fresh = Self::new(config, classifier_labels);
+        self.zones = fresh.zones;
+        self.person_threshold = fresh.person_threshold;
+        self.settings = fresh.settings;
+        self.warning = fresh.warning.starting_from(lit);
+        self.grading = fresh.grading;
+        self.step(Occurrence::ConfigurationChanged, now)
+    }
+
+    /// The program is ending: every active output goes inactive. Orders for pulses are forgotten.
+    pub fn shut_down(&mut self, now: MonotonicTime) -> Actions {
+        let active = [
+            (OutputName::RunPermission, self.permission().is_on()),
+            (
+                OutputName::Warning,
+                self.warning.state() == OutputState::Active,
+            ),
+            (
+                OutputName::Reject,
+                self.pulses.state() == OutputState::Active,
+            ),
+        ];
+        let mut actions = Actions::default();
+        for (output, _) in active.into_iter().filter(|(_, active)| *active) {
+            actions.push(now, output, OutputState::Inactive, Cause::ShutDown);
+        }
+        self.interlock = Interlock::new();
+        self.warning = Warning::new(|_| false);
+        self.pulses = PulseTrain::new();
+        actions
+    }
+
+    /// State of the run permission.
+    #[must_use]
+    pub const fn permission(&self) -> PermissionState {
+        self.interlock.state()
+    }
+
+    /// Whether a person in a stop zone is being let pass.
+    #[must_use]
+    pub const fn is_muting(&self) -> bool {
+        self.interlock.is_muting()
+    }
+
+    /// Whether a reset would be accepted now.
+    #[must_use]
+    pub const fn prompt(&self) -> ResetPrompt {
+        self.prompt
+    }
+
+    /// Parts that have left so far.
+    #[must_use]
+    pub const fn parts(&self) -> PartTally {
+        self.parts
+    }
+
+    fn on_occupancy(
+        &mut self,
+        stream: StreamId,
+        captured: MonotonicTime,
+        stop: Occupancy,
+        warn: Occupancy,
+        now: MonotonicTime,
+    ) -> Actions {
+        self.warning
+            .observe(&self.settings.guard, stream, captured, warn, now);
+        let frame = GuardFrame {
+            stream,
+            captured,
+            occupancy: stop,
+        };
+        self.step(Occurrence::Frame(frame), now)
+    }
+
+    fn count_parts(&mut self, decided: parts::DecidedParts) {
+        for disposition in decided {
+            match disposition {
+                Disposition::Good => self.parts.good += 1,
+                Disposition::Unsure => self.parts.unsure += 1,
+                Disposition::Reject => {
+                    self.parts.reject += 1;
+                    let PartTally {
+                        good,
+                        reject,
+                        unsure,
+                    } = self.parts;
+                    self.pulses.order(good + reject + unsure);
+                }
+            }
+        }
+    }
+
+    /// Steps everything that switches an output. The run permission comes first.
+    fn step(&mut self, occurrence: Occurrence, now: MonotonicTime) -> Actions {
+        let inputs = Inputs {
+            occurrence,
+            field: self.field,
+            lines: self.lines,
+        };
+        let (interlock, outcome) = self.interlock.step(&self.settings, &inputs, now);
+        self.interlock = interlock;
+        self.prompt = outcome.prompt;
+        let mut actions = Actions {
+            refused: outcome.refused,
+            ..Actions::default()
+        };
+        if let Some(cause) = outcome.switched {
+            let state = if interlock.state().is_on() {
+                OutputState::Active
+            } else {
+                OutputState::Inactive
+            };
+            actions.push(now, OutputName::RunPermission, state, cause);
+        }
+        if let Some((state, cause)) = self.warning.tick(&self.settings.guard, now) {
+            actions.push(now, OutputName::Warning, state, cause);
+        }
+        if let Some((state, cause)) = self.pulses.tick(now) {
+            actions.push(now, OutputName::Reject, state, cause);
+        }
+        actions
+    }
+}
+
+impl Actions {
+    fn push(&mut self, at: MonotonicTime, output: OutputName, state: OutputState, cause: Cause) {
+        let command = OutputCommand { output, state };
+        self.changes.push(OutputChange { at, command, cause });
+    }
+}

@@ -1,1 +1,80 @@
-//! Switching outputs: the relays, or their recorded simulation.
+//! Switching outputs and the operator's inputs: the relays, or their recorded simulation.
+//!
+//! The decide thread owns one [`SwitchingOutput`] and one [`FieldInputs`]; nobody else touches a
+//! line. Ours are switching outputs, not OSSDs: supplementary protection in front of a certified
+//! safety relay. Wiring is de-energise-to-trip, so that inactive is what a dead line is, too.
+//!
+//! What every backend promises:
+//!
+//! - all lines are inactive once it is constructed, before anything was ordered;
+//! - a line changes only by an order, and an order for the state a line already has is not an edge;
+//! - all lines are inactive after it is dropped, also by a panic. The kernel does not promise what
+//!   a GPIO line does after its owner exits; the wiring must not depend on it;
+//! - after an error the state of the line is unknown: the caller takes the run permission away by
+//!   every means it has left and says so.
+
+#![deny(clippy::indexing_slicing)]
+
+mod operator;
+mod simulated;
+
+use crate::message::{FieldLevels, OutputChange, OutputName, ResetPrompt};
+use crate::units::MonotonicTime;
+
+pub use operator::SimulatedOperator;
+pub use simulated::{EDGES_MAX, EdgeLog, SimulatedOutput};
+
+/// Lines that can be switched.
+pub trait SwitchingOutput: Send + std::fmt::Debug {
+    /// Puts a line into the state that `change` orders; time and cause are for the record. Returns
+    /// at once: a line is a register write away.
+    ///
+    /// # Errors
+    ///
+    /// The line could not be driven; its state is unknown.
+    fn apply(&mut self, change: &OutputChange) -> Result<(), OutputError>;
+}
+
+/// Buttons and contacts that are read.
+pub trait FieldInputs: Send + std::fmt::Debug {
+    /// The levels at `now`, polarity applied. `prompt` says whether a reset would be accepted: what
+    /// a reset lamp shows, and what a simulated operator waits for. Returns at once.
+    ///
+    /// # Errors
+    ///
+    /// A line could not be read; nothing may be concluded from it.
+    fn read(&mut self, now: MonotonicTime, prompt: ResetPrompt)
+    -> Result<FieldLevels, OutputError>;
+}
+
+/// Why a line cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// An output line could not be driven.
+    #[error("cannot drive output line {name}: {source}; check wiring and [output]")]
+    Drive {
+        /// Which line.
+        name: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An input line could not be read.
+    #[error("cannot read input line {name}: {source}; check wiring and [output]")]
+    Read {
+        /// Which line.
+        name: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl OutputError {
+    /// An output line could not be driven.
+    #[must_use]
+    pub const fn drive(output: OutputName, source: std::io::Error) -> Self {
+        Self::Drive {
+            name: output.name(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Outputs that are not wired: every edge is recorded with its time and cause.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{OutputError, SwitchingOutput};
+use crate::message::{Cause, OutputChange, OutputCommand, OutputName, OutputState};
+use crate::units::MonotonicTime;
+
+/// Edges that are kept; the oldest go first. At one trip and reset a minute: half a day.
+pub const EDGES_MAX: usize = 1440;
+
+const LINES: [OutputName; 3] = [
+    OutputName::RunPermission,
+    OutputName::Warning,
+    OutputName::Reject,
+];
+
+/// The record of a simulated output. Clones are handles to the same record, which outlives the output.
+#[derive(Clone, Debug, Default)]
+pub struct EdgeLog(Arc<Mutex<Record>>);
+
+#[derive(Debug, Default)]
+struct Record {
+    edges: VecDeque<OutputChange>,
+    forgotten: u64,
+}
+
+impl EdgeLog {
+    /// The edges so far, oldest first.
+    #[must_use]
+    pub fn edges(&self) -> Vec<OutputChange> {
+        self.with(|record| record.edges.iter().copied().collect())
+    }
+
+    /// Number of edges that were dropped because the record was full.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.with(|record| record.forgotten)
+    }
+
+    fn push(&self, edge: OutputChange) {
+        self.with(|record| {
+            if record.edges.len() >= EDGES_MAX {
+                record.edges.pop_front();
+                record.forgotten += 1;
+            }
+            record.edges.push_back(edge);
+        });
+    }
+
+    fn with<R>(&self, look: impl FnOnce(&mut Record) -> R) -> R {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Lines that exist in memory only.
+#[derive(Debug)]
+pub struct SimulatedOutput {
+    /// In the order of [`LINES`].
+    states: [OutputState; LINES.len()],
+    log: EdgeLog,
+    /// When the newest order came: what dropping puts into the record.
+    latest: MonotonicTime,
+}
+
+impl Default for SimulatedOutput {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SimulatedOutput {
+    /// All lines inactive, nothing recorded.
+    #[must_use]
+    pub fn new() -> Self {
+        let log = EdgeLog::default();
+        log.with(|record| record.edges.reserve(EDGES_MAX));
+        Self {
+            states: [OutputState::Inactive; LINES.len()],
+            log,
+            latest: MonotonicTime::ZERO,
+        }
+    }
+
+    /// The record; keep a handle to read it after the output is gone.
+    #[must_use]
+    pub fn log(&self) -> EdgeLog {
+        self.log.clone()
+    }
+
+    /// State of a line.
+    #[must_use]
+    pub fn state(&self, output: OutputName) -> OutputState {
+        LINES
+            .iter()
+            .zip(self.states)
+            .find(|(line, _)| **line == output)
+            .map_or(OutputState::Inactive, |(_, state)| state)
+    }
+}
+
+impl SwitchingOutput for SimulatedOutput {
+    fn apply(&mut self, change: &OutputChange) -> Result<(), OutputError> {
+        let OutputCommand { output, state } = change.command;
+        self.latest = self.latest.max(change.at);
+        let line = LINES
+            .iter()
+            .zip(&mut self.states)
+            .find(|(line, _)| **line == output);
+        if let Some((_, current)) = line
+            && *current != state
+        {
+            *current = state;
+            self.log.push(*change);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for SimulatedOutput {
+    fn drop(&mut self) {
+        for output in LINES {
+            if self.state(output) == OutputState::Active {
+                self.log.push(OutputChange {
+                    at: self.latest,
+                    command: OutputCommand {
+                        output,
+                        state: OutputState::Inactive,
+                    },
+                    cause: Cause::ShutDown,
+                });
+            }
+        }
+    }
+}
