@@ -183,11 +183,11 @@ def cut_out_apple(photograph: np.ndarray):
 
 def place_apple(apple: Apple, cutout: np.ndarray, alpha: np.ndarray, rng):
     """The apple as it lies on the belt: painted, tinted, turned, at its size."""
-    part = paint_rot(cutout, alpha, apple.rot, rng)
-    hsv = cv2.cvtColor(np.clip(part, 0, 255).astype(np.uint8), cv2.COLOR_BGR2HSV).astype(np.int16)
+    hsv = cv2.cvtColor(np.clip(cutout, 0, 255).astype(np.uint8), cv2.COLOR_BGR2HSV).astype(np.int16)
     hsv[..., 0] = (hsv[..., 0] + apple.hue) % 180
     hsv[..., 1] = np.clip(hsv[..., 1] * apple.colour, 0, 255)
     part = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR).astype(np.float32) * apple.gain
+    part = paint_rot(part, alpha, apple.rot, rng)
     if apple.mirrored:
         part, alpha = part[:, ::-1], alpha[:, ::-1]
     height, width = alpha.shape
@@ -221,42 +221,47 @@ def lay(picture: np.ndarray, part: np.ndarray, alpha: np.ndarray, left: int, top
             target *= 1 - weight
 
 
-# Flesh under the skin goes tan, brown, then black; BGR at full light.
-ROT = {"brown": ((38, 72, 118), (24, 44, 76)), "dark": ((20, 34, 54), (10, 16, 24)), "mould": ((34, 62, 100), (26, 46, 76))}
+# Flesh under the skin goes tan, brown, then black: rim and middle of a spot, BGR at full light.
+ROT = {
+    "brown": ((52, 96, 152), (26, 50, 88)),
+    "dark": ((30, 52, 84), (12, 20, 32)),
+    "mould": ((44, 84, 134), (24, 44, 76)),
+}
 
 
 def paint_rot(part: np.ndarray, alpha: np.ndarray, blemishes: tuple, rng) -> np.ndarray:
-    """Rot spots: a ragged outline, a darker and sunken rim, wrinkled rings inside, a dull surface, on some mould."""
+    """Rot spots: ragged, soft-edged, tan at the rim and brown inside, sunken, without gloss; some carry mould."""
     height, width = alpha.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
+
+    def noise(grain):
+        field = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), grain)
+        return field / field.std()
+
+    # the skin's own light and shade stay, its gloss does not
+    light = cv2.GaussianBlur(cv2.erode(part.max(axis=2), np.ones((15, 15))), (0, 0), 14)
+    light = np.clip(light / np.percentile(light[alpha > 0.9], 75), 0.5, 1.05)[..., None]
     result = part.copy()
     for (across, down), radius, kind in blemishes:
         cx, cy, r = width * (0.5 + across), height * (0.5 + down), radius * height
         angle = np.arctan2(y - cy, x - cx)
-        wobble = sum(rng.uniform(0.02, 0.07) / (k ** 0.5) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 9))
-        ragged = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 3)
-        distance = np.hypot(x - cx, (y - cy) * 1.08) / (r * (1 + wobble)) + ragged * 0.12
-        cover = np.clip((1 - distance) / 0.07, 0, 1) * alpha
-        # the skin's own light and shade stay, its gloss does not
-        light = cv2.GaussianBlur(part.max(axis=2), (0, 0), 9)
-        light = np.clip(light / np.percentile(light[alpha > 0.9], 70), 0.45, 1.1)
-        outer, inner = (np.array(colour, np.float32) for colour in ROT[kind])
-        depth = np.clip(1 - distance, 0, 1)[..., None]
-        flesh = outer * (1 - depth) + inner * depth
-        rings = 1 + 0.10 * np.sin(distance * 16 + ragged * 6)
-        grain = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 1.6)
-        blotch = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 11)
-        flesh = flesh * (rings * (1 + 0.25 * grain) * (1 + 2.0 * blotch))[..., None] * light[..., None]
-        rim = np.exp(-((distance - 0.93) / 0.07) ** 2)
-        sunken = np.clip(np.cos(angle + 2.2), -1, 1) * rim  # lit from the upper left: the near wall lies in the shade
-        flesh = flesh * (1 - 0.30 * rim + 0.22 * sunken)[..., None]
+        lobes = sum(rng.uniform(0.03, 0.10) / k ** 0.5 * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 7))
+        distance = np.hypot(x - cx, (y - cy) * rng.uniform(0.95, 1.2)) / (r * (1 + lobes))
+        distance += noise(14) * 0.08 + noise(5) * 0.018
+        depth = np.clip((1 - distance) / 0.55, 0, 1)[..., None]
+        rim, middle = (np.array(colour, np.float32) for colour in ROT[kind])
+        flesh = rim * (1 - depth) + middle * depth
+        wrinkles = np.sin(distance * 19 + noise(6) * 0.9) * np.clip(1.1 - distance, 0, 1)
+        flesh = flesh * (1 + 0.10 * wrinkles + 0.10 * noise(9) + 0.07 * noise(1.8))[..., None] * light
+        wall = np.exp(-((distance - 0.88) / 0.10) ** 2)  # lit from the upper left: the near wall lies in the shade
+        flesh = flesh * (1 + 0.22 * np.cos(angle + 2.2) * wall)[..., None]
         if kind == "mould":
-            for ring in (0.25, 0.5, 0.72):  # brown rot carries its spores in rings
-                tufts = np.clip(grain * 4 - 0.3, 0, 1) * np.exp(-((distance - ring) / 0.08) ** 2)
-                flesh = flesh + (np.array([150, 168, 172], np.float32) * light[..., None] - flesh) * tufts[..., None]
-        halo = np.clip(1.18 - distance, 0, 0.18)[..., None] / 0.18 * alpha[..., None] * 0.45  # skin already browning
-        result = result * (1 - halo) + result * np.array([0.72, 0.74, 0.80], np.float32) * halo
-        result = result * (1 - cover[..., None]) + flesh * cover[..., None]
+            spores = np.clip(noise(3.0) - 0.3 + 0.5 * noise(9), 0, 1.2) * np.clip((0.85 - distance) / 0.3, 0, 1)
+            flesh += (np.array([168, 186, 188], np.float32) * light - flesh) * np.clip(spores, 0, 0.9)[..., None]
+        browning = np.clip((1.28 - distance) / 0.28, 0, 1)[..., None] ** 2 * alpha[..., None] * 0.55
+        result = result * (1 - browning) + np.array([44, 88, 160], np.float32) * light * browning
+        cover = (np.clip((1.02 - distance) / 0.13, 0, 1) * alpha)[..., None]
+        result = result * (1 - cover) + flesh * cover
     return np.clip(result, 0, 255)
 
 
