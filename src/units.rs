@@ -76,6 +76,13 @@ impl Score {
         (0.0..=1.0).contains(&value).then_some(Self(value))
     }
 
+    /// A score written in the source: `Score::percent(40)`. Above 100 is 100.
+    #[must_use]
+    pub const fn percent(value: u8) -> Self {
+        let value = if value > 100 { 100 } else { value };
+        Self(value as f32 / 100.0)
+    }
+
     /// Takes what a dequantised tensor holds: rounding may put it a hair outside 0..=1, which is
     /// clamped. `None` only for NaN and infinities, which no healthy model puts out.
     #[must_use]

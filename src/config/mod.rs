@@ -1,11 +1,35 @@
 //! The configuration: what the TOML files say, once it is known to make sense.
 //!
-//! Files are read as `raw` tables (serde), then turned into the types here, or into a list of
-//! `error::Problem`s that name file, line, column and the offending text. Whoever holds a
-//! [`Config`] never checks again. Pure but for reading the files it is given.
+//! [`load`] reads `andon.toml` and the keepout file it names, lays the command line's [`Overrides`]
+//! over them and answers with a [`Config`], or with every [`Problem`] of both files at once: file,
+//! line, column, the offending text and what to do. Whoever holds a [`Config`] never checks again.
+//!
+//! `document` knows TOML and positions; `sections` and `keepout` know the keys of the two files and
+//! turn them into the types here; `input` and `csv` read their small languages; [`diff()`] says what
+//! a change of configuration means for a running line.
+//!
+//! Reads the files it is given and nothing else; no clock, no threads. Called by the command line
+//! at start and later by the thread that watches the files.
+
+mod csv;
+mod diff;
+mod document;
+mod error;
+mod input;
+mod keepout;
+mod load;
+mod overrides;
+mod sections;
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use csv::{CsvError, import_csv, to_keepout_toml};
+pub use diff::{Change, Impact, diff};
+pub use error::{ConfigError, Origin, Problem};
+pub use input::InputError;
+pub use load::{ConfigFile, Loaded, default_paths, load};
+pub use overrides::Overrides;
 
 use crate::geometry::{Polygon, Size};
 use crate::units::{Score, StreamId, ZoneKind};
@@ -49,6 +73,29 @@ pub enum EngineChoice {
     EdgeTpuPcie,
 }
 
+impl EngineChoice {
+    /// Every choice.
+    pub const ALL: [Self; 5] = [
+        Self::Auto,
+        Self::Cpu,
+        Self::EdgeTpu,
+        Self::EdgeTpuUsb,
+        Self::EdgeTpuPcie,
+    ];
+
+    /// The word in configuration and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::EdgeTpu => "edgetpu",
+            Self::EdgeTpuUsb => "edgetpu:usb",
+            Self::EdgeTpuPcie => "edgetpu:pcie",
+        }
+    }
+}
+
 /// Where the picture goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DisplayChoice {
@@ -61,6 +108,21 @@ pub enum DisplayChoice {
     Kms,
 }
 
+impl DisplayChoice {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::None, Self::Headless, Self::Kms];
+
+    /// The word in configuration and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Headless => "headless",
+            Self::Kms => "kms",
+        }
+    }
+}
+
 /// Which part of a person's box is tested against a zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Anchor {
@@ -69,6 +131,20 @@ pub enum Anchor {
     BottomEdge,
     /// The whole box, for overhead cameras.
     WholeBox,
+}
+
+impl Anchor {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::BottomEdge, Self::WholeBox];
+
+    /// The word in configuration and report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BottomEdge => "bottom-edge",
+            Self::WholeBox => "whole-box",
+        }
+    }
 }
 
 /// One keepout zone.
@@ -96,6 +172,20 @@ pub enum Restart {
     Automatic,
 }
 
+impl Restart {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Manual, Self::Automatic];
+
+    /// The word in configuration and report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Automatic => "automatic",
+        }
+    }
+}
+
 /// Timing and counting of the safety decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SafetyConfig {
@@ -111,6 +201,18 @@ pub struct SafetyConfig {
     pub restart: Restart,
 }
 
+impl Default for SafetyConfig {
+    fn default() -> Self {
+        Self {
+            trip_after: 1,
+            clear_after: 10,
+            max_age: Duration::from_millis(500),
+            fault_after: Duration::from_millis(2000),
+            restart: Restart::Manual,
+        }
+    }
+}
+
 /// The worker-safety stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerSafetyConfig {
@@ -122,6 +224,11 @@ pub struct WorkerSafetyConfig {
     pub person_label: String,
 }
 
+impl WorkerSafetyConfig {
+    /// Threshold where the file says nothing.
+    pub const THRESHOLD_DEFAULT: Score = Score::percent(40);
+}
+
 /// What happens to a part with a grade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GradeAction {
@@ -129,6 +236,20 @@ pub enum GradeAction {
     Good,
     /// Is taken off.
     Reject,
+}
+
+impl GradeAction {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Good, Self::Reject];
+
+    /// The word in configuration and report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Reject => "reject",
+        }
+    }
 }
 
 /// The visual-inspection stream.
@@ -148,15 +269,33 @@ pub struct VisualInspectionConfig {
     pub grades: Vec<(String, GradeAction)>,
 }
 
+impl VisualInspectionConfig {
+    /// Threshold where the file says nothing.
+    pub const THRESHOLD_DEFAULT: Score = Score::percent(40);
+    /// Grade threshold where the file says nothing.
+    pub const GRADE_THRESHOLD_DEFAULT: Score = Score::percent(60);
+    /// Crop margin where the file says nothing.
+    pub const CROP_MARGIN_DEFAULT: f32 = 0.05;
+}
+
+/// A model by name or by file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelRef {
+    /// A name in `models.toml`.
+    Named(String),
+    /// A `.tflite` file, relative to the current directory or absolute.
+    File(PathBuf),
+}
+
 /// Which model files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelsConfig {
     /// Directory with `models.toml`.
     pub directory: PathBuf,
-    /// Name of a model in `models.toml`, or a path to a `.tflite` file.
-    pub detector: String,
-    /// Name of a model in `models.toml`, or a path to a `.tflite` file.
-    pub classifier: String,
+    /// Finds persons and parts.
+    pub detector: ModelRef,
+    /// Grades parts.
+    pub classifier: ModelRef,
 }
 
 /// Engine and its threads.
@@ -184,10 +323,18 @@ pub enum OutputConfig {
 pub struct DisplayConfig {
     /// Backend.
     pub display: DisplayChoice,
-    /// Picture size in pixels.
+    /// Size of each stream's part of the picture in pixels, both even; the picture is two wide.
     pub size: Size,
     /// Persons are masked.
     pub anonymize: bool,
+}
+
+impl DisplayConfig {
+    /// Size where the file says nothing.
+    pub const SIZE_DEFAULT: Size = Size {
+        width: 960,
+        height: 540,
+    };
 }
 
 /// A complete, valid configuration.

@@ -5,7 +5,9 @@
 
 mod polygon;
 
+use std::fmt;
 use std::marker::PhantomData;
+use std::str::FromStr;
 
 pub use polygon::{POLYGON_POINTS_MAX, Polygon, PolygonError};
 
@@ -34,6 +36,34 @@ pub struct Size {
     pub width: u32,
     /// Rows.
     pub height: u32,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// A text is not a size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a size is written as width x height in pixels, such as 1280x720")]
+pub struct ParseSizeError;
+
+impl FromStr for Size {
+    type Err = ParseSizeError;
+
+    /// Reads `1280x720`; neither number may be 0.
+    fn from_str(text: &str) -> Result<Self, ParseSizeError> {
+        let (width, height) = text.split_once(['x', 'X']).ok_or(ParseSizeError)?;
+        let pixels = |text: &str| match text.trim().parse::<u32>() {
+            Ok(pixels) if pixels > 0 => Ok(pixels),
+            Ok(_) | Err(_) => Err(ParseSizeError),
+        };
+        Ok(Self {
+            width: pixels(width)?,
+            height: pixels(height)?,
+        })
+    }
 }
 
 /// A point of space `S`.
@@ -285,6 +315,28 @@ mod tests {
         let fitted = fit(portrait, bounds);
         assert!((fitted.width() / fitted.height() - 540.0 / 960.0).abs() < 1e-4);
         assert_eq!(fit(Size::default(), bounds), bounds);
+    }
+
+    #[test]
+    fn sizes_are_read_as_they_are_written() {
+        let size = Size {
+            width: 1280,
+            height: 720,
+        };
+        for text in ["1280x720", "1280X720", " 1280 x 720 ", &size.to_string()] {
+            assert_eq!(text.parse(), Ok(size), "{text}");
+        }
+        for text in [
+            "",
+            "1280",
+            "x",
+            "0x720",
+            "-1x2",
+            "1280x720x3",
+            "4294967296x1",
+        ] {
+            assert_eq!(text.parse::<Size>(), Err(ParseSizeError), "{text}");
+        }
     }
 
     proptest! {

@@ -1,0 +1,219 @@
+//! What a change of configuration means for a running line.
+
+use super::{
+    Config, DisplayConfig, EngineConfig, ModelsConfig, SafetyConfig, VisualInspectionConfig,
+    WorkerSafetyConfig, Zone,
+};
+use crate::units::ZoneKind;
+
+/// How a change takes effect; each is graver than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Impact {
+    /// Applied at once: what decides about the run permission stays as it is.
+    Cosmetic,
+    /// The run permission goes OFF first and needs a reset.
+    SafetyRelevant,
+    /// Takes effect at the next start.
+    NeedsRestart,
+}
+
+/// One key that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// As in the files: `safety.trip_after`, `zone.press.points`.
+    pub key: String,
+    /// How it takes effect.
+    pub impact: Impact,
+}
+
+/// Every key in which two configurations differ, in the order of the files; empty where they say
+/// the same. The impact of the whole is the greatest of its changes.
+#[must_use]
+pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
+    // Taken apart by name, so that a new field cannot be forgotten here.
+    let Config {
+        worker_safety,
+        visual_inspection,
+        zones,
+        safety,
+        models,
+        engine,
+        output,
+        display,
+    } = old;
+    let mut changes = Changes::default();
+    diff_worker_safety(&mut changes, worker_safety, &new.worker_safety);
+    diff_visual_inspection(&mut changes, visual_inspection, &new.visual_inspection);
+    diff_safety(&mut changes, *safety, new.safety);
+    diff_models(&mut changes, models, &new.models);
+    diff_engine(&mut changes, *engine, new.engine);
+    changes.note("output", Impact::NeedsRestart, output == &new.output);
+    diff_display(&mut changes, *display, new.display);
+    diff_zones(&mut changes, zones, &new.zones);
+    changes.0
+}
+
+#[derive(Debug, Default)]
+struct Changes(Vec<Change>);
+
+impl Changes {
+    fn note(&mut self, key: &str, impact: Impact, same: bool) {
+        if !same {
+            self.0.push(Change {
+                key: key.to_owned(),
+                impact,
+            });
+        }
+    }
+}
+
+fn diff_worker_safety(changes: &mut Changes, old: &WorkerSafetyConfig, new: &WorkerSafetyConfig) {
+    use Impact::{NeedsRestart, SafetyRelevant};
+    let WorkerSafetyConfig {
+        input,
+        threshold,
+        person_label,
+    } = old;
+    changes.note("worker_safety.input", NeedsRestart, input == &new.input);
+    changes.note(
+        "worker_safety.threshold",
+        SafetyRelevant,
+        threshold == &new.threshold,
+    );
+    changes.note(
+        "worker_safety.person_label",
+        SafetyRelevant,
+        person_label == &new.person_label,
+    );
+}
+
+fn diff_visual_inspection(
+    changes: &mut Changes,
+    old: &VisualInspectionConfig,
+    new: &VisualInspectionConfig,
+) {
+    use Impact::{Cosmetic, NeedsRestart};
+    let VisualInspectionConfig {
+        input,
+        threshold,
+        part_labels,
+        crop_margin,
+        grade_threshold,
+        grades,
+    } = old;
+    let same_margin = crop_margin.to_bits() == new.crop_margin.to_bits();
+    for (key, impact, same) in [
+        ("input", NeedsRestart, input == &new.input),
+        ("threshold", Cosmetic, threshold == &new.threshold),
+        ("part_labels", Cosmetic, part_labels == &new.part_labels),
+        ("crop_margin", Cosmetic, same_margin),
+        (
+            "grade_threshold",
+            Cosmetic,
+            grade_threshold == &new.grade_threshold,
+        ),
+        ("grades", Cosmetic, grades == &new.grades),
+    ] {
+        changes.note(&format!("visual_inspection.{key}"), impact, same);
+    }
+}
+
+fn diff_safety(changes: &mut Changes, old: SafetyConfig, new: SafetyConfig) {
+    let SafetyConfig {
+        trip_after,
+        clear_after,
+        max_age,
+        fault_after,
+        restart,
+    } = old;
+    for (key, same) in [
+        ("trip_after", trip_after == new.trip_after),
+        ("clear_after", clear_after == new.clear_after),
+        ("max_age_ms", max_age == new.max_age),
+        ("fault_after_ms", fault_after == new.fault_after),
+        ("restart", restart == new.restart),
+    ] {
+        changes.note(&format!("safety.{key}"), Impact::SafetyRelevant, same);
+    }
+}
+
+fn diff_models(changes: &mut Changes, old: &ModelsConfig, new: &ModelsConfig) {
+    let ModelsConfig {
+        directory,
+        detector,
+        classifier,
+    } = old;
+    for (key, same) in [
+        ("directory", directory == &new.directory),
+        ("detector", detector == &new.detector),
+        ("classifier", classifier == &new.classifier),
+    ] {
+        changes.note(&format!("models.{key}"), Impact::NeedsRestart, same);
+    }
+}
+
+fn diff_engine(changes: &mut Changes, old: EngineConfig, new: EngineConfig) {
+    let EngineConfig { engine, threads } = old;
+    changes.note("engine.engine", Impact::NeedsRestart, engine == new.engine);
+    changes.note(
+        "engine.threads",
+        Impact::NeedsRestart,
+        threads == new.threads,
+    );
+}
+
+fn diff_display(changes: &mut Changes, old: DisplayConfig, new: DisplayConfig) {
+    use Impact::{Cosmetic, NeedsRestart};
+    let DisplayConfig {
+        display,
+        size,
+        anonymize,
+    } = old;
+    changes.note("display.display", NeedsRestart, display == new.display);
+    changes.note("display.size", NeedsRestart, size == new.size);
+    changes.note("display.anonymize", Cosmetic, anonymize == new.anonymize);
+}
+
+/// Zones are the same zone by their name. What touches a stop zone, before or after, is relevant.
+fn diff_zones(changes: &mut Changes, old: &[Zone], new: &[Zone]) {
+    let named = |zones: &[Zone], name: &str| zones.iter().find(|zone| zone.name == name).cloned();
+    let of_kind = |kind| match kind {
+        ZoneKind::Warn => Impact::Cosmetic,
+        ZoneKind::Stop => Impact::SafetyRelevant,
+    };
+    for zone in old {
+        let Zone {
+            name,
+            camera,
+            kind,
+            anchor,
+            polygon,
+        } = zone;
+        let Some(other) = named(new, name) else {
+            changes.note(&format!("zone.{name}"), of_kind(*kind), false);
+            continue;
+        };
+        let impact = of_kind(*kind).max(of_kind(other.kind));
+        for (key, same) in [
+            ("camera", *camera == other.camera),
+            ("kind", *kind == other.kind),
+            ("anchor", *anchor == other.anchor),
+            ("points", *polygon == other.polygon),
+        ] {
+            changes.note(&format!("zone.{name}.{key}"), impact, same);
+        }
+    }
+    for zone in new.iter().filter(|zone| named(old, &zone.name).is_none()) {
+        changes.note(&format!("zone.{}", zone.name), of_kind(zone.kind), false);
+    }
+    // The decision counts by position: a stop zone that moved in the list is another zone to it.
+    let stops = |zones: &[Zone]| -> Vec<(usize, String)> {
+        zones
+            .iter()
+            .enumerate()
+            .filter(|(_, zone)| zone.kind == ZoneKind::Stop)
+            .map(|(index, zone)| (index, zone.name.clone()))
+            .collect()
+    };
+    changes.note("zone", Impact::SafetyRelevant, stops(old) == stops(new));
+}
