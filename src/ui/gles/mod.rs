@@ -1,0 +1,21 @@
+//! OpenGL ES 3.0 over EGL: where a scene becomes pixels.
+//!
+//! [`Context`] owns the connection to the driver and knows nothing of pictures; [`Renderer`] draws a
+//! scene into whatever framebuffer a [`Target`] names and knows nothing of EGL. A monitor needs
+//! another context and target, and the same renderer. All of it belongs to the thread that made it.
+//!
+//! The only unsafe code of the picture is in here: calls into EGL and GL.
+#![allow(
+    unsafe_code,
+    reason = "EGL and OpenGL ES are C interfaces; every block says why it holds"
+)]
+
+mod context;
+mod offscreen;
+mod renderer;
+mod vector;
+mod video;
+
+pub use context::{Context, EGL_LIBRARY};
+pub use offscreen::Offscreen;
+pub use renderer::{Renderer, Target};

@@ -1,0 +1,152 @@
+//! A framebuffer nobody looks at, and reading it back.
+
+use std::rc::Rc;
+
+use glow::HasContext;
+
+use super::Target;
+use crate::geometry::Size;
+use crate::ui::UiError;
+
+/// A framebuffer object with colour and stencil.
+pub struct Offscreen {
+    gl: Rc<glow::Context>,
+    framebuffer: glow::Framebuffer,
+    buffers: [glow::Renderbuffer; 2],
+    size: Size,
+    /// Rows as GL has them, bottom row first.
+    upside_down: Vec<u8>,
+    rgba: Vec<u8>,
+}
+
+impl std::fmt::Debug for Offscreen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Offscreen")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Offscreen {
+    /// Makes a framebuffer of `size` pixels on the current context.
+    ///
+    /// # Errors
+    ///
+    /// The driver has no room for it or does not allow the size.
+    pub fn new(gl: &Rc<glow::Context>, size: Size) -> Result<Self, UiError> {
+        let failed = |reason| UiError::Framebuffer { size, reason };
+        let (width, height) = gl_size(size).ok_or_else(|| failed(String::from("too large")))?;
+        // SAFETY: the context is current on this thread for as long as `gl` is used; the calls touch
+        // objects made right here, and errors come back as values.
+        unsafe {
+            let color = gl.create_renderbuffer().map_err(failed)?;
+            gl.bind_renderbuffer(glow::RENDERBUFFER, Some(color));
+            gl.renderbuffer_storage(glow::RENDERBUFFER, glow::RGBA8, width, height);
+            let stencil = gl.create_renderbuffer().map_err(failed)?;
+            gl.bind_renderbuffer(glow::RENDERBUFFER, Some(stencil));
+            gl.renderbuffer_storage(glow::RENDERBUFFER, glow::DEPTH24_STENCIL8, width, height);
+            let framebuffer = gl.create_framebuffer().map_err(failed)?;
+            gl.bind_framebuffer(glow::FRAMEBUFFER, Some(framebuffer));
+            for (attachment, buffer) in [
+                (glow::COLOR_ATTACHMENT0, color),
+                (glow::DEPTH_STENCIL_ATTACHMENT, stencil),
+            ] {
+                gl.framebuffer_renderbuffer(
+                    glow::FRAMEBUFFER,
+                    attachment,
+                    glow::RENDERBUFFER,
+                    Some(buffer),
+                );
+            }
+            let status = gl.check_framebuffer_status(glow::FRAMEBUFFER);
+            let this = Self {
+                gl: Rc::clone(gl),
+                framebuffer,
+                buffers: [color, stencil],
+                size,
+                upside_down: Vec::new(),
+                rgba: Vec::new(),
+            };
+            if status == glow::FRAMEBUFFER_COMPLETE {
+                Ok(this)
+            } else {
+                Err(failed(format!("framebuffer status {status:#06x}")))
+            }
+        }
+    }
+
+    /// What a renderer draws into.
+    #[must_use]
+    pub const fn target(&self) -> Target {
+        Target {
+            framebuffer: Some(self.framebuffer),
+            size: self.size,
+        }
+    }
+
+    /// The pixels as `[height, width, 4]` R, G, B, A, top row first. Waits for the driver.
+    ///
+    /// # Errors
+    ///
+    /// The driver reports an error.
+    pub fn read(&mut self) -> Result<&[u8], UiError> {
+        let (width, height) = (self.size.width as usize, self.size.height as usize);
+        let row = width * 4;
+        self.upside_down.resize(row * height, 0);
+        self.rgba.resize(row * height, 0);
+        let Some((gl_width, gl_height)) = gl_size(self.size) else {
+            return Ok(&[]);
+        };
+        let into = glow::PixelPackData::Slice(Some(&mut self.upside_down));
+        // SAFETY: the context is current; the slice holds width x height x 4 bytes and rows of RGBA8
+        // need no padding at any pack alignment.
+        let error = unsafe {
+            self.gl
+                .bind_framebuffer(glow::READ_FRAMEBUFFER, Some(self.framebuffer));
+            self.gl.read_pixels(
+                0,
+                0,
+                gl_width,
+                gl_height,
+                glow::RGBA,
+                glow::UNSIGNED_BYTE,
+                into,
+            );
+            self.gl.get_error()
+        };
+        if error != glow::NO_ERROR {
+            return Err(UiError::Gl {
+                operation: "glReadPixels",
+                code: error,
+            });
+        }
+        if row > 0 {
+            let rows = self.upside_down.chunks_exact(row).rev();
+            for (to, from) in self.rgba.chunks_exact_mut(row).zip(rows) {
+                to.copy_from_slice(from);
+            }
+        }
+        Ok(&self.rgba)
+    }
+}
+
+impl Drop for Offscreen {
+    fn drop(&mut self) {
+        // SAFETY: the objects are this value's own and the context outlives it (`HeadlessRenderer`
+        // drops its context last).
+        unsafe {
+            self.gl.delete_framebuffer(self.framebuffer);
+            for buffer in self.buffers {
+                self.gl.delete_renderbuffer(buffer);
+            }
+        }
+    }
+}
+
+/// A size as GL takes it.
+pub(super) fn gl_size(size: Size) -> Option<(i32, i32)> {
+    Some((
+        i32::try_from(size.width).ok()?,
+        i32::try_from(size.height).ok()?,
+    ))
+}

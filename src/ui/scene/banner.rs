@@ -1,0 +1,239 @@
+//! The state of the run permission, to be read across a hall.
+//!
+//! RUN is quiet: a green symbol on the dark ground. Everything else floods the whole banner, so that
+//! the change jumps out even at the edge of one's view. Colour, symbol and word say the same thing.
+
+use super::build::{Sketch, Tag};
+use super::font::Weight;
+use super::layout::whole;
+use super::symbol::{Inks, Symbol};
+use super::{Align, Rgba, SceneContext, palette, symbol};
+use crate::geometry::{Point, Rect, ScreenPixels};
+use crate::message::{Fault, PermissionState, Snapshot, TripCause, Verdict, ZoneSet};
+use crate::units::{ZoneIndex, ZoneKind};
+
+struct Look {
+    symbol: Symbol,
+    inks: Inks,
+    /// Behind the symbol.
+    field: Rgba,
+    /// Behind the words.
+    ground: Rgba,
+    text: Rgba,
+    /// The state, and why.
+    headline: String,
+    /// What it means or asks for.
+    advice: String,
+}
+
+/// Draws the banner into `within`.
+pub(super) fn draw(
+    sketch: &mut Sketch,
+    within: Rect<ScreenPixels>,
+    snapshot: &Snapshot,
+    context: &SceneContext,
+) {
+    let look = look(snapshot, context);
+    let tall = within.height();
+    let field = whole(within.left(), within.top(), tall, tall);
+    sketch.block(within, look.ground);
+    sketch.block(field, look.field);
+    let margin = (0.17 * tall).round();
+    let place = whole(
+        field.left() + margin,
+        field.top() + margin,
+        tall - 2.0 * margin,
+        tall - 2.0 * margin,
+    );
+    symbol::draw(sketch, look.symbol, place, look.inks);
+
+    let left = field.right() + 0.16 * tall;
+    let right = within.right() - 0.16 * tall;
+    let warned = warned_zones(snapshot, context);
+    let warned_width = warned.map_or(0.0, |text| warning(sketch, within, right, &text));
+    let room = (right - left - warned_width).max(1.0);
+    let size = sketch
+        .fonts
+        .fit(&look.headline, (0.56 * tall).round(), Weight::Bold, room);
+    let headline_at = Point::new(left, (within.top() + 0.40 * tall + 0.36 * size).round());
+    sketch.text(
+        headline_at,
+        look.headline,
+        size,
+        Weight::Bold,
+        Align::Left,
+        look.text,
+    );
+    let size = (0.155 * tall).round();
+    let advice = sketch
+        .fonts
+        .shorten(&look.advice, size, Weight::Regular, room);
+    let advice_at = Point::new(left, (within.top() + 0.885 * tall).round());
+    sketch.text(
+        advice_at,
+        advice,
+        size,
+        Weight::Regular,
+        Align::Left,
+        look.text,
+    );
+}
+
+fn look(snapshot: &Snapshot, context: &SceneContext) -> Look {
+    match snapshot.permission {
+        PermissionState::SelfTest => Look {
+            symbol: Symbol::Wait,
+            field: palette::SELF_TEST,
+            ..quiet(
+                "SELF TEST",
+                "Run permission OFF. Waiting for the first judged picture.",
+            )
+        },
+        PermissionState::On => Look {
+            symbol: Symbol::Run,
+            field: palette::RUN,
+            ..quiet("RUN", "Run permission ON. Stop zones clear.")
+        },
+        PermissionState::Interlocked => flooded(
+            Symbol::Reset,
+            palette::RESET,
+            palette::TEXT,
+            String::from("WAITING FOR RESET"),
+            if any_stop_zone_occupied(snapshot) {
+                "Run permission OFF. Somebody is in a stop zone."
+            } else {
+                "Run permission OFF. Check the line, then press reset."
+            },
+        ),
+        PermissionState::Tripped(cause) => {
+            let (why, advice) = trip(cause, context);
+            let headline = format!("STOP – {why}");
+            flooded(Symbol::Stop, palette::STOP, palette::TEXT, headline, advice)
+        }
+        PermissionState::LockedOut(fault) => {
+            let headline = format!("FAULT – {}", fault_words(fault));
+            let advice = "Run permission OFF. Remove the cause, then press reset.";
+            flooded(
+                Symbol::Attention,
+                palette::FAULT,
+                palette::DARK_TEXT,
+                headline,
+                advice,
+            )
+        }
+    }
+}
+
+fn quiet(headline: &str, advice: &str) -> Look {
+    Look {
+        symbol: Symbol::Wait,
+        inks: Inks {
+            body: palette::TEXT,
+            detail: palette::GROUND,
+        },
+        field: palette::GROUND,
+        ground: palette::GROUND,
+        text: palette::TEXT,
+        headline: headline.to_owned(),
+        advice: advice.to_owned(),
+    }
+}
+
+fn flooded(symbol: Symbol, ground: Rgba, text: Rgba, headline: String, advice: &str) -> Look {
+    Look {
+        symbol,
+        inks: Inks {
+            body: text,
+            detail: ground,
+        },
+        field: ground,
+        ground,
+        text,
+        headline,
+        advice: advice.to_owned(),
+    }
+}
+
+fn trip(cause: TripCause, context: &SceneContext) -> (String, &'static str) {
+    match cause {
+        TripCause::Zone(zone) => (
+            format!("zone “{}”", zone_name(zone, context)),
+            "Run permission OFF. Person in the zone: leave it.",
+        ),
+        TripCause::Stale => (
+            String::from("picture late"),
+            "Run permission OFF. No fresh picture counts as an occupied zone.",
+        ),
+        TripCause::Unjudged => (
+            String::from("picture not judged"),
+            "Run permission OFF. A picture nobody judged counts as an occupied zone.",
+        ),
+    }
+}
+
+const fn fault_words(fault: Fault) -> &'static str {
+    match fault {
+        Fault::SourceLost => "camera lost",
+        Fault::ClockBackwards => "camera clock ran backwards",
+        Fault::InferenceLost => "detection lost",
+        Fault::OutputLost => "output not driven",
+    }
+}
+
+pub(super) fn zone_name(zone: ZoneIndex, context: &SceneContext) -> &str {
+    context
+        .zones
+        .get(usize::from(zone.0))
+        .map_or("?", |zone| zone.name.as_str())
+}
+
+fn occupied_zones(snapshot: &Snapshot) -> ZoneSet {
+    snapshot
+        .streams
+        .iter()
+        .flatten()
+        .fold(ZoneSet::default(), |zones, view| match &view.verdict {
+            Verdict::Safety(verdict) => zones.union(verdict.zones),
+            Verdict::Inspection(_) => zones,
+        })
+}
+
+fn any_stop_zone_occupied(snapshot: &Snapshot) -> bool {
+    snapshot
+        .streams
+        .iter()
+        .flatten()
+        .any(|view| match &view.verdict {
+            Verdict::Safety(verdict) => verdict.occupied,
+            Verdict::Inspection(_) => false,
+        })
+}
+
+/// Names of the occupied warn zones.
+fn warned_zones(snapshot: &Snapshot, context: &SceneContext) -> Option<String> {
+    let names: Vec<&str> = occupied_zones(snapshot)
+        .iter()
+        .filter(|zone| {
+            let zone = context.zones.get(usize::from(zone.0));
+            zone.is_some_and(|zone| zone.kind == ZoneKind::Warn)
+        })
+        .map(|zone| zone_name(zone, context))
+        .collect();
+    (!names.is_empty()).then(|| format!("WARNING – {}", names.join(", ")))
+}
+
+/// A warning beside the state, right-aligned at `right`; its width and a gap.
+fn warning(sketch: &mut Sketch, within: Rect<ScreenPixels>, right: f32, text: &str) -> f32 {
+    let tag = Tag {
+        symbol: Some(Symbol::Attention),
+        text,
+        size: (0.19 * within.height()).round(),
+        ground: palette::CAUTION,
+        ink: palette::DARK_TEXT,
+    };
+    let room = within.width() * 0.36;
+    let width = tag.width(&sketch.fonts).min(room);
+    let top = within.top() + (within.height() - tag.height()) / 2.0;
+    sketch.tag(&tag, right - width, top, room);
+    width + 0.16 * within.height()
+}

@@ -1,0 +1,261 @@
+//! Puts the scene together, and the sketch its parts are drawn on.
+
+use super::font::{Fonts, Weight};
+use super::layout::{Layout, whole};
+use super::symbol::{Inks, Symbol};
+use super::{Align, Command, Path, People, Rgba, Scene, SceneContext, Stroke};
+use super::{banner, palette, stream, symbol};
+use crate::geometry::{Point, Rect, ScreenPixels, Size};
+use crate::message::Snapshot;
+use crate::units::StreamId;
+
+/// The picture of `snapshot` at `size` pixels. Pure: the same input gives the same scene.
+#[must_use]
+pub fn build(snapshot: &Snapshot, context: &SceneContext, size: Size) -> Scene {
+    let frames = StreamId::ALL.map(|id| {
+        let view = snapshot.streams[id.index()].as_ref();
+        view.map(|view| view.frame.size())
+    });
+    let layout = Layout::new(size, frames);
+    let mut sketch = Sketch::new(layout.scale);
+    banner::draw(&mut sketch, layout.banner, snapshot, context);
+    for id in StreamId::ALL {
+        stream::draw(
+            &mut sketch,
+            layout.panels[id.index()],
+            id,
+            snapshot,
+            context,
+        );
+    }
+    footer(&mut sketch, layout.footer, context);
+    sketch.finish(size)
+}
+
+impl SceneContext {
+    /// Remembers where people are, where the picture is anonymised. Call it for every snapshot, also
+    /// for one that is not drawn: a cover that starts late shows a face.
+    pub fn observe(&mut self, snapshot: &Snapshot) {
+        let People::Masked(memory) = &mut self.people else {
+            return;
+        };
+        for view in snapshot.streams.iter().flatten() {
+            memory.observe(view);
+        }
+    }
+}
+
+fn footer(sketch: &mut Sketch, within: Rect<ScreenPixels>, context: &SceneContext) {
+    let size = 15.0 * sketch.scale;
+    let gap = 12.0 * sketch.scale;
+    let baseline = (within.top() + within.bottom()) / 2.0 + 0.36 * size;
+    let about = format!("{}   ·   andon {}", context.engine, context.version);
+    let about = sketch
+        .fonts
+        .shorten(&about, size, Weight::Regular, within.width() * 0.6);
+    let right = Point::new(within.right() - gap, baseline);
+    let about_width = sketch.fonts.width(&about, size, Weight::Regular);
+    sketch.text(
+        right,
+        about,
+        size,
+        Weight::Regular,
+        Align::Right,
+        palette::MUTED,
+    );
+
+    let mut left = within.left() + gap;
+    if matches!(context.people, People::Masked(_)) {
+        let words = String::from("Persons masked");
+        left += sketch.fonts.width(&words, size, Weight::Regular) + 2.0 * gap;
+        let at = Point::new(within.left() + gap, baseline);
+        sketch.text(
+            at,
+            words,
+            size,
+            Weight::Regular,
+            Align::Left,
+            palette::MUTED,
+        );
+    }
+    if let Some(notice) = &context.notice {
+        let room = within.right() - about_width - 3.0 * gap - left;
+        let tag = Tag {
+            symbol: Some(Symbol::Attention),
+            text: notice,
+            size,
+            ground: palette::CAUTION,
+            ink: palette::DARK_TEXT,
+        };
+        let tall = tag.height();
+        sketch.tag(
+            &tag,
+            left,
+            within.top() + (within.height() - tall) / 2.0,
+            room,
+        );
+    }
+}
+
+/// A small filled label with a symbol.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tag<'a> {
+    pub(super) symbol: Option<Symbol>,
+    pub(super) text: &'a str,
+    pub(super) size: f32,
+    pub(super) ground: Rgba,
+    pub(super) ink: Rgba,
+}
+
+impl Tag<'_> {
+    /// How tall it is.
+    pub(super) fn height(&self) -> f32 {
+        (self.size * 1.5).round()
+    }
+
+    fn pad(&self) -> f32 {
+        self.size * 0.45
+    }
+
+    fn symbol_room(&self) -> f32 {
+        if self.symbol.is_some() {
+            self.size * 0.95 + self.pad() * 0.8
+        } else {
+            0.0
+        }
+    }
+
+    /// How wide it is where it is not shortened.
+    pub(super) fn width(&self, fonts: &Fonts) -> f32 {
+        let text = fonts.width(self.text, self.size, Weight::Bold);
+        (text + 2.0 * self.pad() + self.symbol_room()).ceil()
+    }
+}
+
+/// What a scene is drawn on while it is put together: the ground (blocks, videos, masks) and the ink
+/// above all of it, kept apart so that a renderer changes its means once per picture.
+pub(super) struct Sketch {
+    pub(super) scale: f32,
+    pub(super) fonts: Fonts,
+    ground: Vec<Command>,
+    ink: Vec<Command>,
+}
+
+impl Sketch {
+    fn new(scale: f32) -> Self {
+        Self {
+            scale,
+            fonts: Fonts::new(),
+            ground: Vec::new(),
+            ink: Vec::new(),
+        }
+    }
+
+    fn finish(mut self, size: Size) -> Scene {
+        self.ground.append(&mut self.ink);
+        Scene {
+            size,
+            background: palette::GROUND,
+            commands: self.ground,
+        }
+    }
+
+    pub(super) fn block(&mut self, rect: Rect<ScreenPixels>, color: Rgba) {
+        self.ground.push(Command::Block { rect, color });
+    }
+
+    pub(super) fn video(&mut self, stream: StreamId, rect: Rect<ScreenPixels>) {
+        self.ground.push(Command::Video { stream, rect });
+    }
+
+    pub(super) fn mask(&mut self, rect: Rect<ScreenPixels>) {
+        let color = palette::COVER;
+        self.ground.push(Command::Mask { rect, color });
+    }
+
+    pub(super) fn polygon(
+        &mut self,
+        points: Vec<Point<ScreenPixels>>,
+        path: Path,
+        fill: Option<Rgba>,
+        stroke: Option<Stroke>,
+    ) {
+        self.ink.push(Command::Polygon {
+            points,
+            path,
+            fill,
+            stroke,
+        });
+    }
+
+    pub(super) fn rounded(
+        &mut self,
+        rect: Rect<ScreenPixels>,
+        radius: f32,
+        fill: Option<Rgba>,
+        stroke: Option<Stroke>,
+    ) {
+        self.ink.push(Command::RoundedRect {
+            rect,
+            radius,
+            fill,
+            stroke,
+        });
+    }
+
+    pub(super) fn text(
+        &mut self,
+        at: Point<ScreenPixels>,
+        text: String,
+        size: f32,
+        weight: Weight,
+        align: Align,
+        color: Rgba,
+    ) {
+        self.ink.push(Command::Text {
+            at,
+            text,
+            size,
+            weight,
+            align,
+            color,
+        });
+    }
+
+    /// Draws a tag with its top left corner there, at most `room` wide, and says where it lies.
+    pub(super) fn tag(
+        &mut self,
+        tag: &Tag<'_>,
+        left: f32,
+        top: f32,
+        room: f32,
+    ) -> Rect<ScreenPixels> {
+        let around = 2.0 * tag.pad() + tag.symbol_room();
+        let text = self
+            .fonts
+            .shorten(tag.text, tag.size, Weight::Bold, room - around);
+        let width = self.fonts.width(&text, tag.size, Weight::Bold) + around;
+        let rect = whole(left, top, width.ceil(), tag.height());
+        self.rounded(rect, tag.size * 0.2, Some(tag.ground), None);
+        if let Some(symbol) = tag.symbol {
+            let side = tag.size * 0.95;
+            let place = whole(
+                rect.left() + tag.pad(),
+                rect.top() + (rect.height() - side) / 2.0,
+                side,
+                side,
+            );
+            let inks = Inks {
+                body: tag.ink,
+                detail: tag.ground,
+            };
+            symbol::draw(self, symbol, place, inks);
+        }
+        let at = Point::new(
+            rect.left() + tag.pad() + tag.symbol_room(),
+            (rect.top() + rect.height() / 2.0 + 0.36 * tag.size).round(),
+        );
+        self.text(at, text, tag.size, Weight::Bold, Align::Left, tag.ink);
+        rect
+    }
+}
