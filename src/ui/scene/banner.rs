@@ -160,11 +160,11 @@ fn trip(cause: TripCause, context: &SceneContext) -> (String, &'static str) {
             format!("zone “{}”", zone_name(zone, context)),
             "Run permission OFF. Person in the zone: leave it.",
         ),
-        TripCause::Stale => (
+        TripCause::Stale(_) => (
             String::from("picture late"),
             "Run permission OFF. No fresh picture counts as an occupied zone.",
         ),
-        TripCause::Unjudged => (
+        TripCause::Unjudged(_) => (
             String::from("picture not judged"),
             "Run permission OFF. A picture nobody judged counts as an occupied zone.",
         ),
@@ -173,10 +173,13 @@ fn trip(cause: TripCause, context: &SceneContext) -> (String, &'static str) {
 
 const fn fault_words(fault: Fault) -> &'static str {
     match fault {
-        Fault::SourceLost => "camera lost",
-        Fault::ClockBackwards => "camera clock ran backwards",
-        Fault::InferenceLost => "detection lost",
+        Fault::Unguarded => "no stop zone",
         Fault::OutputLost => "output not driven",
+        Fault::FeedbackMismatch => "relay feedback",
+        Fault::ClockBackwards => "clock ran backwards",
+        Fault::SourceEnded(_) => "picture ended",
+        Fault::SourceLost(_) => "picture lost",
+        Fault::InferenceLost(_) => "detection lost",
     }
 }
 
