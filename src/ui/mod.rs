@@ -9,6 +9,7 @@
 mod error;
 pub mod gles;
 pub mod headless;
+pub mod record;
 pub mod scene;
 pub mod snapshot;
 

@@ -19,6 +19,16 @@ pub enum SnapshotError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The pixels are not those of a picture of this size.
+    #[error("cannot write the snapshot {}: {bytes} bytes are no {}x{} RGBA picture", path.display(), size.width, size.height)]
+    Pixels {
+        /// Which file.
+        path: PathBuf,
+        /// The picture's.
+        size: Size,
+        /// Bytes given.
+        bytes: usize,
+    },
     /// The picture cannot be encoded.
     #[error("cannot encode the snapshot {}: {source}", path.display())]
     Encode {
@@ -57,6 +67,14 @@ fn write(beside: &Path, path: &Path, size: Size, rgba: &[u8]) -> Result<(), Snap
         path: path.to_owned(),
         source,
     };
+    let pixels = size.width as usize * size.height as usize;
+    if pixels == 0 || rgba.len() != pixels * 4 {
+        return Err(SnapshotError::Pixels {
+            path: path.to_owned(),
+            size,
+            bytes: rgba.len(),
+        });
+    }
     let rgb: Vec<u8> = rgba
         .chunks_exact(4)
         .flat_map(|pixel| &pixel[..3])

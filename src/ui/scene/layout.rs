@@ -32,12 +32,11 @@ pub(super) struct Layout {
 
 /// A rectangle on whole pixels. Negative extents become empty.
 pub(super) fn whole(left: f32, top: f32, width: f32, height: f32) -> Rect<ScreenPixels> {
-    let (left, top) = (left.round(), top.round());
     Rect::new(
-        left,
-        top,
-        left + width.round().max(0.0),
-        top + height.round().max(0.0),
+        left.round(),
+        top.round(),
+        (left + width.max(0.0)).round(),
+        (top + height.max(0.0)).round(),
     )
     .unwrap_or_default()
 }
