@@ -463,6 +463,18 @@ impl fmt::Display for Fault {
     }
 }
 
+impl fmt::Display for ResetRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SelfTest => f.write_str("not every guarding stream has delivered yet"),
+            Self::Hazard(_) => f.write_str("a stop zone counts as occupied"),
+            Self::NotYetClear => f.write_str("the stop zones are not clear for long enough yet"),
+            Self::Fault(fault) => write!(f, "the fault is still there: {fault}"),
+            Self::Held => f.write_str("the button was held too long"),
+        }
+    }
+}
+
 /// State of an input line, polarity already applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum InputState {

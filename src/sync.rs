@@ -185,6 +185,12 @@ impl<T> Latest<T> {
         self.signal.notify();
     }
 
+    /// Whether the mailbox was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        lock(&self.slot).closed
+    }
+
     /// Number of values overwritten before anybody took them.
     #[must_use]
     pub fn dropped(&self) -> u64 {

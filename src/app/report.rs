@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::summary::Summary;
 use crate::geometry::{Normalised, Rect};
-use crate::message::{Decided, InspectionVerdict, OutputCommand, OutputState, SafetyVerdict, Verdict};
-use crate::units::{LabelId, MonotonicTime, ZoneKind};
+use crate::message::{
+    Decided, InspectionVerdict, OutputCommand, OutputState, SafetyVerdict, Verdict,
+};
+use crate::units::{LabelId, ZoneIndex, ZoneKind};
 
 /// The names behind the numbers in verdicts.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +29,9 @@ pub struct Names {
 
 impl Names {
     fn grade(&self, label: LabelId) -> &str {
-        self.grades.get(usize::from(label.0)).map_or("?", String::as_str)
+        self.grades
+            .get(usize::from(label.0))
+            .map_or("?", String::as_str)
     }
 }
 
@@ -90,9 +94,9 @@ pub struct Header {
     /// Parts below this score are not reported.
     pub inspection_threshold: f64,
     /// SHA-256 of the configuration files, hexadecimal.
-    pub config_sha256: Option<String>,
+    pub config_sha256: String,
     /// SHA-256 of the keepout file, hexadecimal.
-    pub keepout_sha256: Option<String>,
+    pub keepout_sha256: String,
 }
 
 /// Why the report cannot be written.
@@ -118,14 +122,27 @@ impl ReportWriter {
     ///
     /// The file cannot be created or written.
     pub fn create(path: &Path, header: &Header, names: Names) -> Result<Self, ReportError> {
-        let failed = |source| ReportError { path: path.to_owned(), source };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let failed = |source| ReportError {
+            path: path.to_owned(),
+            source,
+        };
+        if let Some(folder) = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
         let file = File::create(path).map_err(failed)?;
-        let mut writer = Self { path: path.to_owned(), out: BufWriter::new(file), names };
+        let mut writer = Self {
+            path: path.to_owned(),
+            out: BufWriter::new(file),
+            names,
+        };
         let mut line = json!({ "type": "header" });
-        merge(&mut line, serde_json::to_value(header).map_err(|e| failed(e.into()))?);
+        merge(
+            &mut line,
+            serde_json::to_value(header).map_err(|e| failed(e.into()))?,
+        );
         writer.line(&line)?;
         Ok(writer)
     }
@@ -136,16 +153,11 @@ impl ReportWriter {
     ///
     /// The file cannot be written.
     pub fn decided(&mut self, decided: &Decided) -> Result<(), ReportError> {
-        let (kind, body) = match &decided.verdict {
-            Verdict::Safety(verdict) => ("safety", self.safety(verdict)),
-            Verdict::Inspection(verdict) => ("inspection", self.inspection(verdict)),
+        let (frame, at) = (decided.meta.sequence, decided.meta.media_time);
+        let line = match &decided.verdict {
+            Verdict::Safety(verdict) => safety_line(frame, at, verdict, &self.names),
+            Verdict::Inspection(verdict) => inspection_line(frame, at, verdict, &self.names),
         };
-        let mut line = json!({
-            "type": kind,
-            "frame": decided.meta.sequence,
-            "t_ms": millis(decided.meta.media_time),
-        });
-        merge(&mut line, body);
         self.line(&line)
     }
 
@@ -160,17 +172,7 @@ impl ReportWriter {
         command: OutputCommand,
         cause: &str,
     ) -> Result<(), ReportError> {
-        let state = match command.state {
-            OutputState::Active => "on",
-            OutputState::Inactive => "off",
-        };
-        self.line(&json!({
-            "type": "output",
-            "t_ms": millis(since_start),
-            "name": command.output.name(),
-            "state": state,
-            "cause": cause,
-        }))
+        self.line(&output_line(since_start, command, cause))
     }
 
     /// Writes the last line and makes sure that everything is in the file.
@@ -182,67 +184,100 @@ impl ReportWriter {
         let mut line = json!({ "type": "summary" });
         merge(&mut line, summary.to_json());
         self.line(&line)?;
-        self.out.flush().map_err(|source| ReportError { path: self.path.clone(), source })
+        self.out.flush().map_err(|source| ReportError {
+            path: self.path.clone(),
+            source,
+        })
     }
 
-    fn safety(&self, verdict: &SafetyVerdict) -> serde_json::Value {
-        let persons: Vec<_> = verdict
-            .persons
-            .iter()
-            .map(|person| {
-                let zones: Vec<&str> = person
-                    .zones
-                    .iter()
-                    .filter_map(|zone| self.names.zones.get(usize::from(zone.0)))
-                    .map(String::as_str)
-                    .collect();
-                json!({
-                    "score": f64::from(person.detection.score.get()),
-                    "box": corners(person.detection.bbox),
-                    "zones": zones,
-                    "kind": person.kind.map(ZoneKind::name),
-                })
-            })
-            .collect();
-        let mut line = json!({ "persons": persons, "occupied": verdict.occupied });
-        if let Some(failure) = &verdict.failure {
-            merge(&mut line, json!({ "failure": failure }));
-        }
-        line
-    }
-
-    fn inspection(&self, verdict: &InspectionVerdict) -> serde_json::Value {
-        let items: Vec<_> = verdict
-            .items
-            .iter()
-            .map(|part| {
-                json!({
-                    "score": f64::from(part.item.detection.score.get()),
-                    "box": corners(part.item.detection.bbox),
-                    "grade": self.names.grade(part.item.grade.label),
-                    "grade_score": f64::from(part.item.grade.score.get()),
-                    "disposition": part.disposition.name(),
-                })
-            })
-            .collect();
-        let mut line = json!({ "items": items });
-        if let Some(failure) = &verdict.failure {
-            merge(&mut line, json!({ "failure": failure }));
-        }
-        line
-    }
-
-    fn line(&mut self, value: &serde_json::Value) -> Result<(), ReportError> {
+    fn line(&mut self, value: &Value) -> Result<(), ReportError> {
         serde_json::to_writer(&mut self.out, value)
             .map_err(io::Error::from)
             .and_then(|()| self.out.write_all(b"\n"))
-            .map_err(|source| ReportError { path: self.path.clone(), source })
+            .map_err(|source| ReportError {
+                path: self.path.clone(),
+                source,
+            })
+    }
+}
+
+/// The line of a switched output.
+pub(super) fn output_line(since_start: Duration, command: OutputCommand, cause: &str) -> Value {
+    let state = match command.state {
+        OutputState::Active => "on",
+        OutputState::Inactive => "off",
+    };
+    json!({
+        "type": "output",
+        "t_ms": millis(since_start),
+        "name": command.output.name(),
+        "state": state,
+        "cause": cause,
+    })
+}
+
+/// The line of a worker-safety frame.
+pub(super) fn safety_line(frame: u64, at: Duration, verdict: &SafetyVerdict, names: &Names) -> Value {
+    let persons: Vec<Value> = verdict
+        .persons
+        .iter()
+        .map(|person| {
+            let name = |zone: ZoneIndex| names.zones.get(usize::from(zone.0));
+            let zones: Vec<&String> = person.zones.iter().filter_map(name).collect();
+            json!({
+                "score": f64::from(person.detection.score.get()),
+                "box": corners(person.detection.bbox),
+                "zones": zones,
+                "kind": person.kind.map(ZoneKind::name),
+            })
+        })
+        .collect();
+    let mut line = json!({
+        "type": "safety",
+        "frame": frame,
+        "t_ms": millis(at),
+        "persons": persons,
+        "occupied": verdict.occupied,
+    });
+    add_failure(&mut line, verdict.failure.as_deref());
+    line
+}
+
+/// The line of a visual-inspection frame.
+pub(super) fn inspection_line(
+    frame: u64,
+    at: Duration,
+    verdict: &InspectionVerdict,
+    names: &Names,
+) -> Value {
+    let items: Vec<Value> = verdict
+        .items
+        .iter()
+        .map(|part| {
+            json!({
+                "score": f64::from(part.item.detection.score.get()),
+                "box": corners(part.item.detection.bbox),
+                "grade": names.grade(part.item.grade.label),
+                "grade_score": f64::from(part.item.grade.score.get()),
+                "disposition": part.disposition.name(),
+            })
+        })
+        .collect();
+    let mut line =
+        json!({ "type": "inspection", "frame": frame, "t_ms": millis(at), "items": items });
+    add_failure(&mut line, verdict.failure.as_deref());
+    line
+}
+
+fn add_failure(line: &mut Value, failure: Option<&str>) {
+    if let Some(failure) = failure {
+        merge(line, json!({ "failure": failure }));
     }
 }
 
 /// Moves the members of object `more` into object `base`.
-fn merge(base: &mut serde_json::Value, more: serde_json::Value) {
-    if let (Some(base), serde_json::Value::Object(more)) = (base.as_object_mut(), more) {
+fn merge(base: &mut Value, more: Value) {
+    if let (Some(base), Value::Object(more)) = (base.as_object_mut(), more) {
         base.extend(more);
     }
 }
@@ -251,14 +286,10 @@ fn corners(bbox: Rect<Normalised>) -> [f64; 4] {
     [bbox.left(), bbox.top(), bbox.right(), bbox.bottom()].map(f64::from)
 }
 
-/// Milliseconds with microsecond resolution, as the report gives times.
+/// Milliseconds, exact to the nanosecond: `(millis * 1e6).round()` gives the nanoseconds back.
 #[must_use]
 pub fn millis(span: Duration) -> f64 {
-    (span.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// Time since `origin`, for report lines.
-#[must_use]
-pub fn since(origin: MonotonicTime, at: MonotonicTime) -> Duration {
-    at.saturating_since(origin)
+    #[allow(clippy::cast_precision_loss, reason = "exact for spans below 104 days")]
+    let nanos = span.as_nanos() as f64;
+    nanos / 1e6
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::report::millis;
 use crate::health::{Latencies, LatencySummary, StreamMetrics};
+use crate::message::PartTally;
 use crate::sys::ProcessUsage;
 use crate::units::StreamId;
 
@@ -21,17 +22,6 @@ pub struct CaptureFigures {
     pub corrupt: u64,
     /// Reading and decoding one frame.
     pub decode: Latencies,
-}
-
-/// What became of the parts on the conveyor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PartCounts {
-    /// Parts that stayed on the line.
-    pub good: u64,
-    /// Parts that were taken off.
-    pub reject: u64,
-    /// Parts no grade could be given.
-    pub unsure: u64,
 }
 
 /// Figures of a whole run.
@@ -50,7 +40,7 @@ pub struct Summary {
     /// Times the run permission went from ON to OFF.
     pub trips: u64,
     /// Parts by what became of them.
-    pub parts: PartCounts,
+    pub parts: PartTally,
     /// Event lines that could not be handed on in time.
     pub events_dropped: u64,
     /// Wall-clock time of the run.
@@ -75,14 +65,28 @@ impl Summary {
     pub fn fps(&self, stream: StreamId) -> f64 {
         let seconds = self.wall.as_secs_f64();
         let frames = self.streams[stream.index()].frames;
-        if seconds > 0.0 { as_f64(frames) / seconds } else { 0.0 }
+        if seconds > 0.0 {
+            as_f64(frames) / seconds
+        } else {
+            0.0
+        }
     }
 
-    /// CPU milliseconds per pair of frames, start-up left out: the longer stream counts the pairs.
+    /// Pairs of frames: the longer stream counts them.
+    #[must_use]
+    pub fn pairs(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.frames).max().unwrap_or(0)
+    }
+
+    /// CPU milliseconds per pair of frames, start-up left out.
     #[must_use]
     pub fn cpu_ms_per_pair(&self) -> f64 {
-        let pairs = self.streams.iter().map(|stream| stream.frames).max().unwrap_or(0);
-        if pairs == 0 { 0.0 } else { self.pipeline_cpu.as_secs_f64() * 1e3 / as_f64(pairs) }
+        let pairs = self.pairs();
+        if pairs == 0 {
+            0.0
+        } else {
+            self.pipeline_cpu.as_secs_f64() * 1e3 / as_f64(pairs)
+        }
     }
 
     /// Members of the report's last line.
@@ -157,14 +161,19 @@ impl Summary {
                 let _ = writeln!(text, "  {stage:<54}   {}", columns(figures));
             }
         }
-        for (stage, figures) in
-            [("render", self.render.summary()), ("encode", self.encode.summary())]
-        {
+        for (stage, figures) in [
+            ("render", self.render.summary()),
+            ("encode", self.encode.summary()),
+        ] {
             if figures.count > 0 {
                 let _ = writeln!(text, "{stage:<56}   {}", columns(figures));
             }
         }
-        let PartCounts { good, reject, unsure } = self.parts;
+        let PartTally {
+            good,
+            reject,
+            unsure,
+        } = self.parts;
         let _ = writeln!(
             text,
             "parts: {good} good, {reject} reject, {unsure} unsure · run permission lost {} times",

@@ -21,6 +21,7 @@ mod load;
 mod overrides;
 mod sections;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,6 +46,17 @@ pub enum InputSpec {
     Camera(PathBuf),
     /// A synthetic source for tests: `pattern:NAME`.
     Pattern(String),
+}
+
+impl fmt::Display for InputSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Video(path) | Self::Stills(path) | Self::Camera(path) => {
+                write!(f, "{}", path.display())
+            }
+            Self::Pattern(spec) => write!(f, "pattern:{spec}"),
+        }
+    }
 }
 
 /// How fast files are played.

@@ -36,6 +36,14 @@ impl SimulatedOperator {
         }
     }
 
+    /// The input lines at `now`: nothing but the button is wired.
+    pub fn levels(&mut self, now: MonotonicTime, prompt: ResetPrompt) -> FieldLevels {
+        FieldLevels {
+            reset: self.button(now, prompt),
+            ..FieldLevels::default()
+        }
+    }
+
     /// The button at `now`.
     pub fn button(&mut self, now: MonotonicTime, prompt: ResetPrompt) -> InputState {
         let Some(reset_after) = self.reset_after else {
@@ -74,9 +82,6 @@ impl FieldInputs for SimulatedOperator {
         now: MonotonicTime,
         prompt: ResetPrompt,
     ) -> Result<FieldLevels, OutputError> {
-        Ok(FieldLevels {
-            reset: self.button(now, prompt),
-            ..FieldLevels::default()
-        })
+        Ok(self.levels(now, prompt))
     }
 }

@@ -1,0 +1,101 @@
+//! What `andon check-config` and `andon probe` say.
+
+use std::fmt::Write as _;
+
+use crate::capture::{self, FrameSource};
+use crate::config::{Config, Loaded, OutputConfig, Restart};
+use crate::inference::Inferencer;
+use crate::ui::headless::HeadlessRenderer;
+use crate::units::StreamId;
+
+/// The configuration in words, with the files it comes from.
+#[must_use]
+pub fn configuration(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    let mut text = String::new();
+    for file in [&loaded.main, &loaded.keepout] {
+        let _ = writeln!(text, "{} is valid (sha256 {})", file.path.display(), file.sha256);
+    }
+    let _ = writeln!(text, "\nworker_safety      {}", config.worker_safety.input);
+    let _ = writeln!(text, "visual_inspection  {}", config.visual_inspection.input);
+    let _ = writeln!(text, "\nzones");
+    for zone in &config.zones {
+        let _ = writeln!(
+            text,
+            "  {:<20} {:<5} {:<12} {} corners, {}",
+            zone.name,
+            zone.kind.name(),
+            zone.anchor.name(),
+            zone.polygon.points().len(),
+            zone.camera,
+        );
+    }
+    let safety = &config.safety;
+    let restart = match safety.restart {
+        Restart::Manual => "by an operator's reset",
+        Restart::Automatic => "BY ITSELF",
+    };
+    let _ = writeln!(
+        text,
+        "\nthe run permission goes after {} occupied frame(s), after {} ms without a fresh result \
+         (a fault after {} ms),\nand returns after {} clear frame(s), {restart}",
+        safety.trip_after,
+        safety.max_age.as_millis(),
+        safety.fault_after.as_millis(),
+        safety.clear_after,
+    );
+    let _ = writeln!(text, "\n{}", outputs(config));
+    text
+}
+
+fn outputs(config: &Config) -> String {
+    match config.output {
+        OutputConfig::Simulated { operator_reset_after: Some(after) } => format!(
+            "outputs are simulated; a simulated operator resets {} ms after the zones are clear",
+            after.as_millis()
+        ),
+        OutputConfig::Simulated { operator_reset_after: None } => {
+            "outputs are simulated; nobody resets".to_owned()
+        }
+    }
+}
+
+/// What this machine offers for the configuration: each part says what it is or why it cannot be had.
+#[must_use]
+pub fn machine(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    let mut text = format!("andon {}\n", env!("CARGO_PKG_VERSION"));
+    for (stream, input) in StreamId::ALL
+        .into_iter()
+        .zip([&config.worker_safety.input, &config.visual_inspection.input])
+    {
+        let found = capture::open(input, stream)
+            .map(|source| source_line(source.as_ref()))
+            .unwrap_or_else(|error| format!("unusable: {error}"));
+        let _ = writeln!(text, "{:<18} {found}", stream.name());
+    }
+    match Inferencer::new(config) {
+        Ok(inferencer) => {
+            let _ = writeln!(text, "{:<18} {}", "engine", inferencer.engine_description());
+            for (role, name, sha256) in inferencer.models() {
+                let _ = writeln!(text, "{role:<18} {name} (sha256 {})", &sha256[..12.min(sha256.len())]);
+            }
+        }
+        Err(error) => {
+            let _ = writeln!(text, "{:<18} unusable: {error}", "engine");
+        }
+    }
+    let picture = HeadlessRenderer::new(config.display.size)
+        .map(|renderer| renderer.device())
+        .unwrap_or_else(|error| format!("unusable: {error}"));
+    let _ = writeln!(text, "{:<18} {picture}", "picture");
+    let _ = writeln!(text, "{:<18} {}", "outputs", outputs(config));
+    text
+}
+
+fn source_line(source: &dyn FrameSource) -> String {
+    let info = source.info();
+    let rate = info.frame_rate.map_or_else(String::new, |rate| format!(", {rate:.2} fps"));
+    let frames = info.frames.map_or_else(String::new, |frames| format!(", {frames} frames"));
+    format!("{}: {}{rate}{frames}", info.name, info.description)
+}

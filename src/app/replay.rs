@@ -1,0 +1,235 @@
+//! `andon replay`: decides the persons and parts of a report again, with other zones or counts,
+//! without running a model.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use serde_json::{Value, json};
+
+use super::report::{Names, inspection_line, output_line, safety_line};
+use crate::config::{Loaded, OutputConfig};
+use crate::decision::{Actions, Decision};
+use crate::geometry::Rect;
+use crate::message::{
+    Detection, Detections, Findings, Grade, GradedItem, GradedItems, LineHealth, OutputState,
+    Verdict,
+};
+use crate::output::SimulatedOperator;
+use crate::units::{LabelId, MonotonicTime, Score, StreamId};
+
+/// Why a report cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A line is not what the report format says.
+    #[error("line {line}: {what}; is this a report of andon run?")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// A report decided again.
+#[derive(Clone, Debug, Default)]
+pub struct Replayed {
+    /// The new report, one JSON object per line.
+    pub lines: String,
+    /// A line for people.
+    pub summary: String,
+}
+
+/// One frame of the old report.
+#[derive(Clone, Debug)]
+struct Recorded {
+    stream: StreamId,
+    frame: u64,
+    at: Duration,
+    findings: Findings,
+}
+
+/// Decides the frames of the report `text` again with the configuration `loaded`. Persons that the
+/// report does not have, because they were below its threshold, cannot come back.
+///
+/// # Errors
+///
+/// Names the first line that is not as the report format says.
+pub fn replay(text: &str, loaded: &Loaded) -> Result<Replayed, ReplayError> {
+    let grades: Vec<String> =
+        loaded.config.visual_inspection.grades.iter().map(|(name, _)| name.clone()).collect();
+    let mut recorded = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let failed = |what: String| ReplayError::Line { line: index + 1, what };
+        let value: Value = serde_json::from_str(line).map_err(|e| failed(e.to_string()))?;
+        if let Some(frame) = parse(&value, &grades).map_err(failed)? {
+            recorded.push(frame);
+        }
+    }
+    let last = StreamId::ALL.map(|id| recorded.iter().rposition(|frame| frame.stream == id));
+    let mut player = Player::new(loaded, grades);
+    for (index, frame) in recorded.iter().enumerate() {
+        player.frame(frame);
+        for id in StreamId::ALL {
+            if last[id.index()] == Some(index) {
+                let actions = player.decision.source_ended(id, player.now);
+                player.tell(&actions);
+            }
+        }
+    }
+    Ok(player.finish(recorded.len()))
+}
+
+#[derive(Debug)]
+struct Player {
+    decision: Decision,
+    operator: SimulatedOperator,
+    names: Names,
+    now: MonotonicTime,
+    lines: String,
+    occupied: u64,
+    trips: u64,
+}
+
+impl Player {
+    fn new(loaded: &Loaded, grades: Vec<String>) -> Self {
+        let config = &loaded.config;
+        let OutputConfig::Simulated { operator_reset_after } = config.output;
+        let mut player = Self {
+            decision: Decision::new(config, &grades),
+            operator: SimulatedOperator::new(operator_reset_after),
+            names: Names {
+                zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
+                grades,
+            },
+            now: MonotonicTime::ZERO,
+            lines: String::new(),
+            occupied: 0,
+            trips: 0,
+        };
+        let initial = player.decision.initial(player.now);
+        player.tell(&initial);
+        player.trips = 0;
+        player
+    }
+
+    fn frame(&mut self, frame: &Recorded) {
+        let captured = MonotonicTime::from_duration(frame.at);
+        self.now = self.now.max(captured);
+        let (verdict, actions) =
+            self.decision.on_findings(frame.stream, captured, &frame.findings, self.now);
+        let line = match &verdict {
+            Verdict::Safety(verdict) => {
+                self.occupied += u64::from(verdict.occupied);
+                safety_line(frame.frame, frame.at, verdict, &self.names)
+            }
+            Verdict::Inspection(verdict) => {
+                inspection_line(frame.frame, frame.at, verdict, &self.names)
+            }
+        };
+        self.line(&line);
+        self.tell(&actions);
+        let field = self.operator.levels(self.now, self.decision.prompt());
+        let actions = self.decision.tick(self.now, field, LineHealth::Healthy);
+        self.tell(&actions);
+    }
+
+    fn tell(&mut self, actions: &Actions) {
+        for change in &actions.changes {
+            let cause = change.cause.with_names(&self.names.zones).to_string();
+            let since_start = change.at.since_epoch();
+            self.trips += u64::from(
+                change.command.output == crate::message::OutputName::RunPermission
+                    && change.command.state == OutputState::Inactive,
+            );
+            self.line(&output_line(since_start, change.command, &cause));
+        }
+    }
+
+    fn line(&mut self, value: &Value) {
+        let _ = writeln!(self.lines, "{value}");
+    }
+
+    fn finish(mut self, frames: usize) -> Replayed {
+        let last = self.decision.shut_down(self.now);
+        self.tell(&last);
+        let (occupied, trips) = (self.occupied, self.trips);
+        self.line(&json!({
+            "type": "summary", "frames": frames, "occupied": occupied, "trips": trips,
+        }));
+        let summary = format!(
+            "{frames} frames decided again: {occupied} occupied, run permission lost {trips} times\n"
+        );
+        Replayed { lines: self.lines, summary }
+    }
+}
+
+/// A frame of the report; `None` for lines of other types.
+fn parse(line: &Value, grades: &[String]) -> Result<Option<Recorded>, String> {
+    let (stream, list) = match line["type"].as_str() {
+        Some("safety") => (StreamId::WorkerSafety, "persons"),
+        Some("inspection") => (StreamId::VisualInspection, "items"),
+        Some(_) => return Ok(None),
+        None => return Err("no type".to_owned()),
+    };
+    let frame = line["frame"].as_u64().ok_or("no frame number")?;
+    let at = duration(line["t_ms"].as_f64().ok_or("no t_ms")?).ok_or("t_ms is no time")?;
+    let findings = if let Some(failure) = line["failure"].as_str() {
+        Findings::Failed(failure.to_owned())
+    } else {
+        let objects = line[list].as_array().ok_or_else(|| format!("no {list}"))?;
+        match stream {
+            StreamId::WorkerSafety => {
+                let persons: Result<Detections, String> = objects.iter().map(detection).collect();
+                Findings::Persons(persons?)
+            }
+            StreamId::VisualInspection => {
+                let items: Result<GradedItems, String> =
+                    objects.iter().map(|object| item(object, grades)).collect();
+                Findings::Items(items?)
+            }
+        }
+    };
+    Ok(Some(Recorded { stream, frame, at, findings }))
+}
+
+fn item(object: &Value, grades: &[String]) -> Result<GradedItem, String> {
+    let name = object["grade"].as_str().ok_or("an item without grade")?;
+    let index = grades.iter().position(|grade| grade == name);
+    let index = index.ok_or_else(|| format!("grade {name} is not in [grades]"))?;
+    let label = LabelId(u16::try_from(index).map_err(|_| "too many grades")?);
+    let score = score(&object["grade_score"])?;
+    Ok(GradedItem { detection: detection(object)?, grade: Grade { label, score } })
+}
+
+fn detection(object: &Value) -> Result<Detection, String> {
+    let corners = object["box"].as_array().ok_or("an object without box")?;
+    let corners: ArrayVec<f32, 4> =
+        corners.iter().take(4).filter_map(Value::as_f64).map(narrow).collect();
+    let [left, top, right, bottom] =
+        corners.into_inner().map_err(|_| "a box needs four numbers".to_owned())?;
+    let bbox = Rect::new(left, top, right, bottom).ok_or("a box that is no rectangle")?;
+    Ok(Detection { label: LabelId(0), score: score(&object["score"])?, bbox })
+}
+
+fn score(value: &Value) -> Result<Score, String> {
+    let number = value.as_f64().ok_or("an object without score")?;
+    Score::new(narrow(number)).ok_or_else(|| format!("score {number} is outside 0..1"))
+}
+
+/// The report's numbers are 32-bit floats written exactly; nothing is lost on the way back.
+#[allow(clippy::cast_possible_truncation, reason = "32-bit floats, written exactly")]
+const fn narrow(number: f64) -> f32 {
+    number as f32
+}
+
+/// Milliseconds of the report, which are exact to the nanosecond.
+fn duration(millis: f64) -> Option<Duration> {
+    let nanos = (millis * 1e6).round();
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range is checked on the same line"
+    )]
+    (0.0..1e18).contains(&nanos).then(|| Duration::from_nanos(nanos as u64))
+}

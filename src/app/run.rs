@@ -1,0 +1,458 @@
+//! One run: opens everything, spawns the threads, writes the report, ends in order.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::capture_thread::{CaptureOutcome, CaptureThread};
+use super::decide_thread::{DecideOutcome, DecideThread};
+use super::infer_thread::InferThread;
+use super::progress::Progress;
+use super::report::{Header, InputEntry, ModelEntry, Names, ReportError, ReportWriter, ZoneEntry};
+use super::summary::Summary;
+use super::ui_thread::{self, PictureError, SnapshotRequest, UiFigures, UiPlan};
+use crate::capture::{self, CaptureError, FrameSource, Pacer, SourceInfo};
+use crate::config::{Anchor, Config, DisplayChoice, Loaded, OutputConfig, Pace};
+use crate::decision::Decision;
+use crate::frame::Frame;
+use crate::inference::{InferenceError, Inferencer};
+use crate::message::{Cause, Event, OutputChange, OutputName, OutputState, Snapshot};
+use crate::output::{SimulatedOperator, SimulatedOutput};
+use crate::sync::{Latest, Signal};
+use crate::sys::{ProcessUsage, StopFlag, monotonic_now, process_usage};
+use crate::ui::scene::{MaskMemory, People, SceneContext};
+use crate::units::{MonotonicTime, StreamId};
+
+/// Pictures per second of a film at most, and where no source knows its own rate.
+const FILM_RATE_MAX: f64 = 30.0;
+const FILM_RATE_DEFAULT: f64 = 25.0;
+
+/// Longest time for EGL to come up; llvmpipe takes about a second on a slow machine.
+const UI_START_MAX: Duration = Duration::from_secs(30);
+
+/// Events on their way to the report; more than a second's worth.
+const EVENTS_MAX: usize = 1024;
+
+/// How a run is made, beyond the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// How fast files are played.
+    pub pace: Pace,
+    /// Stop after this many frames of each input.
+    pub frames: Option<u64>,
+    /// Start files again when they end.
+    pub repeat: bool,
+    /// Report file.
+    pub report: Option<PathBuf>,
+    /// Film file.
+    pub record: Option<PathBuf>,
+    /// Pictures to keep.
+    pub snapshots: Vec<SnapshotRequest>,
+    /// Whether progress is shown.
+    pub progress: bool,
+}
+
+/// Why a run could not start or was not complete.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An input cannot be opened or broke.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// A model or the engine cannot be used.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+    /// The picture or the film cannot be made.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    /// The report cannot be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// A thread cannot be started, or died.
+    #[error("thread {name}: {reason}")]
+    Thread {
+        /// Name of the thread.
+        name: &'static str,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// How a run ended: its figures, and the gravest error met on the way, if any.
+#[derive(Debug)]
+pub struct RunOutcome {
+    /// Figures, complete also after an error.
+    pub summary: Summary,
+    /// The first error met.
+    pub error: Option<RunError>,
+}
+
+/// Runs the pipeline until its inputs end or `stop` is raised.
+///
+/// # Errors
+///
+/// Something could not be opened, loaded or created; nothing ran. What fails later is in the outcome.
+pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<RunOutcome, RunError> {
+    let config = &loaded.config;
+    let sources = [
+        capture::open(&config.worker_safety.input, StreamId::WorkerSafety)?,
+        capture::open(&config.visual_inspection.input, StreamId::VisualInspection)?,
+    ];
+    let inferencer = Inferencer::new(config)?;
+    let names = Names {
+        zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
+        grades: inferencer.classifier_labels().to_vec(),
+    };
+    let header = header(loaded, options.pace, &sources, &inferencer);
+    let report = match &options.report {
+        Some(path) => Some(ReportWriter::create(path, &header, names.clone())?),
+        None => None,
+    };
+    log::info!("engine: {}", inferencer.engine_description());
+    let total = total_frames(options, &sources);
+    let pipeline = Pipeline::start(config, options, stop, sources, inferencer)?;
+    let mut supervisor = Supervisor {
+        report,
+        progress: Progress::new(total, options.progress),
+        summary: Summary::default(),
+        error: None,
+        zone_names: names.zones,
+        origin: pipeline.origin,
+    };
+    supervisor.follow(&pipeline.events);
+    stop.raise();
+    Ok(supervisor.close(pipeline))
+}
+
+/// The first line of the report.
+fn header(
+    loaded: &Loaded,
+    pace: Pace,
+    sources: &[Box<dyn FrameSource>; 2],
+    inferencer: &Inferencer,
+) -> Header {
+    let config = &loaded.config;
+    let inputs = StreamId::ALL.map(|stream| {
+        let SourceInfo { name, description, size, frame_rate, .. } =
+            sources[stream.index()].info().clone();
+        InputEntry {
+            stream: stream.name(),
+            source: name,
+            description,
+            size: [size.width, size.height],
+            fps: frame_rate,
+        }
+    });
+    let zones = config.zones.iter().map(|zone| ZoneEntry {
+        name: zone.name.clone(),
+        kind: zone.kind.name(),
+        anchor: match zone.anchor {
+            Anchor::BottomEdge => "bottom-edge",
+            Anchor::WholeBox => "whole-box",
+        },
+        points: zone.polygon.points().iter().map(|p| [p.x, p.y].map(f64::from)).collect(),
+    });
+    Header {
+        version: env!("CARGO_PKG_VERSION"),
+        engine: inferencer.engine_description().to_owned(),
+        pace: match pace {
+            Pace::Asap => "asap",
+            Pace::Realtime => "realtime",
+        },
+        models: inferencer
+            .models()
+            .into_iter()
+            .map(|(role, name, sha256)| ModelEntry { role, name, sha256 })
+            .collect(),
+        inputs: inputs.into(),
+        zones: zones.collect(),
+        worker_threshold: f64::from(config.worker_safety.threshold.get()),
+        inspection_threshold: f64::from(config.visual_inspection.threshold.get()),
+        config_sha256: loaded.main.sha256.clone(),
+        keepout_sha256: loaded.keepout.sha256.clone(),
+    }
+}
+
+/// The running threads.
+#[derive(Debug)]
+struct Pipeline {
+    capture: [JoinHandle<CaptureOutcome>; 2],
+    infer: JoinHandle<()>,
+    decide: JoinHandle<DecideOutcome>,
+    ui: Option<JoinHandle<UiFigures>>,
+    events: Receiver<Event>,
+    /// Instant of media time zero on the decision clock.
+    origin: MonotonicTime,
+    /// Usage of the process when everything was loaded and the first frame was about to come.
+    started: (MonotonicTime, ProcessUsage),
+}
+
+impl Pipeline {
+    fn start(
+        config: &Config,
+        options: &RunOptions,
+        stop: &StopFlag,
+        sources: [Box<dyn FrameSource>; 2],
+        inferencer: Inferencer,
+    ) -> Result<Self, RunError> {
+        let (ui, snapshots) = match ui_plan(config, options, &sources, &inferencer)? {
+            Some(plan) => start_ui(plan).map(|(ui, snapshots)| (Some(ui), Some(snapshots)))?,
+            None => (None, None),
+        };
+        let started = (monotonic_now(), process_usage());
+        let origin = match options.pace {
+            Pace::Asap => MonotonicTime::ZERO,
+            Pace::Realtime => started.0,
+        };
+        let frame_signal = Signal::new();
+        let frames = [Latest::new(&frame_signal), Latest::new(&frame_signal)];
+        let found_signal = Signal::new();
+        let first = Latest::new(&found_signal);
+        let second = match options.pace {
+            Pace::Asap => first.clone(),
+            Pace::Realtime => Latest::new(&found_signal),
+        };
+        let found = [first, second];
+        let (event_sender, events) = sync_channel(EVENTS_MAX);
+        let OutputConfig::Simulated { operator_reset_after } = config.output;
+        let decide = DecideThread {
+            decision: Decision::new(config, inferencer.classifier_labels()),
+            output: Box::new(SimulatedOutput::new()),
+            field: Box::new(SimulatedOperator::new(operator_reset_after)),
+            pace: options.pace,
+            inboxes: found.clone(),
+            signal: found_signal,
+            events: event_sender,
+            snapshots,
+            origin,
+        };
+        let infer = InferThread {
+            inferencer,
+            pace: options.pace,
+            inboxes: frames.clone(),
+            signal: frame_signal,
+            out: found,
+        };
+        let [safety, inspection] = sources;
+        let capture = |source, out: &Latest<Frame>| CaptureThread {
+            source,
+            pace: options.pace,
+            origin,
+            pacer: Pacer::starting_at(origin),
+            frames_max: options.frames,
+            repeat: options.repeat,
+            out: out.clone(),
+            stop: stop.clone(),
+        };
+        let [safety, inspection] =
+            [capture(safety, &frames[0]), capture(inspection, &frames[1])];
+        Ok(Self {
+            decide: spawn("decide", move || decide.run())?,
+            infer: spawn("infer", move || infer.run())?,
+            capture: [
+                spawn("capture-0", move || safety.run())?,
+                spawn("capture-1", move || inspection.run())?,
+            ],
+            ui,
+            events,
+            origin,
+            started,
+        })
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    name: &'static str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, RunError> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| RunError::Thread { name, reason: error.to_string() })
+}
+
+/// What is to be drawn; `None` where nobody looks.
+fn ui_plan(
+    config: &Config,
+    options: &RunOptions,
+    sources: &[Box<dyn FrameSource>; 2],
+    inferencer: &Inferencer,
+) -> Result<Option<UiPlan>, RunError> {
+    let draw_all = match config.display.display {
+        DisplayChoice::None => false,
+        DisplayChoice::Headless => true,
+        DisplayChoice::Kms => return Err(PictureError::NoKms.into()),
+    };
+    if !draw_all && options.record.is_none() && options.snapshots.is_empty() {
+        return Ok(None);
+    }
+    let rates = sources.iter().filter_map(|source| source.info().frame_rate);
+    let fastest = rates.fold(0.0, f64::max);
+    Ok(Some(UiPlan {
+        context: scene_context(config, sources, inferencer),
+        size: config.display.size,
+        record: options.record.clone(),
+        snapshots: options.snapshots.clone(),
+        frame_rate: if fastest > 0.0 { fastest.min(FILM_RATE_MAX) } else { FILM_RATE_DEFAULT },
+        draw_all,
+    }))
+}
+
+fn scene_context(
+    config: &Config,
+    sources: &[Box<dyn FrameSource>; 2],
+    inferencer: &Inferencer,
+) -> SceneContext {
+    SceneContext {
+        zones: config.zones.clone(),
+        detector_labels: inferencer.detector_labels().to_vec(),
+        classifier_labels: inferencer.classifier_labels().to_vec(),
+        engine: inferencer.engine_description().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        sources: [0, 1].map(|index: usize| sources[index].info().name.clone()),
+        people: if config.display.anonymize {
+            People::Masked(MaskMemory::default())
+        } else {
+            People::Shown
+        },
+        old_after: config.safety.max_age,
+        notice: None,
+    }
+}
+
+/// Starts the ui thread and waits until it says that it can draw.
+fn start_ui(plan: UiPlan) -> Result<(JoinHandle<UiFigures>, Latest<Snapshot>), RunError> {
+    let mailbox = Latest::new(&Signal::new());
+    let inbox = mailbox.clone();
+    let (ready, started) = sync_channel(1);
+    let thread = spawn("ui", move || ui_thread::run(plan, &inbox, &ready))?;
+    match started.recv_timeout(UI_START_MAX) {
+        Ok(Ok(())) => Ok((thread, mailbox)),
+        Ok(Err(error)) => Err(error.into()),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+            Err(RunError::Thread { name: "ui", reason: "did not start drawing".to_owned() })
+        }
+    }
+}
+
+/// The main thread's part of a run: report, progress, figures.
+#[derive(Debug)]
+struct Supervisor {
+    report: Option<ReportWriter>,
+    progress: Progress,
+    summary: Summary,
+    error: Option<RunError>,
+    zone_names: Vec<String>,
+    origin: MonotonicTime,
+}
+
+impl Supervisor {
+    /// Writes events to the report and shows progress until the decide thread ends.
+    fn follow(&mut self, events: &Receiver<Event>) {
+        for event in events {
+            match event {
+                Event::Decided(decided) => {
+                    let stream = &mut self.summary.streams[decided.meta.stream.index()];
+                    stream.record(&decided);
+                    self.progress.frame();
+                    self.write(|report| report.decided(&decided));
+                }
+                Event::Output(change) => self.output(change),
+                Event::ResetRefused { why, .. } => log::info!("reset refused: {why}"),
+            }
+        }
+        self.progress.finish();
+    }
+
+    fn output(&mut self, change: OutputChange) {
+        let OutputChange { at, command, cause } = change;
+        let cause_text = cause.with_names(&self.zone_names).to_string();
+        if command.output == OutputName::RunPermission {
+            if command.state == OutputState::Inactive && cause != Cause::Start {
+                self.summary.trips += 1;
+            }
+            self.progress.permission(command.state, &cause_text);
+        }
+        let since_start = at.saturating_since(self.origin);
+        self.write(|report| report.output(since_start, command, &cause_text));
+    }
+
+    /// Writes to the report; the first failure is said and ends the report, not the run.
+    fn write(&mut self, write: impl FnOnce(&mut ReportWriter) -> Result<(), ReportError>) {
+        let Some(report) = &mut self.report else { return };
+        if let Err(error) = write(report) {
+            log::error!("{error}; the run goes on without a report");
+            self.summary.faults.push(error.to_string());
+            self.error.get_or_insert(error.into());
+            self.report = None;
+        }
+    }
+
+    /// Joins every thread, completes the figures and the report.
+    fn close(mut self, pipeline: Pipeline) -> RunOutcome {
+        for (stream, thread) in StreamId::ALL.into_iter().zip(pipeline.capture) {
+            if let Some(outcome) = self.join("capture", thread) {
+                self.summary.capture[stream.index()] = outcome.figures;
+                if let Some(error) = outcome.error {
+                    self.fault(error.into());
+                }
+            }
+        }
+        self.join("infer", pipeline.infer);
+        if let Some(outcome) = self.join("decide", pipeline.decide) {
+            self.summary.parts = outcome.parts;
+            self.summary.events_dropped = outcome.events_dropped;
+        }
+        if let Some(thread) = pipeline.ui
+            && let Some(figures) = self.join("ui", thread)
+        {
+            self.summary.render = figures.render;
+            self.summary.encode = figures.encode;
+            self.summary.recorded = figures.recorded;
+            for error in figures.faults {
+                self.fault(error.into());
+            }
+        }
+        let (started, usage) = pipeline.started;
+        self.summary.usage = process_usage();
+        self.summary.wall = monotonic_now().saturating_since(started);
+        self.summary.pipeline_cpu = self.summary.usage.cpu.saturating_sub(usage.cpu);
+        if let Some(report) = self.report.take()
+            && let Err(error) = report.finish(&self.summary)
+        {
+            self.fault(error.into());
+        }
+        RunOutcome { summary: self.summary, error: self.error }
+    }
+
+    fn join<T>(&mut self, name: &'static str, thread: JoinHandle<T>) -> Option<T> {
+        match thread.join() {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                let reason = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no message");
+                let reason = format!("panicked: {reason}");
+                self.fault(RunError::Thread { name, reason });
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, error: RunError) {
+        self.summary.faults.push(error.to_string());
+        self.error.get_or_insert(error);
+    }
+}
+
+/// Frames of both inputs together, where every input knows.
+fn total_frames(options: &RunOptions, sources: &[Box<dyn FrameSource>; 2]) -> Option<u64> {
+    let limit = options.frames.unwrap_or(u64::MAX);
+    let frames = |source: &dyn FrameSource| match source.info().frames {
+        Some(frames) if !options.repeat => Some(frames.min(limit)),
+        Some(_) | None => options.frames,
+    };
+    Some(frames(sources[0].as_ref())? + frames(sources[1].as_ref())?)
+}

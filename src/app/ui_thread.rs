@@ -1,0 +1,216 @@
+//! The ui thread: owns the EGL context, the film and the snapshots. It only reads; when it blocks or
+//! fails nothing else does.
+
+use std::path::PathBuf;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use crate::frame::Frame;
+use crate::geometry::Size;
+use crate::health::Latencies;
+use crate::message::Snapshot;
+use crate::sync::{Latest, Taken};
+use crate::sys::monotonic_now;
+use crate::ui::UiError;
+use crate::ui::headless::HeadlessRenderer;
+use crate::ui::record::{RecordError, Recorder};
+use crate::ui::scene::{self, SceneContext};
+use crate::ui::snapshot::{SnapshotError, write_png};
+use crate::units::{MonotonicTime, StreamId};
+
+/// A picture to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotRequest {
+    /// Where.
+    pub path: PathBuf,
+    /// The worker-safety frame it shows, or the first one after it.
+    pub frame: u64,
+}
+
+/// Why there is no picture, or one is missing.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    /// It cannot be drawn.
+    #[error(transparent)]
+    Draw(#[from] UiError),
+    /// The film cannot be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A snapshot cannot be written.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// No monitor can be driven.
+    #[error("--display kms: this build cannot drive a monitor; use headless, or none")]
+    NoKms,
+}
+
+/// What is drawn and kept.
+#[derive(Debug)]
+pub(super) struct UiPlan {
+    pub(super) context: SceneContext,
+    pub(super) size: Size,
+    pub(super) record: Option<PathBuf>,
+    pub(super) snapshots: Vec<SnapshotRequest>,
+    /// Pictures per second of the film.
+    pub(super) frame_rate: f64,
+    /// Every picture is drawn, even those nobody keeps (`--display headless`).
+    pub(super) draw_all: bool,
+}
+
+/// What the ui thread did.
+#[derive(Debug, Default)]
+pub(super) struct UiFigures {
+    pub(super) render: Latencies,
+    pub(super) encode: Latencies,
+    pub(super) recorded: u64,
+    pub(super) faults: Vec<PictureError>,
+}
+
+/// State of the running thread.
+#[derive(Debug)]
+struct Ui {
+    plan: UiPlan,
+    renderer: HeadlessRenderer,
+    recorder: Option<Recorder>,
+    /// Instant of the first snapshot, where the film starts.
+    origin: Option<MonotonicTime>,
+    figures: UiFigures,
+}
+
+/// Body of the thread: says on `ready` whether it could start, then draws until the mailbox closes.
+pub(super) fn run(
+    plan: UiPlan,
+    inbox: &Latest<Snapshot>,
+    ready: &SyncSender<Result<(), PictureError>>,
+) -> UiFigures {
+    let mut ui = match Ui::start(plan) {
+        Ok(ui) => {
+            let _ = ready.send(Ok(()));
+            ui
+        }
+        Err(error) => {
+            inbox.close();
+            let _ = ready.send(Err(error));
+            return UiFigures::default();
+        }
+    };
+    // A film tick is drawn once all its frames are in: when the first snapshot of a later tick comes.
+    let mut pending: Option<(u64, Snapshot)> = None;
+    loop {
+        match inbox.take_within(Duration::from_millis(200)) {
+            Taken::Value(snapshot) => {
+                let tick = ui.tick_of(snapshot.at);
+                match pending.take() {
+                    Some((last, ready)) if last != tick => ui.show(last, &ready),
+                    Some(_) | None => {}
+                }
+                pending = Some((tick, snapshot));
+            }
+            Taken::Empty => {}
+            Taken::Closed => break,
+        }
+    }
+    if let Some((tick, last)) = pending {
+        ui.show(tick, &last);
+    }
+    ui.finish()
+}
+
+impl Ui {
+    fn start(plan: UiPlan) -> Result<Self, PictureError> {
+        let renderer = HeadlessRenderer::new(plan.size)?;
+        let recorder = match &plan.record {
+            Some(path) => Some(Recorder::create(path, plan.size, plan.frame_rate)?),
+            None => None,
+        };
+        Ok(Self { plan, renderer, recorder, origin: None, figures: UiFigures::default() })
+    }
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "seconds of a run times a frame rate stay far below 2^53"
+    )]
+    fn tick_of(&mut self, at: MonotonicTime) -> u64 {
+        let origin = *self.origin.get_or_insert(at);
+        let seconds = at.saturating_since(origin).as_secs_f64();
+        // The half microsecond keeps a frame whose time was rounded down in its own tick.
+        ((seconds + 5e-7) * self.plan.frame_rate) as u64
+    }
+
+    /// Draws the snapshot where somebody wants it, and keeps it where it is to be kept.
+    fn show(&mut self, tick: u64, snapshot: &Snapshot) {
+        let safety = snapshot.streams[StreamId::WorkerSafety.index()].as_ref();
+        let sequence = safety.map(|view| view.frame.meta.sequence);
+        let is_due = |request: &SnapshotRequest| sequence.is_some_and(|now| now >= request.frame);
+        let due: Vec<SnapshotRequest> = self.plan.snapshots.extract_if(.., |r| is_due(r)).collect();
+        if !self.plan.draw_all && self.recorder.is_none() && due.is_empty() {
+            return;
+        }
+        let started = monotonic_now();
+        let scene = scene::build(snapshot, &self.plan.context, self.plan.size);
+        let frames: [Option<&Frame>; 2] =
+            [0, 1].map(|index: usize| snapshot.streams[index].as_ref().map(|view| &view.frame));
+        let rgba = match self.renderer.render(&scene, frames) {
+            Ok(rgba) => rgba,
+            Err(error) => {
+                log::error!("{error}; no more pictures are drawn");
+                self.figures.faults.push(error.into());
+                self.plan.draw_all = false;
+                self.plan.snapshots.clear();
+                self.close_film();
+                return;
+            }
+        };
+        let drawn = monotonic_now();
+        self.figures.render.record(drawn.saturating_since(started));
+        for request in due {
+            if let Err(error) = write_png(&request.path, self.plan.size, rgba) {
+                log::error!("{error}");
+                self.figures.faults.push(error.into());
+            }
+        }
+        let media_time = Duration::from_secs_f64(tick_seconds(tick, self.plan.frame_rate));
+        let encoding = monotonic_now();
+        match self.recorder.as_mut().map(|recorder| recorder.push(rgba, media_time)) {
+            Some(Ok(())) => {
+                self.figures.recorded += 1;
+                self.figures.encode.record(monotonic_now().saturating_since(encoding));
+            }
+            Some(Err(error)) => {
+                log::error!("{error}; the run goes on without a film");
+                self.plan.context.notice = Some("RECORDING STOPPED".to_owned());
+                self.figures.faults.push(error.into());
+                self.recorder = None;
+            }
+            None => {}
+        }
+    }
+
+    fn close_film(&mut self) {
+        if let Some(Err(error)) = self.recorder.take().map(Recorder::finish) {
+            log::error!("{error}");
+            self.figures.faults.push(error.into());
+        }
+    }
+
+    fn finish(mut self) -> UiFigures {
+        self.close_film();
+        for request in &self.plan.snapshots {
+            log::warn!(
+                "snapshot {} was not written: the run ended before frame {}",
+                request.path.display(),
+                request.frame
+            );
+        }
+        self.figures
+    }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "ticks of a run stay far below 2^53"
+)]
+fn tick_seconds(tick: u64, frame_rate: f64) -> f64 {
+    tick as f64 / frame_rate
+}

@@ -1,0 +1,234 @@
+//! What each subcommand does, on top of `app`.
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::{
+    BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, ReplayArgs,
+    RunArgs,
+};
+use crate::app::run::{RunError, RunOptions};
+use crate::app::{self, SnapshotRequest};
+use crate::config::{InputSpec, Loaded, Pace};
+
+/// Why a command failed, and how the process ends.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) exit: Exit,
+    pub(super) error: anyhow::Error,
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into() }
+    }
+
+    pub(super) fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, anyhow::anyhow!("{message}"))
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let exit = match &error {
+            RunError::Capture(_) => Exit::Input,
+            RunError::Inference(_) | RunError::Thread { .. } => Exit::Engine,
+            RunError::Picture(_) => Exit::Display,
+            RunError::Report(_) => Exit::Usage,
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// Says what went wrong, once.
+pub(super) fn complain(failure: &Failure) {
+    let mut text = failure.error.to_string();
+    for cause in failure.error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    let _ = writeln!(std::io::stderr(), "error: {text}");
+}
+
+pub(super) fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    match cli.command {
+        None => run(&cli.run),
+        Some(Command::Run(args)) => run(&args),
+        Some(Command::CheckConfig(args)) => check_config(&args),
+        Some(Command::Probe(args)) => probe(&args),
+        Some(Command::Bench(args)) => bench(&args),
+        Some(Command::Models { command }) => models(&command),
+        Some(Command::ImportKeepout(args)) => import_keepout(&args),
+        Some(Command::Replay(args)) => replay(&args),
+    }
+}
+
+/// Folder of everything a run without arguments writes.
+const OUT: &str = "out";
+
+fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    let loaded = args.config.load()?;
+    let mut options = RunOptions {
+        pace: args.pace.map_or_else(|| default_pace(&loaded), Pace::from),
+        frames: args.frames,
+        repeat: args.repeat,
+        report: args.report.clone(),
+        record: args.record.clone(),
+        snapshots: args
+            .snapshot
+            .iter()
+            .map(|text| super::overrides::snapshot(text))
+            .collect::<Result<Vec<SnapshotRequest>, Failure>>()?,
+        progress: true,
+    };
+    let nothing_asked = options.report.is_none()
+        && options.record.is_none()
+        && options.snapshots.is_empty()
+        && args.config.display.is_none();
+    let mut summary_file = None;
+    if nothing_asked {
+        let out = Path::new(OUT);
+        options.report = Some(out.join("report.jsonl"));
+        options.record = Some(out.join("andon.mp4"));
+        summary_file = Some(out.join("summary.txt"));
+        std::fs::create_dir_all(out)
+            .map_err(|error| Failure::usage(format!("cannot create {OUT}/: {error}")))?;
+    }
+    let stop = app::stop_on_signals()
+        .map_err(|error| Failure::usage(format!("cannot watch for signals: {error}")))?;
+    let outcome = app::run::run(&loaded, &options, &stop)?;
+    let table = outcome.summary.table();
+    print(&table);
+    for (what, path) in [("report", &options.report), ("film", &options.record)] {
+        if let Some(path) = path {
+            print(&format!("{what}: {}\n", path.display()));
+        }
+    }
+    if let Some(path) = summary_file {
+        std::fs::write(&path, &table)
+            .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
+    }
+    outcome.error.map_or(Ok(Exit::Done), |error| Err(error.into()))
+}
+
+/// Files are processed as fast as possible unless somebody watches them live.
+fn default_pace(loaded: &Loaded) -> Pace {
+    let config = &loaded.config;
+    let camera = [&config.worker_safety.input, &config.visual_inspection.input]
+        .into_iter()
+        .any(|input| matches!(input, InputSpec::Camera(_)));
+    let live = config.display.display == crate::config::DisplayChoice::Kms;
+    if camera || live { Pace::Realtime } else { Pace::Asap }
+}
+
+fn check_config(args: &ConfigArgs) -> Result<Exit, Failure> {
+    let loaded = args.load()?;
+    print(&app::describe::configuration(&loaded));
+    Ok(Exit::Done)
+}
+
+fn probe(args: &ConfigArgs) -> Result<Exit, Failure> {
+    let loaded = args.load()?;
+    print(&app::describe::machine(&loaded));
+    Ok(Exit::Done)
+}
+
+fn bench(args: &BenchArgs) -> Result<Exit, Failure> {
+    let loaded = args.config.load()?;
+    let figures = app::bench::run_bench(&loaded, args.frames)?;
+    print(&figures.table());
+    write_new(&args.json, &figures.to_json(), Overwrite::Yes)?;
+    print(&format!("figures: {}\n", args.json.display()));
+    Ok(Exit::Done)
+}
+
+fn models(command: &ModelsCommand) -> Result<Exit, Failure> {
+    let (ModelsCommand::Verify { directory } | ModelsCommand::Fetch { directory, .. }) = command;
+    let directory = match directory {
+        Some(directory) => directory.clone(),
+        None => ConfigArgs::default().load()?.config.models.directory,
+    };
+    let outcome = match command {
+        ModelsCommand::Verify { .. } => app::models::verify(&directory),
+        ModelsCommand::Fetch { .. } => app::models::fetch_coral(&directory),
+    };
+    let outcome = outcome.map_err(|error| Failure::new(Exit::Engine, error))?;
+    print(&outcome.text);
+    if outcome.failed == 0 {
+        return Ok(Exit::Done);
+    }
+    let failed = outcome.failed;
+    Err(Failure::new(Exit::Engine, anyhow::anyhow!("{failed} of the models above failed")))
+}
+
+fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
+    let size = app::keepout::parse_size(&args.size).ok_or_else(|| {
+        Failure::usage(format!("--size {}: write WIDTHxHEIGHT, for instance 1280x720", args.size))
+    })?;
+    let text = std::fs::read_to_string(&args.csv)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", args.csv.display())))?;
+    let toml = app::keepout::import(&text, size, &args.name)
+        .map_err(|error| Failure::usage(format!("{}: {error}", args.csv.display())))?;
+    match &args.output {
+        Some(path) => {
+            write_new(path, &toml, Overwrite::No)?;
+            print(&format!("zone `{}` written to {}\n", args.name, path.display()));
+        }
+        None => print(&toml),
+    }
+    Ok(Exit::Done)
+}
+
+fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
+    let loaded = args.config.load()?;
+    let text = std::fs::read_to_string(&args.report).map_err(|error| {
+        Failure::new(
+            Exit::Input,
+            anyhow::anyhow!("cannot read {}: {error}", args.report.display()),
+        )
+    })?;
+    let replayed = app::replay::replay(&text, &loaded).map_err(|error| {
+        Failure::new(Exit::Input, anyhow::anyhow!("{}: {error}", args.report.display()))
+    })?;
+    match &args.output {
+        Some(path) => {
+            write_new(path, &replayed.lines, Overwrite::Yes)?;
+            print(&replayed.summary);
+        }
+        None => print(&replayed.lines),
+    }
+    Ok(Exit::Done)
+}
+
+/// Whether an existing file may be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overwrite {
+    Yes,
+    No,
+}
+
+fn write_new(path: &PathBuf, text: &str, overwrite: Overwrite) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Failure::usage(format!("{} exists already; name another file", path.display()))
+        }
+        _ => Failure::usage(format!("cannot write {}: {error}", path.display())),
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    match overwrite {
+        Overwrite::Yes => options.write(true).create(true).truncate(true),
+        Overwrite::No => options.write(true).create_new(true),
+    };
+    let mut file = options.open(path).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)
+}
+
+/// Prints to standard output; a reader that went away (`| head`) is no error.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,294 @@
+//! What bad input gets: one clear message that names the object and says what to do, and the right
+//! exit code. Nothing panics, nothing runs with half of what it was told.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::{argument, complaint, run};
+
+const USAGE: i32 = 2;
+const INPUT: i32 = 3;
+const ENGINE: i32 = 4;
+const DISPLAY: i32 = 5;
+
+/// Runs, expects the exit code and every one of `words` in the complaint.
+fn refused(arguments: &[&str], code: i32, words: &[&str]) {
+    let output = run(arguments);
+    let text = complaint(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{text}");
+    for word in words {
+        assert!(
+            text.contains(word),
+            "`{word}` is not in the complaint of {arguments:?}:\n{text}"
+        );
+    }
+    assert!(!text.contains("panicked"), "{text}");
+    assert!(text.lines().count() < 30, "not a clear message:\n{text}");
+}
+
+/// `run` without picture, four frames, with more arguments.
+fn refused_run(more: &[&str], code: i32, words: &[&str]) {
+    let mut arguments = vec![
+        "run",
+        "--display",
+        "none",
+        "--pace",
+        "asap",
+        "--frames",
+        "4",
+        "--engine",
+        "cpu",
+    ];
+    arguments.extend(more);
+    refused(&arguments, code, words);
+}
+
+/// A temporary folder with one file of the given content.
+fn file(name: &str, content: &[u8]) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(name);
+    fs::write(&path, content).expect("a file");
+    let path = argument(&path).to_owned();
+    (folder, path)
+}
+
+#[test]
+fn videos() {
+    refused_run(
+        &["--worker-safety-input", "no/such.mp4"],
+        INPUT,
+        &["no/such.mp4"],
+    );
+    let clip = fs::read(support::WORKER_SAFETY).expect("the bundled clip");
+    for (what, content) in [
+        ("empty", &b""[..]),
+        ("text", b"this is no video at all, whatever its name says"),
+        ("headless", &clip[clip.len() / 2..]),
+    ] {
+        let (_folder, path) = file(&format!("{what}.mp4"), content);
+        refused_run(
+            &["--worker-safety-input", &path],
+            INPUT,
+            &[&format!("{what}.mp4")],
+        );
+    }
+    let empty = tempfile::tempdir().expect("a temporary folder");
+    refused_run(
+        &["--visual-inspection-input", argument(empty.path())],
+        INPUT,
+        &["PNG"],
+    );
+    refused_run(
+        &["--worker-safety-input", "pattern:nonsense"],
+        INPUT,
+        &["nonsense"],
+    );
+    refused_run(
+        &["--worker-safety-input", "/dev/video99"],
+        INPUT,
+        &["/dev/video99"],
+    );
+}
+
+#[test]
+fn a_clip_cut_short_is_a_fault_not_an_end() {
+    let clip = fs::read(support::WORKER_SAFETY).expect("the bundled clip");
+    let (folder, path) = file("short.mp4", &clip[..clip.len() * 3 / 4]);
+    let report = folder.path().join("report.jsonl");
+    let output = run(&[
+        "run",
+        "--display",
+        "none",
+        "--pace",
+        "asap",
+        "--engine",
+        "cpu",
+        "--worker-safety-input",
+        &path,
+        "--report",
+        argument(&report),
+    ]);
+    let text = complaint(&output);
+    assert_eq!(output.status.code(), Some(INPUT), "{text}");
+    assert!(text.contains("short.mp4"), "{text}");
+}
+
+#[test]
+fn models() {
+    refused_run(
+        &["--detection-model", "no-such-model"],
+        ENGINE,
+        &["no-such-model"],
+    );
+    refused_run(
+        &["--detection-model", "no/such.tflite"],
+        ENGINE,
+        &["no/such.tflite"],
+    );
+    let (_folder, path) = file("garbage.tflite", &[0x5a; 4096]);
+    refused_run(&["--classifier-model", &path], ENGINE, &["garbage.tflite"]);
+    let folder = fs::read_dir("models").expect("models");
+    let shipped = folder
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|e| e == "tflite"))
+        .expect("a shipped model");
+    let model = fs::read(shipped).expect("a shipped model");
+    for (name, length) in [("cut.tflite", model.len() / 2), ("stub.tflite", 40)] {
+        let (_folder, path) = file(name, &model[..length]);
+        refused_run(&["--detection-model", &path], ENGINE, &[name]);
+    }
+}
+
+#[test]
+fn a_wrong_model_in_the_right_place() {
+    refused_run(
+        &["--detection-model", classifier_name().as_str()],
+        ENGINE,
+        &["detect"],
+    );
+}
+
+fn classifier_name() -> String {
+    let text = fs::read_to_string("models/models.toml").expect("models.toml");
+    let value: toml::Value = toml::from_str(&text).expect("valid TOML");
+    let models = value["model"].as_array().expect("models");
+    let classifier = models
+        .iter()
+        .find(|model| model["task"].as_str() == Some("classification"));
+    classifier.expect("a classifier")["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned()
+}
+
+#[test]
+fn thresholds_and_numbers() {
+    for (flag, value) in [
+        ("--worker-threshold", "1.5"),
+        ("--worker-threshold", "-0.1"),
+        ("--worker-threshold", "NaN"),
+        ("--inspection-threshold", "2"),
+        ("--threads", "0"),
+        ("--width", "0"),
+    ] {
+        refused_run(
+            &[&format!("{flag}={value}")],
+            USAGE,
+            &[flag.trim_start_matches('-')],
+        );
+    }
+    refused_run(&["--no-such-flag"], USAGE, &["--no-such-flag"]);
+    refused_run(&["--snapshot", "picture.png"], USAGE, &["picture.png", "@"]);
+}
+
+#[test]
+fn zones() {
+    let zone = |points: &str| {
+        format!(
+            "[[zone]]\nname = \"press\"\ncamera = \"worker_safety\"\nkind = \"stop\"\npoints = {points}\n"
+        )
+    };
+    for (content, word) in [
+        (zone("[[0.1, 0.1], [0.5, 0.5]]"), "3"),
+        (
+            zone("[[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]"),
+            "cross",
+        ),
+        (zone("[[0.1, 0.1], [1.2, 0.1], [0.5, 0.9]]"), "1.2"),
+        (zone("[[0.1, nan], [0.9, 0.1], [0.5, 0.9]]"), "nan"),
+        (
+            zone("[[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]").repeat(2),
+            "press",
+        ),
+        ("[[zone]\nname=".to_owned(), "line 1"),
+        (String::new(), "zone"),
+    ] {
+        let (_folder, path) = file("zones.toml", content.as_bytes());
+        refused_run(&["--keepout", &path], USAGE, &["zones.toml", word]);
+    }
+    refused_run(&["--keepout", "no/zones.toml"], USAGE, &["no/zones.toml"]);
+    let (_folder, path) = file("zones.toml", &[0xff, 0xfe, 0x00, 0x01]);
+    refused_run(&["--keepout", &path], USAGE, &["zones.toml", "UTF-8"]);
+}
+
+#[test]
+fn configuration() {
+    refused_run(&["--config", "no/andon.toml"], USAGE, &["no/andon.toml"]);
+    let (_folder, path) = file("andon.toml", b"[safety]\ntrip_aftr = 1\n");
+    refused_run(&["--config", &path], USAGE, &["andon.toml", "trip_aftr"]);
+}
+
+#[test]
+fn the_same_camera_twice() {
+    refused_run(
+        &[
+            "--worker-safety-input",
+            "/dev/video0",
+            "--visual-inspection-input",
+            "/dev/video0",
+        ],
+        USAGE,
+        &["/dev/video0"],
+    );
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    refused_run(&["--report", "/proc/no/report.jsonl"], USAGE, &["/proc/no"]);
+    refused_run(
+        &["--record", "/proc/no/film.mp4"],
+        DISPLAY,
+        &["/proc/no/film.mp4"],
+    );
+}
+
+#[test]
+fn an_edge_tpu_that_is_not_there_is_never_replaced_silently() {
+    refused(
+        &[
+            "run",
+            "--display",
+            "none",
+            "--frames",
+            "4",
+            "--engine",
+            "edgetpu",
+        ],
+        ENGINE,
+        &["Edge TPU"],
+    );
+}
+
+#[test]
+fn a_csv_with_a_bad_line() {
+    let (_folder, path) = file("points.csv", b"x,y\n585,390\n720,oops\n420,205\n");
+    refused(
+        &["import-keepout", &path],
+        USAGE,
+        &["points.csv", "3", "oops"],
+    );
+    assert!(!Path::new("oops").exists());
+}
+
+#[test]
+fn the_csv_of_the_original_demo_becomes_a_zone() {
+    let (folder, path) = file("points.csv", b"x,y\n585,390\n720,335\n420,205\n305,235\n");
+    let out = folder.path().join("keepout.toml");
+    let arguments = [
+        "import-keepout",
+        &path,
+        "--size",
+        "960x540",
+        "--output",
+        argument(&out),
+    ];
+    let output = run(&arguments);
+    assert!(output.status.success(), "{}", complaint(&output));
+    let check = run(&["check-config", "--keepout", argument(&out)]);
+    assert!(check.status.success(), "{}", complaint(&check));
+    let text = fs::read_to_string(&out).expect("the TOML");
+    assert!(text.contains("0.609375"), "585 / 960 is in {text}");
+    refused(&arguments, USAGE, &["keepout.toml", "exists"]);
+}

@@ -1,0 +1,237 @@
+//! `andon run` on the bundled clips: the report adds up, twice the same, and agrees with an
+//! independent opinion.
+
+mod support;
+
+use serde_json::Value;
+use support::{
+    CONVEYOR, P, argument, complaint, numbers, of_type, report, run, run_clips, touches,
+};
+
+/// The zones of a header: name, kind, whole box, corners.
+fn zones(header: &Value) -> Vec<(String, String, bool, Vec<P>)> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let zones = header["zones"].as_array().expect("zones in the header");
+    zones
+        .iter()
+        .map(|zone| {
+            let points = zone["points"].as_array().expect("points");
+            let points = points
+                .iter()
+                .map(|p| (numbers(p)[0], numbers(p)[1]))
+                .collect();
+            let whole = zone["anchor"] == "whole-box";
+            (text(&zone["name"]), text(&zone["kind"]), whole, points)
+        })
+        .collect()
+}
+
+/// Checks every safety line against the zones of the header; returns (occupied, clear) frames.
+fn check_zones(report: &[Value]) -> (usize, usize) {
+    let zones = zones(&report[0]);
+    let (mut occupied, mut clear) = (0, 0);
+    for line in of_type(report, "safety") {
+        let mut any_stop = false;
+        for person in line["persons"].as_array().expect("persons") {
+            let bbox: [f64; 4] = numbers(&person["box"]).try_into().expect("four numbers");
+            let expected: Vec<&str> = zones
+                .iter()
+                .filter(|(.., whole, points)| touches(points, bbox, *whole))
+                .map(|(name, ..)| name.as_str())
+                .collect();
+            assert_eq!(person["zones"], Value::from(expected.clone()), "{line}");
+            any_stop |= zones
+                .iter()
+                .any(|z| z.1 == "stop" && expected.contains(&z.0.as_str()));
+        }
+        assert_eq!(line["occupied"], any_stop, "{line}");
+        if any_stop { occupied += 1 } else { clear += 1 }
+    }
+    (occupied, clear)
+}
+
+#[test]
+fn the_report_agrees_with_an_independent_zone_test() {
+    let report = run_clips(&[]);
+    let (occupied, clear) = check_zones(&report);
+    assert!(
+        occupied >= 20 && clear >= 20,
+        "{occupied} occupied, {clear} clear frames"
+    );
+    let whole = run_clips(&["--safety-check-whole-box", "--frames", "60"]);
+    check_zones(&whole);
+}
+
+#[test]
+fn every_frame_has_its_line_and_the_summary_counts_them() {
+    let report = run_clips(&[]);
+    assert_eq!(report[0]["type"], "header");
+    let summary = report.last().expect("lines");
+    assert_eq!(summary["type"], "summary");
+    for (kind, stream) in [
+        ("safety", "worker_safety"),
+        ("inspection", "visual_inspection"),
+    ] {
+        let lines = of_type(&report, kind);
+        assert!(lines.len() > 100, "{} {kind} lines", lines.len());
+        for (index, line) in lines.iter().enumerate() {
+            assert_eq!(line["frame"], index, "{kind}");
+        }
+        let figures = &summary["streams"][stream];
+        assert_eq!(figures["frames"], lines.len(), "{kind}");
+        assert_eq!(figures["dropped"], 0, "{kind}");
+    }
+}
+
+#[test]
+fn the_run_permission_is_never_on_while_the_zone_is_occupied() {
+    let report = run_clips(&[]);
+    let mut on = false;
+    let (mut edges, mut on_frames) = (0, 0);
+    let mut pending_occupied = false;
+    for line in &report {
+        match line["type"].as_str() {
+            Some("output") if line["name"] == "run_permission" => {
+                let state = line["state"] == "on";
+                edges += usize::from(state != on);
+                on = state;
+                if state {
+                    assert!(!pending_occupied, "ON in an occupied frame: {line}");
+                } else {
+                    pending_occupied = false;
+                }
+            }
+            Some("safety") => {
+                assert!(
+                    !(pending_occupied && on),
+                    "still ON after an occupied frame: {line}"
+                );
+                pending_occupied = line["occupied"] == true;
+                on_frames += usize::from(on);
+            }
+            _ => {}
+        }
+    }
+    assert!(edges >= 2, "the permission came and went {edges} times");
+    assert!(
+        on_frames > 10,
+        "the permission was ON for {on_frames} frames"
+    );
+    assert!(!on, "a run ends with the permission OFF");
+}
+
+#[test]
+fn people_and_both_grades_of_apples_are_found() {
+    let report = run_clips(&[]);
+    let safety = of_type(&report, "safety");
+    let peopled = safety
+        .iter()
+        .filter(|line| line["persons"] != Value::Array(vec![]))
+        .count();
+    assert!(
+        peopled * 10 > safety.len() * 9,
+        "{peopled} of {} frames",
+        safety.len()
+    );
+    let mut grades = std::collections::BTreeMap::<String, u32>::new();
+    for line in of_type(&report, "inspection") {
+        for item in line["items"].as_array().expect("items") {
+            *grades
+                .entry(item["grade"].as_str().expect("a grade").to_owned())
+                .or_default() += 1;
+        }
+    }
+    for grade in ["fresh_apple", "rotten_apple"] {
+        assert!(
+            grades.get(grade).is_some_and(|count| *count > 20),
+            "{grades:?}"
+        );
+    }
+}
+
+/// Everything but what depends on the clock and on the engine's thread count.
+fn timeless(report: &[Value]) -> Vec<Value> {
+    let mut lines = report.to_vec();
+    lines[0]["engine"] = Value::Null;
+    let summary = lines.pop().expect("a summary");
+    assert_eq!(summary["type"], "summary");
+    lines
+}
+
+#[test]
+fn two_runs_and_any_number_of_threads_give_the_same_report() {
+    let frames = ["--frames", "80"];
+    let first = timeless(&run_clips(&frames));
+    assert!(first.len() > 160);
+    assert_eq!(first, timeless(&run_clips(&frames)), "a second run differs");
+    let two = timeless(&run_clips(&["--frames", "80", "--threads", "2"]));
+    assert_eq!(first, two, "two threads differ");
+}
+
+#[test]
+fn a_looped_file_goes_on_counting() {
+    let report = run_clips(&[
+        "--loop",
+        "--frames",
+        "25",
+        "--worker-safety-input",
+        "pattern:moving?frames=10&size=320x240",
+        "--visual-inspection-input",
+        "pattern:bars?frames=10&size=320x240",
+    ]);
+    let frames: Vec<u64> = of_type(&report, "safety")
+        .iter()
+        .filter_map(|line| line["frame"].as_u64())
+        .collect();
+    assert_eq!(frames, (0..25).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_shorter_input_ends_and_the_other_goes_on() {
+    let report = run_clips(&[
+        "--worker-safety-input",
+        "pattern:black?frames=5&size=320x240",
+        "--visual-inspection-input",
+        CONVEYOR,
+        "--frames",
+        "40",
+    ]);
+    assert_eq!(of_type(&report, "safety").len(), 5);
+    assert_eq!(of_type(&report, "inspection").len(), 40);
+    let outputs = of_type(&report, "output");
+    let last = outputs
+        .iter()
+        .rfind(|line| line["name"] == "run_permission")
+        .expect("an edge");
+    assert_eq!(
+        last["state"], "off",
+        "a guarding source that ended leaves the permission OFF"
+    );
+}
+
+#[test]
+fn a_replay_with_the_same_zones_repeats_the_verdicts() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (first, second) = (folder.path().join("a.jsonl"), folder.path().join("b.jsonl"));
+    let output = run(&[
+        "run",
+        "--display",
+        "none",
+        "--pace",
+        "asap",
+        "--frames",
+        "120",
+        "--engine",
+        "cpu",
+        "--report",
+        argument(&first),
+    ]);
+    assert!(output.status.success(), "{}", complaint(&output));
+    let output = run(&["replay", argument(&first), "--output", argument(&second)]);
+    assert!(output.status.success(), "{}", complaint(&output));
+    let (first, second) = (report(&first), report(&second));
+    let safety = of_type(&first, "safety");
+    assert!(safety.len() == 120, "{}", safety.len());
+    assert_eq!(safety, of_type(&second, "safety"));
+    assert_eq!(of_type(&first, "output"), of_type(&second, "output"));
+}
