@@ -105,3 +105,107 @@ pub fn to_keepout_toml(name: &str, points: &[Point<Normalised>]) -> String {
     text.push_str("]\n");
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::geometry::Polygon;
+
+    const SIZE: Size = Size {
+        width: 960,
+        height: 540,
+    };
+
+    fn point(x: f32, y: f32) -> Point<Normalised> {
+        Point::new(x, y)
+    }
+
+    #[test]
+    fn points_are_read_in_every_usual_form() {
+        let expected = vec![point(0.0, 0.0), point(0.5, 0.5), point(1.0, 1.0)];
+        for text in [
+            "0,0\n480,270\n960,540\n",
+            "0,0\n480,270\n960,540",
+            "x,y\n0,0\n480,270\n960,540\n",
+            "\"x\",\"y\"\n0,0\n480,270\n960,540\n",
+            "# zone\n\n 0 , 0 \r\n480.0,\t270 # middle\r\n\r\n960,540\r\n",
+            "\u{feff}X, Y\n0,0\n480,270\n960,540\n",
+        ] {
+            assert_eq!(import_csv(text, SIZE), Ok(expected.clone()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_closing_point_is_left_out() {
+        let read = import_csv("0,0\n960,0\n960,540\n0,0\n", SIZE);
+        assert_eq!(read.map(|points| points.len()), Ok(3));
+    }
+
+    #[test]
+    fn the_line_that_is_no_point_is_named() {
+        for (text, error) in [
+            ("", CsvError::Empty),
+            ("# nothing\nx,y\n", CsvError::Empty),
+            ("0,0\n\n5\n", CsvError::NotAPair { line: 3 }),
+            ("0,0\n1,2,3\n", CsvError::NotAPair { line: 2 }),
+            ("0,0\nx,y\n", CsvError::NotAPair { line: 2 }),
+            ("x,y\nx,y\n", CsvError::NotAPair { line: 2 }),
+            ("x,y,z\n", CsvError::NotAPair { line: 1 }),
+            ("nan,nan\n", CsvError::NotAPair { line: 1 }),
+            ("0,inf\n", CsvError::NotAPair { line: 1 }),
+            ("0;0\n", CsvError::NotAPair { line: 1 }),
+            (
+                "0,0\n961,1\n",
+                CsvError::Outside {
+                    line: 2,
+                    size: SIZE,
+                },
+            ),
+            (
+                "-1,0\n",
+                CsvError::Outside {
+                    line: 1,
+                    size: SIZE,
+                },
+            ),
+        ] {
+            assert_eq!(import_csv(text, SIZE), Err(error), "{text:?}");
+        }
+        let text = CsvError::Outside {
+            line: 2,
+            size: SIZE,
+        }
+        .to_string();
+        let expected =
+            "line 2 lies outside a picture of 960x540; is that the size the points were drawn on?";
+        assert_eq!(text, expected);
+    }
+
+    proptest! {
+        /// What is imported and written is what is read again, to the last bit.
+        #[test]
+        fn written_zones_are_read_again(
+            name in "[a-z\"\\\\#\u{e4}][ -~]{0,20}[a-z\"']",
+            corners in (0_u32..480, 0_u32..270, 481_u32..=960, 271_u32..=540),
+        ) {
+            let (l, t, r, b) = corners;
+            let csv = format!("{l},{t}\n{r},{t}\n{r},{b}\n");
+            let points = import_csv(&csv, SIZE).expect("a triangle");
+            let text = to_keepout_toml(&name, &points);
+            let problems = crate::config::error::Problems::default();
+            let source = crate::config::source::Source::new("k.toml".as_ref(), text);
+            let parsed = source.parse(&problems).expect("valid TOML");
+            let zones = crate::config::keepout::read(&source, &parsed, &problems);
+            let zones = problems.into_result(Some(zones)).expect("valid zones");
+            prop_assert_eq!(&zones[0].name, &name);
+            prop_assert_eq!(&zones[0].polygon, &Polygon::new(points).expect("a triangle"));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in any::<String>(), width in any::<u32>(), height in any::<u32>()) {
+            let _ = import_csv(&text, Size { width, height });
+        }
+    }
+}

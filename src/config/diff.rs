@@ -217,3 +217,175 @@ fn diff_zones(changes: &mut Changes, old: &[Zone], new: &[Zone]) {
     };
     changes.note("zone", Impact::SafetyRelevant, stops(old) == stops(new));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{
+        Anchor, DisplayChoice, EngineChoice, GradeAction, InputSpec, ModelRef, OutputConfig,
+        Overrides, Restart, load,
+    };
+    use crate::geometry::{Point, Polygon, Size};
+    use crate::units::Score;
+    use Impact::{Cosmetic, NeedsRestart, SafetyRelevant};
+
+    /// A stop zone `press`, then a warning zone `aisle`.
+    fn config() -> Config {
+        let loaded = load(Path::new("config/andon.toml"), &Overrides::default());
+        let mut config = loaded.expect("the shipped configuration").config;
+        config.zones = vec![zone("press", ZoneKind::Stop), zone("aisle", ZoneKind::Warn)];
+        config
+    }
+
+    fn zone(name: &str, kind: ZoneKind) -> Zone {
+        Zone {
+            name: name.to_owned(),
+            camera: crate::units::StreamId::WorkerSafety,
+            kind,
+            anchor: Anchor::BottomEdge,
+            polygon: triangle(0.9),
+        }
+    }
+
+    fn triangle(y: f32) -> Polygon {
+        Polygon::new(vec![
+            Point::new(0.1, 0.1),
+            Point::new(0.9, 0.1),
+            Point::new(0.5, y),
+        ])
+        .expect("a triangle")
+    }
+
+    type Edit = fn(&mut Config);
+
+    fn changes(edit: Edit) -> Vec<(String, Impact)> {
+        let (old, mut new) = (config(), config());
+        edit(&mut new);
+        let forwards = diff(&old, &new);
+        assert_eq!(
+            forwards.iter().map(|c| c.impact).max(),
+            diff(&new, &old).iter().map(|c| c.impact).max(),
+            "undoing a change is as grave as making it"
+        );
+        forwards.into_iter().map(|c| (c.key, c.impact)).collect()
+    }
+
+    #[test]
+    fn the_same_configuration_has_no_changes() {
+        assert_eq!(changes(|_| {}), []);
+    }
+
+    #[test]
+    fn each_key_has_its_impact() {
+        let cases: [(&str, Impact, Edit); 26] = [
+            ("worker_safety.input", NeedsRestart, |c| {
+                c.worker_safety.input = InputSpec::Pattern("x".into())
+            }),
+            ("worker_safety.threshold", SafetyRelevant, |c| {
+                c.worker_safety.threshold = Score::ONE
+            }),
+            ("worker_safety.person_label", SafetyRelevant, |c| {
+                c.worker_safety.person_label = "cat".into()
+            }),
+            ("visual_inspection.input", NeedsRestart, |c| {
+                c.visual_inspection.input = InputSpec::Pattern("x".into())
+            }),
+            ("visual_inspection.threshold", Cosmetic, |c| {
+                c.visual_inspection.threshold = Score::ONE
+            }),
+            ("visual_inspection.part_labels", Cosmetic, |c| {
+                c.visual_inspection.part_labels.push("pear".into())
+            }),
+            ("visual_inspection.crop_margin", Cosmetic, |c| {
+                c.visual_inspection.crop_margin = 0.5
+            }),
+            ("visual_inspection.grade_threshold", Cosmetic, |c| {
+                c.visual_inspection.grade_threshold = Score::ONE
+            }),
+            ("visual_inspection.grades", Cosmetic, |c| {
+                c.visual_inspection.grades[0].1 = GradeAction::Reject
+            }),
+            ("safety.trip_after", SafetyRelevant, |c| {
+                c.safety.trip_after = 3
+            }),
+            ("safety.clear_after", SafetyRelevant, |c| {
+                c.safety.clear_after = 99
+            }),
+            ("safety.max_age_ms", SafetyRelevant, |c| {
+                c.safety.max_age = Duration::from_millis(99)
+            }),
+            ("safety.fault_after_ms", SafetyRelevant, |c| {
+                c.safety.fault_after = Duration::from_secs(9)
+            }),
+            ("safety.restart", SafetyRelevant, |c| {
+                c.safety.restart = Restart::Automatic
+            }),
+            ("models.directory", NeedsRestart, |c| {
+                c.models.directory = "elsewhere".into()
+            }),
+            ("models.detector", NeedsRestart, |c| {
+                c.models.detector = ModelRef::Named("x".into())
+            }),
+            ("models.classifier", NeedsRestart, |c| {
+                c.models.classifier = ModelRef::File("x.tflite".into())
+            }),
+            ("engine.engine", NeedsRestart, |c| {
+                c.engine.engine = EngineChoice::EdgeTpuUsb
+            }),
+            ("engine.threads", NeedsRestart, |c| c.engine.threads = 7),
+            ("output", NeedsRestart, |c| {
+                c.output = OutputConfig::Simulated {
+                    operator_reset_after: None,
+                }
+            }),
+            ("display.display", NeedsRestart, |c| {
+                c.display.display = DisplayChoice::Kms
+            }),
+            ("display.size", NeedsRestart, |c| {
+                c.display.size = Size {
+                    width: 64,
+                    height: 64,
+                }
+            }),
+            ("display.anonymize", Cosmetic, |c| {
+                c.display.anonymize = true
+            }),
+            ("zone.press.points", SafetyRelevant, |c| {
+                c.zones[0].polygon = triangle(0.8)
+            }),
+            ("zone.press.anchor", SafetyRelevant, |c| {
+                c.zones[0].anchor = Anchor::WholeBox
+            }),
+            ("zone.aisle.points", Cosmetic, |c| {
+                c.zones[1].polygon = triangle(0.8)
+            }),
+        ];
+        for (key, impact, edit) in cases {
+            assert_eq!(changes(edit), [(key.to_owned(), impact)], "{key}");
+        }
+    }
+
+    #[test]
+    fn whatever_touches_a_stop_zone_is_relevant() {
+        let gravest = |edit: Edit| changes(edit).into_iter().map(|(_, impact)| impact).max();
+        let relevant: [Edit; 6] = [
+            |c| c.zones[0].name = "other".into(),
+            |c| c.zones[0].kind = ZoneKind::Warn,
+            |c| c.zones[1].kind = ZoneKind::Stop,
+            |c| c.zones.swap(0, 1),
+            |c| drop(c.zones.remove(0)),
+            |c| c.zones.push(zone("third", ZoneKind::Stop)),
+        ];
+        for (number, edit) in relevant.into_iter().enumerate() {
+            assert_eq!(gravest(edit), Some(SafetyRelevant), "edit {number}");
+        }
+        assert_eq!(gravest(|c| drop(c.zones.remove(1))), Some(Cosmetic));
+        assert_eq!(
+            gravest(|c| c.zones.push(zone("third", ZoneKind::Warn))),
+            Some(Cosmetic)
+        );
+    }
+}

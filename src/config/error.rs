@@ -1,14 +1,18 @@
 //! What is wrong with a configuration, told so that somebody at the device can put it right.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Most problems that are written out; the rest is counted.
 const SHOWN_MAX: usize = 30;
 
+/// Most problems that are kept. A file of 1 MiB can hold half a million.
+const KEPT_MAX: usize = 200;
+
 /// Most characters of an offending line that are shown.
-const SHOWN_COLUMNS: usize = 100;
+const EXCERPT_MAX: usize = 100;
 
 /// Where a problem is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +25,8 @@ pub enum Origin {
         line: usize,
         /// Column in characters, from 1.
         column: usize,
-        /// The line's text.
-        text: String,
-        /// Number of offending characters from `column` on, at least 1.
-        width: usize,
+        /// The line, or the part of it around the column.
+        excerpt: Excerpt,
     },
     /// A file as a whole.
     File(PathBuf),
@@ -51,16 +53,16 @@ impl fmt::Display for Problem {
                 path,
                 line,
                 column,
-                text,
-                width,
+                excerpt,
             } => {
                 let file = path.display();
                 writeln!(f, "{file}:{line}:{column}: {}", self.message)?;
-                let (text, indent, width) = excerpt(text, column - 1, *width);
                 let number = format!("{line:>5}");
                 margin = number.len();
+                let Excerpt { text, marked } = excerpt;
+                let (indent, marks) = (marked.start, "^".repeat(marked.len()));
                 writeln!(f, "{number} | {text}")?;
-                write!(f, "{:margin$} | {:indent$}{}", "", "", "^".repeat(width))?;
+                write!(f, "{:margin$} | {:indent$}{marks}", "", "")?;
             }
             Origin::File(path) => write!(f, "{}: {}", path.display(), self.message)?,
             Origin::Flag(name) => write!(f, "{name}: {}", self.message)?,
@@ -72,36 +74,44 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The part of a line that is shown, and where in it the marks begin and how many there are.
-/// Nothing a file holds reaches the terminal as a control character.
-fn excerpt(text: &str, start: usize, width: usize) -> (String, usize, usize) {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
-    let count = text.chars().count();
-    if count <= SHOWN_COLUMNS {
-        let room = count.saturating_sub(start).max(1);
-        return (text.chars().map(clean).collect(), start, width.min(room));
+/// A short piece of a file's line with a part of it marked, fit for a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// At most about a hundred characters of one line, no control character among them.
+    pub text: String,
+    /// The marked characters of `text`; one beyond its end where the line itself ends too early.
+    pub marked: Range<usize>,
+}
+
+impl Excerpt {
+    /// Cuts a line around `width` characters from `start` on.
+    pub(super) fn new(line: &str, start: usize, width: usize) -> Self {
+        let first = start.saturating_sub(EXCERPT_MAX / 2);
+        let mut rest = line.chars().skip(first);
+        let clean = |c: char| if c.is_control() { ' ' } else { c };
+        let mut text = if first > 0 { "..." } else { "" }.to_owned();
+        let indent = start - first + text.len();
+        let piece: String = rest.by_ref().take(EXCERPT_MAX).map(clean).collect();
+        let room = (first + piece.chars().count()).saturating_sub(start);
+        text.push_str(&piece);
+        if rest.next().is_some() {
+            text.push_str("...");
+        }
+        let marked = indent..indent + width.min(room).max(1);
+        Self { text, marked }
     }
-    let first = start.saturating_sub(SHOWN_COLUMNS / 2);
-    let shown = text.chars().skip(first).take(SHOWN_COLUMNS).map(clean);
-    let (before, after) = (first > 0, first + SHOWN_COLUMNS < count);
-    let mut part: String = if before { "..." } else { "" }.to_owned();
-    part.extend(shown);
-    part.push_str(if after { "..." } else { "" });
-    let indent = start - first + if before { 3 } else { 0 };
-    let room = (count.min(first + SHOWN_COLUMNS))
-        .saturating_sub(start)
-        .max(1);
-    (part, indent, width.min(room))
 }
 
 /// Everything that is wrong with a configuration: never empty, in the order of the files.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
     problems: Vec<Problem>,
+    count: usize,
 }
 
 impl ConfigError {
-    /// Each problem, in the order of files and lines, the command line's last.
+    /// The problems, in the order of files and lines, the command line's last; at most the first
+    /// 200 found.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -113,20 +123,22 @@ impl fmt::Display for ConfigError {
         for problem in self.problems.iter().take(SHOWN_MAX) {
             writeln!(f, "{problem}")?;
         }
-        let count = self.problems.len();
-        if count > SHOWN_MAX {
-            writeln!(f, "and {} more", count - SHOWN_MAX)?;
+        if self.count > SHOWN_MAX {
+            writeln!(f, "and {} more", self.count - SHOWN_MAX)?;
         }
-        match count {
+        match self.count {
             1 => f.write_str("the configuration has 1 problem"),
-            _ => write!(f, "the configuration has {count} problems"),
+            count => write!(f, "the configuration has {count} problems"),
         }
     }
 }
 
 /// Collects problems while both files are read to their end.
 #[derive(Debug, Default)]
-pub(super) struct Problems(RefCell<Vec<Problem>>);
+pub(super) struct Problems {
+    kept: RefCell<Vec<Problem>>,
+    count: Cell<usize>,
+}
 
 impl Problems {
     /// Notes a problem that its message explains fully.
@@ -145,27 +157,41 @@ impl Problems {
     }
 
     fn push(&self, origin: Origin, message: String, help: Option<String>) {
-        self.0.borrow_mut().push(Problem {
-            origin,
-            message,
-            help,
-        });
+        self.count_one();
+        let mut kept = self.kept.borrow_mut();
+        if kept.len() < KEPT_MAX {
+            kept.push(Problem {
+                origin,
+                message,
+                help,
+            });
+        }
+    }
+
+    /// Counts a problem without keeping it.
+    pub(super) fn count_one(&self) {
+        self.count.set(self.count.get() + 1);
     }
 
     /// Number of problems so far.
     pub(super) fn count(&self) -> usize {
-        self.0.borrow().len()
+        self.count.get()
+    }
+
+    /// Whether there are so many that looking for more of the same kind helps nobody.
+    pub(super) fn is_full(&self) -> bool {
+        self.count() >= KEPT_MAX
     }
 
     /// `value`, if nothing was wrong with it.
     pub(super) fn into_result<T>(self, value: Option<T>) -> Result<T, ConfigError> {
-        let mut problems = self.0.into_inner();
+        let (mut problems, count) = (self.kept.into_inner(), self.count.get());
         match value {
             Some(value) if problems.is_empty() => Ok(value),
             Some(_) | None => {
-                debug_assert!(!problems.is_empty(), "no configuration and no reason");
+                debug_assert!(count > 0, "no configuration and no reason");
                 sort(&mut problems);
-                Err(ConfigError { problems })
+                Err(ConfigError { problems, count })
             }
         }
     }
@@ -200,8 +226,7 @@ mod tests {
                 path: "a.toml".into(),
                 line: 7,
                 column,
-                text: text.to_owned(),
-                width,
+                excerpt: Excerpt::new(text, column - 1, width),
             },
             message: "is wrong".to_owned(),
             help: None,
@@ -241,14 +266,15 @@ a.toml:7:13: is wrong
     }
 
     #[test]
-    fn many_problems_are_counted_not_all_shown() {
+    fn many_problems_are_counted_not_all_kept_and_not_all_shown() {
         let problems = Problems::default();
-        for _ in 0..100 {
+        for _ in 0..1000 {
             problems.add(Origin::Flag("--threads"), "is 0");
         }
         let error = problems.into_result(Some(())).expect_err("problems");
         let text = error.to_string();
+        assert_eq!(error.problems().len(), KEPT_MAX);
         assert_eq!(text.lines().count(), SHOWN_MAX + 2);
-        assert!(text.ends_with("and 70 more\nthe configuration has 100 problems"));
+        assert!(text.ends_with("and 970 more\nthe configuration has 1000 problems"));
     }
 }

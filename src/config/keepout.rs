@@ -6,10 +6,11 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::csv::import_csv;
-use super::document::{Source, Table, share};
 use super::error::{Origin, Problems};
+use super::source::Source;
+use super::table::{Table, fit_text, share};
 use super::{Anchor, Zone};
-use crate::geometry::{Point, Polygon, PolygonError, Size};
+use crate::geometry::{POLYGON_POINTS_MAX, Point, Polygon, PolygonError, Size};
 use crate::units::{StreamId, ZONES_MAX, ZoneKind};
 
 /// Most characters of a zone's name: what fits into the picture beside its outline.
@@ -37,7 +38,7 @@ pub(super) fn read(
     for (number, mut table) in (1..).zip(tables) {
         if number == ZONES_MAX + 1 {
             let message = format!("there are {count} zones; the most is {ZONES_MAX}");
-            problems.add(table.origin(), message);
+            table.wrong_at(None, &message, None);
             break;
         }
         let name = name(&mut table, number, &names);
@@ -50,7 +51,7 @@ pub(super) fn read(
             _ => "has no zone of kind \"stop\": nobody would be guarded",
         };
         problems.add_with_help(
-            Origin::File(source.path.clone()),
+            Origin::File(source.path().to_owned()),
             message,
             "write at least one stop zone, as config/keepout.toml shows",
         );
@@ -95,23 +96,21 @@ fn polygon(table: &mut Table<'_>) -> Option<Polygon> {
             "write points = [[x, y], [x, y], [x, y]], shares of the frame's width and height";
         table.missing("points", help);
     }
-    let pairs = table.pairs("points")?;
+    let pairs = table.pairs("points", POLYGON_POINTS_MAX)?;
     let mut points = Vec::with_capacity(pairs.len());
-    for (point, (x, y, origin)) in (1..).zip(&pairs) {
+    for (point, (x, y, span)) in (1..).zip(&pairs) {
         if let (Some(x), Some(y)) = (share(*x), share(*y)) {
             points.push(Point::new(x.get(), y.get()));
-        } else if x.is_finite() && y.is_finite() {
-            let error = PolygonError::Outside { point };
-            let help = "`andon import-keepout` turns pixels into shares";
-            table.wrong_at(
-                origin.clone(),
-                &error.to_string(),
-                (*x > 1.0).then_some(help),
-            );
-        } else {
-            let error = PolygonError::NotFinite { point };
-            table.wrong_at(origin.clone(), &error.to_string(), None);
+            continue;
         }
+        let (error, help) = if x.is_finite() && y.is_finite() {
+            let pixels = *x > 1.0 || *y > 1.0;
+            let help = "`andon import-keepout` turns pixels into shares";
+            (PolygonError::Outside { point }, pixels.then_some(help))
+        } else {
+            (PolygonError::NotFinite { point }, None)
+        };
+        table.wrong_at(Some(span.clone()), &error.to_string(), help);
     }
     if points.len() < pairs.len() {
         return None;
@@ -119,9 +118,9 @@ fn polygon(table: &mut Table<'_>) -> Option<Polygon> {
     match Polygon::new(points) {
         Ok(polygon) => Some(polygon),
         Err(error) => {
-            let origin = offending_point(error).and_then(|number| pairs.get(number - 1));
-            let origin = origin.map_or_else(|| table.origin_of("points"), |p| p.2.clone());
-            table.wrong_at(origin, &error.to_string(), None);
+            let pair = offending_point(error).and_then(|number| pairs.get(number - 1));
+            let span = pair.map_or_else(|| table.span_of("points"), |(_, _, span)| span.clone());
+            table.wrong_at(Some(span), &error.to_string(), None);
             None
         }
     }
@@ -147,11 +146,11 @@ pub(super) fn read_csv(source: &Source, size: Size, problems: &Problems) -> Vec<
         problems.add(origin, message);
         Vec::new()
     };
-    let points = match import_csv(&source.text, size) {
+    let points = match import_csv(source.text(), size) {
         Ok(points) => points,
         Err(error) => {
             let origin = error.line().map_or_else(
-                || Origin::File(source.path.clone()),
+                || Origin::File(source.path().to_owned()),
                 |line| source.origin_of_line(line),
             );
             return wrong(origin, error.to_string());
@@ -159,13 +158,13 @@ pub(super) fn read_csv(source: &Source, size: Size, problems: &Problems) -> Vec<
     };
     match Polygon::new(points) {
         Ok(polygon) => vec![Zone {
-            name: zone_name(&source.path),
+            name: zone_name(source.path()),
             camera: StreamId::WorkerSafety,
             kind: ZoneKind::Stop,
             anchor: Anchor::default(),
             polygon,
         }],
-        Err(error) => wrong(Origin::File(source.path.clone()), error.to_string()),
+        Err(error) => wrong(Origin::File(source.path().to_owned()), error.to_string()),
     }
 }
 
@@ -173,6 +172,6 @@ pub(super) fn read_csv(source: &Source, size: Size, problems: &Problems) -> Vec<
 fn zone_name(path: &Path) -> String {
     path.file_stem()
         .and_then(|stem| stem.to_str())
-        .and_then(|stem| super::document::fit_text(stem, ZONE_NAME_MAX))
+        .and_then(|stem| fit_text(stem, ZONE_NAME_MAX))
         .unwrap_or_else(|| "keepout".to_owned())
 }

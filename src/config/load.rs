@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::document::Source;
 use super::error::Problems;
 use super::input::has_extension;
+use super::source::Source;
 use super::{Anchor, Config, ConfigError, Overrides, Zone, keepout, sections};
 use crate::geometry::Size;
 
@@ -89,7 +89,7 @@ fn zones(
     overrides: &Overrides,
     problems: &Problems,
 ) -> Option<Vec<Zone>> {
-    let mut zones = if has_extension(&source.path, &["csv"]) {
+    let mut zones = if has_extension(source.path(), &["csv"]) {
         keepout::read_csv(source, size?, problems)
     } else {
         let parsed = source.parse(problems)?;
@@ -104,9 +104,9 @@ fn zones(
 }
 
 fn config_file(source: &Source) -> ConfigFile {
-    let digest = Sha256::digest(source.text.as_bytes());
+    let digest = Sha256::digest(source.text().as_bytes());
     ConfigFile {
-        path: source.path.clone(),
+        path: source.path().to_owned(),
         sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }

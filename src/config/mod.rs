@@ -4,22 +4,23 @@
 //! over them and answers with a [`Config`], or with every [`Problem`] of both files at once: file,
 //! line, column, the offending text and what to do. Whoever holds a [`Config`] never checks again.
 //!
-//! `document` knows TOML and positions; `sections` and `keepout` know the keys of the two files and
-//! turn them into the types here; `input` and `csv` read their small languages; [`diff()`] says what
-//! a change of configuration means for a running line.
+//! `source` and `table` know TOML and positions; `sections` and `keepout` know the keys of the two
+//! files and turn them into the types here; `input` and `csv` read their small languages; [`diff()`]
+//! says what a change of configuration means for a running line.
 //!
 //! Reads the files it is given and nothing else; no clock, no threads. Called by the command line
 //! at start and later by the thread that watches the files.
 
 mod csv;
 mod diff;
-mod document;
 mod error;
 mod input;
 mod keepout;
 mod load;
 mod overrides;
 mod sections;
+mod source;
+mod table;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 pub use csv::{CsvError, import_csv, to_keepout_toml};
 pub use diff::{Change, Impact, diff};
-pub use error::{ConfigError, Origin, Problem};
+pub use error::{ConfigError, Excerpt, Origin, Problem};
 pub use input::InputError;
 pub use load::{ConfigFile, Loaded, default_paths, load};
 pub use overrides::Overrides;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::document::{Source, Table, share};
 use super::error::{Origin, Problems};
-use super::input::resolve;
+use super::input::{has_extension, resolve};
+use super::source::Source;
+use super::table::{Table, fit_text, share};
 use super::{
     DisplayChoice, DisplayConfig, EngineChoice, EngineConfig, GradeAction, InputSpec, ModelRef,
     ModelsConfig, OutputConfig, Overrides, Restart, SafetyConfig, VisualInspectionConfig,
@@ -64,7 +65,7 @@ pub(super) fn read(
     problems: &Problems,
 ) -> Settings {
     let context = Context {
-        base: source.path.parent().unwrap_or(Path::new("")),
+        base: source.path().parent().unwrap_or(Path::new("")),
         overrides,
         problems,
     };
@@ -286,7 +287,7 @@ fn safety(mut table: Table<'_>) -> SafetyConfig {
 
 /// A model's name, or a file where it ends in `.tflite`.
 fn model_ref(text: &str, base: &Path) -> Option<ModelRef> {
-    if super::input::has_extension(Path::new(text), &["tflite"]) {
+    if has_extension(Path::new(text), &["tflite"]) {
         Some(ModelRef::File(resolve(text, base)))
     } else {
         (!text.contains('/')).then(|| ModelRef::Named(text.to_owned()))
@@ -316,7 +317,7 @@ fn model(
         }
         return own;
     };
-    let fit = super::document::fit_text(given, PATH_MAX);
+    let fit = fit_text(given, PATH_MAX);
     let model = fit.and_then(|text| model_ref(&text, Path::new("")));
     if model.is_none() {
         let message = format!("{given:?} is no model; it must be {MODEL_RULE}");

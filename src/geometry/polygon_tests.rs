@@ -111,10 +111,12 @@ fn a_hair_thin_polygon_is_not_missed() {
 
 // What is no polygon.
 
+/// Points, why they are refused, and the words for it.
+type Refusal<'a> = (&'a [(f32, f32)], PolygonError, &'a str);
+
 #[test]
 fn points_that_are_no_polygon_are_named() {
-    let nan = f32::NAN;
-    let cases: [(&[(f32, f32)], PolygonError, &str); 12] = [
+    let cases: [Refusal<'_>; 12] = [
         (
             &[],
             PolygonError::TooFewPoints(0),
@@ -126,7 +128,7 @@ fn points_that_are_no_polygon_are_named() {
             "has 2 points; a zone needs at least 3",
         ),
         (
-            &[(0.1, 0.1), (0.2, nan), (0.3, 0.1)],
+            &[(0.1, 0.1), (0.2, f32::NAN), (0.3, 0.1)],
             PolygonError::NotFinite { point: 2 },
             "point 2 is not a pair of finite numbers",
         ),

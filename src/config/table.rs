@@ -4,146 +4,20 @@
 //! A [`Table`] learns its keys from the look-ups made on it; [`Table::finish`] then knows which keys
 //! of the file nobody asked for, and which one was probably meant.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::ops::{Range, RangeInclusive};
-use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Origin, Problems};
+use super::source::Source;
 use crate::units::Score;
 
-/// Most bytes of a configuration file. 64 zones of 256 points fit many times over.
-pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Most entries of a list or table of names.
+const ENTRIES_MAX: usize = 64;
 
-/// Most syntax errors noted per file: after a few, the rest are consequences.
-const SYNTAX_ERRORS_MAX: usize = 5;
-
-/// Most characters of a value that a message repeats.
-const VALUE_SHOWN: usize = 40;
-
-/// A configuration file's text.
-#[derive(Debug)]
-pub(super) struct Source {
-    pub(super) path: PathBuf,
-    pub(super) text: String,
-}
-
-impl Source {
-    /// Reads a file; whatever keeps it from being a short UTF-8 text is noted, with `help`.
-    pub(super) fn read(path: &Path, help: &str, problems: &Problems) -> Option<Self> {
-        let wrong = |message: String| {
-            problems.add_with_help(Origin::File(path.to_owned()), message, help);
-        };
-        let bytes = match read_bytes(path) {
-            Ok(bytes) => bytes,
-            Err(message) => {
-                wrong(message);
-                return None;
-            }
-        };
-        Self::from_bytes(path, bytes, problems)
-    }
-
-    /// Takes a file's content; anything but UTF-8 is noted.
-    pub(super) fn from_bytes(path: &Path, bytes: Vec<u8>, problems: &Problems) -> Option<Self> {
-        match String::from_utf8(bytes) {
-            Ok(text) => Some(Self {
-                path: path.to_owned(),
-                text,
-            }),
-            Err(error) => {
-                let valid = error.utf8_error().valid_up_to();
-                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let source = Self {
-                    path: path.to_owned(),
-                    text,
-                };
-                problems.add_with_help(
-                    source.origin(valid..valid + 1),
-                    format!("byte {valid} is not UTF-8 text"),
-                    "save the file as UTF-8; is it a configuration at all?",
-                );
-                None
-            }
-        }
-    }
-
-    /// The table at the top, or nothing where the text is not TOML; that is noted.
-    pub(super) fn parse(&self, problems: &Problems) -> Option<Spanned<DeTable<'_>>> {
-        let (table, errors) = DeTable::parse_recoverable(&self.text);
-        for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
-            let end = self.text.len();
-            let origin = self.origin(error.span().unwrap_or(end..end));
-            problems.add(origin, format!("not valid TOML: {}", error.message()));
-        }
-        errors.is_empty().then_some(table)
-    }
-
-    /// The place of a range of bytes.
-    pub(super) fn origin(&self, span: Range<usize>) -> Origin {
-        let start = self.text.floor_char_boundary(span.start);
-        let (before, rest) = self.text.split_at(start);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let (_, line_and_rest) = self.text.split_at(line_start);
-        let text = line_and_rest.lines().next().unwrap_or_default();
-        let marked = rest.get(..span.end.saturating_sub(start)).unwrap_or(rest);
-        let marked = marked.lines().next().unwrap_or_default();
-        Origin::Text {
-            path: self.path.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
-            text: text.to_owned(),
-            width: marked.trim_end().chars().count().max(1),
-        }
-    }
-
-    /// The place of a whole line, from 1.
-    pub(super) fn origin_of_line(&self, line: usize) -> Origin {
-        let mut lines = self.text.split_inclusive('\n');
-        let start: usize = lines.by_ref().take(line - 1).map(str::len).sum();
-        let length = lines.next().map_or(0, |text| text.trim_end().len());
-        self.origin(start..start + length)
-    }
-
-    /// A value as it is written, shortened.
-    fn written(&self, span: Range<usize>) -> String {
-        let text = self.text.get(span).unwrap_or_default();
-        let line = text.lines().next().unwrap_or_default();
-        let mut shown: String = line.chars().take(VALUE_SHOWN).collect();
-        if shown.len() < text.len() {
-            shown.push_str("...");
-        }
-        shown.replace(char::is_control, " ")
-    }
-}
-
-/// The content of a regular file, or why not.
-fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
-    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-    let metadata = std::fs::metadata(path).map_err(cannot)?;
-    if metadata.is_dir() {
-        return Err("is a folder, not a file".to_owned());
-    }
-    // Opening a pipe or a device could wait for ever.
-    if !metadata.is_file() {
-        return Err("is not a regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(cannot)?;
-    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    if length > FILE_BYTES_MAX {
-        return Err(format!(
-            "is larger than {} KiB, the most a configuration may have",
-            FILE_BYTES_MAX / 1024
-        ));
-    }
-    Ok(bytes)
-}
+/// A span of bytes in a file's text.
+pub(super) type Span = Range<usize>;
 
 /// One table of a file, or the absence of one: then every key is absent.
 #[derive(Debug)]
@@ -152,7 +26,7 @@ pub(super) struct Table<'d> {
     problems: &'d Problems,
     /// How messages call it: `worker_safety`, `zone 2`; empty for the top.
     name: String,
-    span: Range<usize>,
+    span: Span,
     entries: Option<&'d DeTable<'d>>,
     known: Vec<&'static str>,
 }
@@ -174,31 +48,39 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// Where the table begins.
-    pub(super) fn origin(&self) -> Origin {
-        self.source.origin(self.span.clone())
-    }
-
     /// Where a key's value is; the table's beginning where there is none.
     pub(super) fn origin_of(&self, key: &str) -> Origin {
-        let value = self.entries.and_then(|entries| entries.get(key));
-        self.source
-            .origin(value.map_or_else(|| self.span.clone(), Spanned::span))
+        self.source.origin(self.span_of(key))
     }
 
-    /// Notes a problem with a value of this table.
+    pub(super) fn span_of(&self, key: &str) -> Span {
+        let value = self.entries.and_then(|entries| entries.get(key));
+        value.map_or_else(|| self.span.clone(), Spanned::span)
+    }
+
+    /// Notes a problem with the value of `key`, of which `message` says the rest.
     pub(super) fn wrong(&self, key: &str, message: &str) {
         let name = self.path_of(key);
-        self.problems
-            .add(self.origin_of(key), format!("{name} {message}"));
+        self.note(self.span_of(key), || format!("{name} {message}"), None);
     }
 
-    /// Notes a problem with the table at a place of its own.
-    pub(super) fn wrong_at(&self, origin: Origin, message: &str, help: Option<&str>) {
-        let message = format!("{}: {message}", self.name);
+    /// Notes a problem with the whole table, or with a part of it at `span`.
+    pub(super) fn wrong_at(&self, span: Option<Span>, message: &str, help: Option<&str>) {
+        let span = span.unwrap_or_else(|| self.span.clone());
+        self.note(span, || format!("{}: {message}", self.name), help);
+    }
+
+    /// Every problem of a table passes here. Once there are very many they are only counted: what
+    /// a place and a message cost is proportional to the length of the line.
+    fn note(&self, span: Span, message: impl FnOnce() -> String, help: Option<&str>) {
+        if self.problems.is_full() {
+            self.problems.count_one();
+            return;
+        }
+        let origin = self.source.origin(span);
         match help {
-            Some(help) => self.problems.add_with_help(origin, message, help),
-            None => self.problems.add(origin, message),
+            Some(help) => self.problems.add_with_help(origin, message(), help),
+            None => self.problems.add(origin, message()),
         }
     }
 
@@ -216,13 +98,12 @@ impl<'d> Table<'d> {
     }
 
     /// Notes that a value is not what it must be.
-    fn unfit(&self, key: &str, span: Range<usize>, expected: &str) {
-        let name = self.path_of(key);
-        let written = self.source.written(span.clone());
-        self.problems.add(
-            self.source.origin(span),
-            format!("{name} is {written}; it must be {expected}"),
-        );
+    fn unfit(&self, key: &str, span: Span, expected: &str) {
+        let message = || {
+            let (name, written) = (self.path_of(key), self.source.written(span.clone()));
+            format!("{name} is {written}; it must be {expected}")
+        };
+        self.note(span.clone(), message, None);
     }
 
     /// A text that is not empty, has at most `max` characters and no control character.
@@ -245,6 +126,10 @@ impl<'d> Table<'d> {
             self.unfit(key, value.span(), "a list of texts, such as [\"apple\"]");
             return None;
         };
+        if list.len() > ENTRIES_MAX {
+            self.unfit(key, value.span(), &entries_rule());
+            return None;
+        }
         let mut texts: Vec<String> = Vec::new();
         for entry in list.iter() {
             let text = entry
@@ -346,6 +231,10 @@ impl<'d> Table<'d> {
             self.unfit(key, value.span(), "a table with at least one entry");
             return None;
         };
+        if table.len() > ENTRIES_MAX {
+            self.unfit(key, value.span(), &entries_rule());
+            return None;
+        }
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         let mut found = Vec::new();
@@ -356,14 +245,11 @@ impl<'d> Table<'d> {
                     let choice = self.choose(&path, value, choices, &name);
                     found.extend(choice.map(|choice| (label, choice)));
                 }
-                None => self.problems.add(
-                    self.source.origin(label.span()),
-                    format!(
-                        "{}: a key here must be {}",
-                        self.path_of(key),
-                        text_rule(max)
-                    ),
-                ),
+                None => {
+                    let (table, rule) = (self.path_of(key), text_rule(max));
+                    let message = || format!("{table}: a key here must be {rule}");
+                    self.note(label.span(), message, None);
+                }
             }
         }
         Some(found)
@@ -399,6 +285,9 @@ impl<'d> Table<'d> {
         };
         let mut tables = Vec::new();
         for (number, entry) in (1..).zip(list.iter()) {
+            if self.problems.is_full() {
+                break;
+            }
             if let Some(entries) = entry.get_ref().as_table() {
                 tables.push(Self {
                     source: self.source,
@@ -420,36 +309,38 @@ impl<'d> Table<'d> {
         self.name = name;
     }
 
-    /// A list of pairs of numbers, each with its place. What is not a pair is noted.
-    pub(super) fn pairs(&mut self, key: &'static str) -> Option<Vec<(f64, f64, Origin)>> {
+    /// A list of at most `max` pairs of numbers, each with its place. What is not a pair is noted.
+    pub(super) fn pairs(&mut self, key: &'static str, max: usize) -> Option<Vec<(f64, f64, Span)>> {
         let value = self.value(key)?;
         let Some(list) = value.get_ref().as_array() else {
             self.unfit(key, value.span(), "a list of points, [[x, y], [x, y], ...]");
             return None;
         };
+        if list.len() > max {
+            let message = format!("has {} {key}; the most is {max}", list.len());
+            self.wrong_at(Some(value.span()), &message, None);
+            return None;
+        }
         let mut pairs = Vec::new();
-        let mut complete = true;
         for (index, entry) in (1..).zip(list.iter()) {
-            let numbers: Vec<Option<f64>> =
-                entry.get_ref().as_array().map_or_else(Vec::new, |pair| {
-                    pair.iter().map(|value| number(value.get_ref())).collect()
-                });
-            if let [Some(x), Some(y)] = numbers.as_slice() {
-                pairs.push((*x, *y, self.source.origin(entry.span())));
+            let pair = entry.get_ref().as_array().filter(|pair| pair.len() == 2);
+            let mut numbers = pair.into_iter().flat_map(|pair| pair.iter());
+            let mut next = || numbers.next().and_then(|value| number(value.get_ref()));
+            if let (Some(x), Some(y)) = (next(), next()) {
+                pairs.push((x, y, entry.span()));
             } else {
                 let name = format!("point {index}");
                 self.unfit(&name, entry.span(), "[x, y], two numbers");
-                complete = false;
             }
         }
-        complete.then_some(pairs)
+        (pairs.len() == list.len()).then_some(pairs)
     }
 
     /// Notes a key that must be there and is not.
     pub(super) fn missing(&self, key: &str, help: &str) {
         let name = self.path_of(key);
-        self.problems
-            .add_with_help(self.origin(), format!("{name} is missing"), help);
+        let message = || format!("{name} is missing");
+        self.note(self.span.clone(), message, Some(help));
     }
 
     /// Whether the file has the key.
@@ -465,17 +356,18 @@ impl<'d> Table<'d> {
             if self.known.contains(&name) {
                 continue;
             }
-            let shown = self.source.written(key.span());
-            let message = match self.name.as_str() {
-                "" => format!("{shown} is not a known table or key"),
-                table => format!("{table} has no key {shown}"),
+            let message = || {
+                let shown = self.source.written(key.span());
+                match self.name.as_str() {
+                    "" => format!("{shown} is not a known table or key"),
+                    table => format!("{table} has no key {shown}"),
+                }
             };
             let help = closest(name, &self.known).map_or_else(
                 || format!("known are: {}", self.known.join(", ")),
                 |meant| format!("did you mean {meant}?"),
             );
-            self.problems
-                .add_with_help(self.source.origin(key.span()), message, help);
+            self.note(key.span(), message, Some(&help));
         }
     }
 }
@@ -518,6 +410,10 @@ pub(super) fn text_rule(max: usize) -> String {
     )
 }
 
+fn entries_rule() -> String {
+    format!("of at most {ENTRIES_MAX} entries")
+}
+
 /// The known key that was probably meant.
 fn closest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain = name.to_lowercase().replace('-', "_");
@@ -540,36 +436,5 @@ mod tests {
         assert_eq!(closest("Person-Label", &known), Some("person_label"));
         assert_eq!(closest("inptu", &known), Some("input"));
         assert_eq!(closest("colour", &known), None);
-    }
-
-    #[test]
-    fn places_are_counted_in_lines_and_characters_from_1() {
-        let source = Source {
-            path: "a.toml".into(),
-            text: "a = 1\r\n\u{e4} = \"\u{20ac}\" # x\n".to_owned(),
-        };
-        let start = source.text.find('"').expect("there");
-        let Origin::Text {
-            line,
-            column,
-            text,
-            width,
-            ..
-        } = source.origin(start..start + 5)
-        else {
-            panic!("a place in a text");
-        };
-        assert_eq!((line, column, width), (2, 5, 3));
-        assert_eq!(text, "\u{e4} = \"\u{20ac}\" # x");
-        // Beyond the end is the end.
-        assert!(matches!(
-            source.origin(1000..2000),
-            Origin::Text {
-                line: 3,
-                column: 1,
-                width: 1,
-                ..
-            }
-        ));
     }
 }
