@@ -62,9 +62,8 @@ cargo_version() { cargo --version 2>/dev/null | awk '{ print $2 }'; }
 
 new_enough() { [ -n "$1" ] && [ "$(printf '%s\n' "$rust_minimum" "$1" | sort -V | head -n 1)" = "$rust_minimum" ]; }
 
-version=$(cargo_version || true)
-if ! new_enough "$version"; then
-	say "Rust $rust_minimum or newer is needed, found: ${version:-none}"
+# install_rust: by rustup, the installed one or one it fetches first.
+install_rust() {
 	if command -v rustup >/dev/null; then
 		say 'updating it with rustup'
 		rustup toolchain install stable --profile default
@@ -72,14 +71,21 @@ if ! new_enough "$version"; then
 		say "installing it with rustup into ${CARGO_HOME:-$HOME/.cargo} (https://rustup.rs)"
 		curl --proto '=https' --tlsv1.2 --fail --silent --show-error --location https://sh.rustup.rs |
 			sh -s -- -y --profile default --no-modify-path
-		PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
-	fi || {
-		say "that did not work. Install Rust from https://rustup.rs, then run this again" >&2
+	fi
+}
+
+PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+version=$(cargo_version || true)
+if ! new_enough "$version"; then
+	say "Rust $rust_minimum or newer is needed, found: ${version:-none}"
+	if ! install_rust; then
+		say 'that did not work. Install Rust as https://rustup.rs says, then run this again' >&2
 		exit 1
-	}
+	fi
+	hash -r
 	version=$(cargo_version || true)
 	if ! new_enough "$version"; then
-		say "cargo is still ${version:-not found}: does another one come first in PATH, or a rust-toolchain override hold it back?" >&2
+		say "cargo is still ${version:-not found}: does another one come first in PATH, or an override hold it back?" >&2
 		exit 1
 	fi
 fi
