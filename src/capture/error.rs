@@ -88,14 +88,14 @@ pub enum CaptureError {
         what: String,
     },
     /// The file ends before its index says so. Comes after the last frame that is there.
-    #[error("{} is truncated: it ends after {delivered} of {expected} frames; copy it again", path.display())]
+    #[error("{} is truncated: it breaks off after {delivered} frames{}; copy it again", path.display(), of(*expected))]
     Truncated {
         /// As configured.
         path: PathBuf,
         /// Frames delivered in this pass.
         delivered: u64,
-        /// Frames its index promises.
-        expected: u64,
+        /// Frames its index promises, where the index itself is whole.
+        expected: Option<u64>,
     },
     /// Too many frames in a row could not be decoded.
     #[error("{}: {consecutive} frames in a row could not be decoded, the last because {reason}; the file is corrupt, copy it again", path.display())]
@@ -149,4 +149,8 @@ pub enum CaptureError {
         /// The device node.
         path: PathBuf,
     },
+}
+
+fn of(expected: Option<u64>) -> String {
+    expected.map_or_else(String::new, |expected| format!(" of {expected}"))
 }

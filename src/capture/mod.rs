@@ -12,6 +12,7 @@ mod error;
 mod pace;
 mod pattern;
 mod stills;
+mod video;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub use error::CaptureError;
 pub use pace::{Due, LATE_AFTER, Pacer, RESTART_AFTER};
 pub use pattern::PatternSource;
 pub use stills::{STILLS_PER_SECOND, StillsSource};
+pub use video::{BROKEN_IN_A_ROW_MAX, VideoSource};
 
 /// What a source is, for header, log and progress.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,10 +93,7 @@ pub trait FrameSource: Send + std::fmt::Debug {
 /// names it and says what to do.
 pub fn open(spec: &InputSpec, stream: StreamId) -> Result<Box<dyn FrameSource>, CaptureError> {
     match spec {
-        InputSpec::Video(path) => Err(CaptureError::Malformed {
-            path: path.clone(),
-            what: "video files are not read yet".to_owned(),
-        }),
+        InputSpec::Video(path) => Ok(Box::new(VideoSource::open(path, stream)?)),
         InputSpec::Stills(path) => Ok(Box::new(StillsSource::open(
             path,
             stream,
