@@ -1,0 +1,343 @@
+//! What is decoded is what ffmpeg decodes: same frames, same order, same times, same bytes.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use andon::capture::{CaptureError, FrameSource, VideoSource};
+use andon::frame::{ColorMatrix, ColorRange};
+use andon::geometry::Size;
+use andon::units::StreamId;
+
+use crate::clip::{bytes, open, play};
+use crate::ffmpeg::{decode, encode, ffmpeg, has};
+
+/// Container times are rounded to ffmpeg's printed time base.
+const TIME_TOLERANCE: Duration = Duration::from_millis(1);
+
+fn assert_same(path: &Path, what: &str) {
+    let expected = decode(path);
+    let mut source = open(path);
+    let (frames, error) = play(&mut source);
+    assert!(error.is_none(), "{what}: {error:?}");
+    assert_eq!(frames.len(), expected.len(), "{what}: number of frames");
+    assert_eq!(source.info().frames, Some(frames.len() as u64), "{what}");
+    assert_eq!(source.losses().undecodable, 0, "{what}");
+    for (number, (frame, (time, pixels))) in frames.iter().zip(&expected).enumerate() {
+        assert_eq!(frame.meta.sequence, number as u64, "{what}");
+        let difference = frame.meta.media_time.abs_diff(*time);
+        assert!(
+            difference <= TIME_TOLERANCE,
+            "{what}: frame {number} at {:?}, ffmpeg says {time:?}",
+            frame.meta.media_time
+        );
+        assert!(bytes(frame) == *pixels, "{what}: pixels of frame {number}");
+    }
+}
+
+/// Encodes with `options` and compares.
+fn check(name: &str, size: &str, options: &str) {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("clip.mp4");
+    encode(size, 40, options, &path);
+    assert_same(&path, name);
+}
+
+const X264: &str = "-c:v libx264 -pix_fmt yuv420p -preset veryfast -threads 1";
+
+#[test]
+fn profiles_and_coding_tools_decode_bit_exactly() {
+    if !has("libx264") {
+        return;
+    }
+    for (name, options) in [
+        ("baseline", "-profile:v baseline"),
+        ("main with CAVLC", "-profile:v main -coder 0 -bf 0"),
+        ("main with three B-frames", "-profile:v main -bf 3 -g 20"),
+        (
+            "high, pyramid, five references",
+            "-profile:v high -bf 5 -b_strategy 0 -b-pyramid normal -refs 5 -g 100",
+        ),
+        (
+            "strict pyramid, open groups",
+            "-bf 4 -b_strategy 0 -x264-params b-pyramid=strict:open-gop=1:keyint=12:min-keyint=12",
+        ),
+        ("sixteen B-frames", "-bf 16 -b_strategy 0 -g 250"),
+        (
+            "weighted prediction, temporal direct",
+            "-bf 2 -weightp 2 -x264-params direct=temporal:weightb=1",
+        ),
+        ("four slices", "-x264-params slices=4 -bf 2"),
+        ("only key frames", "-g 1"),
+        ("intra refresh", "-x264-params intra-refresh=1:keyint=15"),
+        ("best the encoder does", "-preset slower -g 30"),
+        (
+            "hierarchy off, long-term gaps",
+            "-bf 1 -x264-params b-pyramid=none:keyint=8",
+        ),
+        ("scaling matrix", "-x264-params cqm=jvt"),
+        (
+            "constrained intra, deblocking moved",
+            "-x264-params constrained-intra=1:deblock=-2,3",
+        ),
+    ] {
+        check(name, "320x240", &format!("{X264} {options}"));
+    }
+}
+
+#[test]
+fn cropping_and_sizes_off_the_macroblock_grid_decode_bit_exactly() {
+    if !has("libx264") {
+        return;
+    }
+    for size in ["322x182", "18x34", "16x16", "638x478", "1280x720", "130x2"] {
+        check(size, size, &format!("{X264} -bf 2"));
+    }
+    let crop = "-bsf:v h264_metadata=crop_left=6:crop_right=10:crop_top=4:crop_bottom=2";
+    check(
+        "cropped on four sides",
+        "160x128",
+        &format!("{X264} {crop}"),
+    );
+}
+
+#[test]
+fn containers_of_several_makes_are_read() {
+    if !has("libx264") {
+        return;
+    }
+    for (name, options) in [
+        ("index first", "-movflags +faststart"),
+        ("fragmented", "-g 10 -movflags frag_keyframe+empty_moov"),
+        (
+            "fragmented, relative",
+            "-g 10 -movflags frag_keyframe+empty_moov+default_base_moof",
+        ),
+        (
+            "fragmented, first part plain",
+            "-g 10 -movflags frag_keyframe",
+        ),
+        (
+            "a fragment per frame",
+            "-bf 0 -movflags frag_every_frame+empty_moov",
+        ),
+        ("dash", "-g 10 -movflags +dash"),
+        (
+            "negative composition offsets",
+            "-bf 3 -movflags negative_cts_offsets",
+        ),
+        ("no edit list", "-bf 3 -use_editlist 0"),
+        ("coarse timescale", "-bf 3 -video_track_timescale 25"),
+        (
+            "parameter sets in band",
+            "-g 10 -tag:v avc3 -bsf:v dump_extra",
+        ),
+        (
+            "delimiters and SEI",
+            "-x264-params aud=1:nal-hrd=vbr:vbv-maxrate=500:vbv-bufsize=500:pic-struct=1",
+        ),
+        (
+            "variable frame rate",
+            "-vf select='not(mod(n\\,3))+not(mod(n\\,7))' -vsync vfr -bf 2",
+        ),
+    ] {
+        check(name, "160x120", &format!("{X264} {options}"));
+    }
+}
+
+#[test]
+fn sound_and_other_tracks_are_left_alone() {
+    if !has("libx264") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("clip.mp4");
+    for (sound, fragments) in [
+        ("-c:a aac", ""),
+        ("-c:a ac3", "-movflags frag_keyframe+empty_moov -g 10"),
+        (
+            "-c:a aac",
+            "-movflags frag_keyframe+empty_moov -g 10 -frag_interleave 4",
+        ),
+    ] {
+        let inputs =
+            "-f lavfi -i sine=duration=2 -f lavfi -i testsrc2=size=160x120:rate=25:duration=2";
+        ffmpeg(
+            &format!(
+                "{inputs} -map 0 -map 1 {X264} -bf 2 {sound} {fragments} -timecode 01:02:03:04"
+            ),
+            &path,
+        );
+        assert_same(&path, sound);
+    }
+    ffmpeg("-f lavfi -i sine=duration=1 -c:a aac", &path);
+    let error = VideoSource::open(&path, StreamId::WorkerSafety).expect_err("only sound");
+    assert!(
+        matches!(error, CaptureError::NoVideoTrack { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_edit_list_shows_what_ffmpeg_shows() {
+    if !has("libx264") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (whole, cut) = (
+        folder.path().join("whole.mp4"),
+        folder.path().join("cut.mp4"),
+    );
+    encode("160x120", 60, &format!("{X264} -bf 2 -g 12"), &whole);
+    for seconds in ["0.70", "1.00", "0.50"] {
+        ffmpeg(
+            &format!("-ss {seconds} -i {} -c copy", whole.display()),
+            &cut,
+        );
+        assert_same(&cut, seconds);
+    }
+    let (frames, _) = play(&mut open(&cut));
+    assert_eq!(frames[0].meta.media_time, Duration::ZERO);
+}
+
+#[test]
+fn a_turned_camera_gives_an_upright_picture() {
+    if !has("libx264") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("clip.mp4");
+    encode("160x96", 5, &format!("{X264} -bf 0"), &path);
+    let upright = fs::read(&path).expect("clip");
+    for ([a, b, c, d], size) in [
+        ([0, 1, -1, 0], (96, 160)),
+        ([-1, 0, 0, -1], (160, 96)),
+        ([0, -1, 1, 0], (96, 160)),
+        ([-1, 0, 0, 1], (160, 96)),
+        ([1, 0, 0, -1], (160, 96)),
+    ] {
+        let turned = with_matrix(&upright, [a, b, c, d]);
+        fs::write(&path, turned).expect("writes");
+        let mut source = open(&path);
+        let size = Size {
+            width: size.0,
+            height: size.1,
+        };
+        assert_eq!(source.info().size, size);
+        assert!(source.info().description.contains('d'), "says so");
+        let (frames, error) = play(&mut source);
+        assert!(error.is_none());
+        assert_eq!(frames[0].size(), size);
+        assert_same(&path, &format!("{a} {b} {c} {d}"));
+    }
+    fs::write(&path, with_matrix(&upright, [1, 1, 0, 1])).expect("writes");
+    let error = VideoSource::open(&path, StreamId::WorkerSafety).expect_err("shear");
+    assert!(error.to_string().contains("matrix"), "{error}");
+}
+
+/// The file with another display matrix in its track header (8.3.2: 40 bytes into the payload).
+fn with_matrix(file: &[u8], [a, b, c, d]: [i32; 4]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let tkhd = file
+        .windows(4)
+        .position(|bytes| bytes == b"tkhd")
+        .expect("track header");
+    let at = tkhd + 4 + 40;
+    for (place, value) in [(0, a), (4, b), (12, c), (16, d)] {
+        let bytes = (value << 16).to_be_bytes();
+        file[at + place..at + place + 4].copy_from_slice(&bytes);
+    }
+    file
+}
+
+#[test]
+fn what_cannot_be_decoded_is_named_at_once() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("clip.mp4");
+    for (encoder, options, words) in [
+        ("libx264", "-pix_fmt yuv420p10le", ["High 10", "10 bits"]),
+        ("libx264", "-pix_fmt yuv422p", ["High 4:2:2", "4:2:2"]),
+        ("libx264", "-pix_fmt yuv444p", ["High 4:4:4", "4:4:4"]),
+        ("libx264", "-pix_fmt gray", ["High", "monochrome"]),
+        (
+            "libx264",
+            "-pix_fmt yuv420p -qp 0",
+            ["4:4:4 Predictive", "lossless"],
+        ),
+        (
+            "libx264",
+            "-pix_fmt yuv420p -flags +ilme+ildct -x264-params tff=1",
+            ["interlaced", "yadif"],
+        ),
+        (
+            "libx265",
+            "-pix_fmt yuv420p -tag:v hvc1",
+            ["hvc1 (H.265)", "libx264"],
+        ),
+        ("libx265", "-pix_fmt yuv420p", ["hev1 (H.265)", "libx264"]),
+        ("libvpx-vp9", "", ["vp09 (VP9)", "libx264"]),
+        ("mpeg4", "", ["mp4v", "libx264"]),
+    ] {
+        if !has(encoder) {
+            continue;
+        }
+        encode("64x64", 3, &format!("-c:v {encoder} {options}"), &path);
+        let error = VideoSource::open(&path, StreamId::WorkerSafety).expect_err(options);
+        let text = error.to_string();
+        for word in words {
+            assert!(text.contains(word), "{options}: {text}");
+        }
+        assert!(text.contains("clip.mp4"), "{text}");
+    }
+}
+
+#[test]
+fn colours_come_from_the_stream_and_else_from_its_size() {
+    if !has("libx264") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("clip.mp4");
+    for (size, options, matrix, range) in [
+        ("320x240", "", ColorMatrix::Bt601, ColorRange::Limited),
+        ("320x720", "", ColorMatrix::Bt709, ColorRange::Limited),
+        (
+            "320x240",
+            "-colorspace bt709",
+            ColorMatrix::Bt709,
+            ColorRange::Limited,
+        ),
+        (
+            "320x720",
+            "-colorspace smpte170m",
+            ColorMatrix::Bt601,
+            ColorRange::Limited,
+        ),
+        (
+            "320x240",
+            "-color_range pc",
+            ColorMatrix::Bt601,
+            ColorRange::Full,
+        ),
+    ] {
+        encode(size, 2, &format!("{X264} {options}"), &path);
+        let (frames, _) = play(&mut open(&path));
+        assert_eq!(frames[0].format().matrix, matrix, "{size} {options}");
+        assert_eq!(frames[0].format().range, range, "{size} {options}");
+    }
+}
+
+#[test]
+fn the_bundled_clips_decode_bit_exactly() {
+    if !has("libx264") {
+        return;
+    }
+    for name in ["tests/media/worker_safety.mp4", "tests/media/conveyor.mp4"] {
+        let path = Path::new(name);
+        if path.exists() {
+            assert_same(path, name);
+        } else {
+            println!("skipped: {name} is not there");
+        }
+    }
+}
