@@ -18,20 +18,20 @@ use shiguredo_mp4::boxes::SampleEntry;
 use shiguredo_mp4::mux::{Mp4FileMuxer, Mp4FileMuxerOptions, Sample};
 
 /// A clip of baseline H.264 at 25 frames per second, with a key frame every ten.
-pub struct Clip {
-    pub path: PathBuf,
+pub(crate) struct Clip {
+    pub(crate) path: PathBuf,
     /// Position and size of each sample in the file.
-    pub samples: Vec<(u64, usize)>,
+    pub(crate) samples: Vec<(u64, usize)>,
     folder: tempfile::TempDir,
 }
 
-pub const WIDTH: usize = 96;
-pub const HEIGHT: usize = 64;
-pub const FRAMES: usize = 30;
-pub const KEY_EVERY: usize = 10;
+pub(crate) const WIDTH: usize = 96;
+pub(crate) const HEIGHT: usize = 64;
+pub(crate) const FRAMES: usize = 30;
+pub(crate) const KEY_EVERY: usize = 10;
 
 impl Clip {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("clip.mp4");
         let samples = mux(&path, &encode());
@@ -42,12 +42,12 @@ impl Clip {
         }
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         fs::read(&self.path).expect("clip can be read")
     }
 
     /// Another file beside the clip.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.folder.path().join(name);
         fs::write(&path, bytes).expect("can be written");
         path
@@ -69,7 +69,7 @@ fn encode() -> Vec<Vec<u8>> {
         .map(|number| {
             let luma: Vec<u8> = (0..WIDTH * HEIGHT)
                 .map(|at| {
-                    let texture = (at % WIDTH * 7 ^ at / WIDTH * 3) % 16;
+                    let texture = ((at % WIDTH * 7) ^ (at / WIDTH * 3)) % 16;
                     u8::try_from(number * 6 + 16 + texture).expect("below 256")
                 })
                 .collect();
@@ -126,12 +126,12 @@ fn mux(path: &Path, access_units: &[Vec<u8>]) -> Vec<(u64, usize)> {
     samples
 }
 
-pub fn open(path: &Path) -> VideoSource {
+pub(crate) fn open(path: &Path) -> VideoSource {
     VideoSource::open(path, StreamId::WorkerSafety).unwrap_or_else(|error| panic!("opens: {error}"))
 }
 
 /// Every frame up to the end or the error.
-pub fn play(source: &mut dyn FrameSource) -> (Vec<Frame>, Option<CaptureError>) {
+pub(crate) fn play(source: &mut dyn FrameSource) -> (Vec<Frame>, Option<CaptureError>) {
     let mut frames = Vec::new();
     loop {
         match source.next_frame() {
@@ -144,7 +144,7 @@ pub fn play(source: &mut dyn FrameSource) -> (Vec<Frame>, Option<CaptureError>) 
 }
 
 /// All planes of a frame, one after the other.
-pub fn bytes(frame: &Frame) -> Vec<u8> {
+pub(crate) fn bytes(frame: &Frame) -> Vec<u8> {
     (0..3)
         .flat_map(|plane| frame.plane(plane).data.to_vec())
         .collect()

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Whether ffmpeg with the encoder is there; says why a test is skipped.
-pub fn has(encoder: &str) -> bool {
+pub(crate) fn has(encoder: &str) -> bool {
     let encoders = Command::new("ffmpeg")
         .args(["-hide_banner", "-encoders"])
         .output();
@@ -21,7 +21,7 @@ pub fn has(encoder: &str) -> bool {
 }
 
 /// Runs ffmpeg with the words of `arguments` and writes `to`.
-pub fn ffmpeg(arguments: &str, to: &Path) {
+pub(crate) fn ffmpeg(arguments: &str, to: &Path) {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-y"])
         .args(arguments.split_whitespace())
@@ -33,7 +33,7 @@ pub fn ffmpeg(arguments: &str, to: &Path) {
 }
 
 /// A moving test picture, encoded with `options`.
-pub fn encode(size: &str, frames: u32, options: &str, to: &Path) {
+pub(crate) fn encode(size: &str, frames: u32, options: &str, to: &Path) {
     ffmpeg(
         &format!("-f lavfi -i testsrc2=size={size}:rate=25 -frames:v {frames} {options}"),
         to,
@@ -41,7 +41,7 @@ pub fn encode(size: &str, frames: u32, options: &str, to: &Path) {
 }
 
 /// What ffmpeg shows: each frame's time since the first, and its bytes (I420, upright).
-pub fn decode(path: &Path) -> Vec<(Duration, Vec<u8>)> {
+pub(crate) fn decode(path: &Path) -> Vec<(Duration, Vec<u8>)> {
     let passthrough = [
         "-map",
         "0:v:0",
@@ -52,7 +52,8 @@ pub fn decode(path: &Path) -> Vec<(Duration, Vec<u8>)> {
     ];
     let run = |format: &[&str]| {
         let output = Command::new("ffmpeg")
-            .args(["-v", "error", "-i"])
+            // Otherwise ffmpeg crops on the left only by as much as suits its alignment.
+            .args(["-v", "error", "-flags", "unaligned", "-i"])
             .arg(path)
             .args(passthrough)
             .args(format)

@@ -11,4 +11,3 @@ mod broken;
 mod clip;
 mod compare;
 mod ffmpeg;
-mod debug;

@@ -41,12 +41,13 @@ pub(super) fn read_index(file: &File, length: u64) -> Result<Index, Problem> {
     let mut cut_off = false;
     let mut at = 0;
     while at < length {
-        let Some((kind, header, size)) = header_at(file, at, length)? else {
-            break;
-        };
-        if at == 0 && !KNOWN_FIRST.contains(&&kind) {
+        let header = header_at(file, at, length)?;
+        if at == 0 && !header.is_some_and(|(kind, ..)| KNOWN_FIRST.contains(&&kind)) {
             return Err(Problem::NotMp4(sniff(file)?));
         }
+        let Some((kind, header, size)) = header else {
+            break;
+        };
         let end = at.checked_add(size).ok_or_else(|| broken(kind, at))?;
         match &kind {
             b"moov" | b"moof" if end > length => cut_off = true,

@@ -18,23 +18,22 @@ mod fragments;
 mod h264;
 mod openh264_sys;
 mod orientation;
+mod pictures;
+mod problem;
 mod track;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use self::h264::{Sequence, SequenceError};
-use self::openh264_sys::{Decoder, DecoderCode, HELD_MAX, Picture};
-use self::orientation::Orientation;
+use self::openh264_sys::{Decoder, DecoderCode, HELD_MAX};
+use self::pictures::{Pictures, Waiting, is_lost};
+use self::problem::Problem;
 use self::track::{Sample, Track};
 use super::{CaptureError, Captured, Continuation, FrameSource, Losses, SourceInfo};
-use crate::frame::{
-    BufferPool, ColorMatrix, ColorRange, Frame, FrameBuffer, FrameFormat, FrameMeta, PixelFormat,
-    plane_extent,
-};
+use crate::frame::{BufferPool, Frame, FrameMeta};
 use crate::geometry::Size;
 use crate::units::{MonotonicTime, StreamId};
 
@@ -44,43 +43,6 @@ pub const BROKEN_IN_A_ROW_MAX: u64 = 300;
 
 /// Largest coded picture; level 5.2 at its lowest compression stays below (Annex A.3.1).
 const SAMPLE_BYTES_MAX: u32 = 32 << 20;
-
-/// What is wrong with a file; becomes a [`CaptureError`] together with its path.
-#[derive(Debug)]
-enum Problem {
-    Empty,
-    NoIndex,
-    NoVideo,
-    NotMp4(String),
-    Malformed(String),
-    Codec(String),
-    Profile(String),
-    Feature(String),
-    Read(io::Error),
-    Decoder(DecoderCode),
-}
-
-impl Problem {
-    fn of(self, path: &Path) -> CaptureError {
-        let path = path.to_owned();
-        match self {
-            Self::Empty => CaptureError::Empty { path },
-            Self::NoIndex => CaptureError::NoIndex { path },
-            Self::NoVideo => CaptureError::NoVideoTrack { path },
-            Self::NotMp4(found) => CaptureError::NotMp4 { path, found },
-            Self::Malformed(what) => CaptureError::Malformed { path, what },
-            Self::Codec(codec) => CaptureError::UnsupportedCodec { path, codec },
-            Self::Profile(profile) => CaptureError::UnsupportedProfile { path, profile },
-            Self::Feature(what) => CaptureError::UnsupportedFeature { path, what },
-            Self::Read(source) => CaptureError::Read { path, source },
-            Self::Decoder(DecoderCode(code)) => CaptureError::Decoder {
-                path,
-                operation: "set up",
-                code,
-            },
-        }
-    }
-}
 
 /// An mp4 file with H.264 video.
 #[derive(Debug)]
@@ -128,23 +90,6 @@ struct Pass {
     drained: bool,
 }
 
-/// Decoded pictures that wait for their turn.
-#[derive(Debug)]
-struct Pictures {
-    pool: BufferPool,
-    orientation: Orientation,
-    matrix: ColorMatrix,
-    range: ColorRange,
-    waiting: Vec<Waiting>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    rank: u32,
-    format: FrameFormat,
-    buffer: FrameBuffer,
-}
-
 impl VideoSource {
     /// Opens a file as the source of `stream`.
     ///
@@ -156,14 +101,15 @@ impl VideoSource {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(open_failed)?;
-        let metadata = file.metadata().map_err(open_failed)?;
-        if !metadata.is_file() {
+        // Looked at before it is opened: opening a pipe would wait for its other end.
+        if !fs::metadata(path).map_err(open_failed)?.is_file() {
             return Err(CaptureError::NotAFile {
                 path: path.to_owned(),
             });
         }
-        Self::read(path, file, metadata.len(), stream).map_err(|problem| problem.of(path))
+        let file = File::open(path).map_err(open_failed)?;
+        let length = file.metadata().map_err(open_failed)?.len();
+        Self::read(path, file, length, stream).map_err(|problem| problem.of(path))
     }
 
     fn read(path: &Path, file: File, length: u64, stream: StreamId) -> Result<Self, Problem> {
@@ -338,12 +284,13 @@ impl VideoSource {
             return Ok(Err("its sample entry does not exist".to_owned()));
         };
         self.access_unit.clear();
+        let mut changed = None;
         if self.pass.entry != Some(sample.entry) {
             for nal in sets.sps.iter().chain(&sets.pps) {
                 h264::append_nal(nal, &mut self.access_unit);
             }
+            changed = sets.sps.first().filter(|sps| **sps != self.sps).cloned();
         }
-        let mut changed = None;
         let contents = h264::append_annex_b(
             &self.sample,
             sets.length_size,
@@ -470,49 +417,6 @@ impl FrameSource for VideoSource {
     fn losses(&self) -> Losses {
         self.losses
     }
-}
-
-impl Pictures {
-    /// Copies a picture out of the decoder, upright, unless nobody waits for it (any more).
-    fn take(&mut self, picture: &Picture<'_>, samples: &[Sample], next_rank: u32) {
-        let Some(rank) = rank(picture, samples).filter(|rank| *rank >= next_rank) else {
-            return;
-        };
-        let coded = Size {
-            width: picture.width,
-            height: picture.height,
-        };
-        let format = FrameFormat {
-            size: self.orientation.size(coded),
-            pixel_format: PixelFormat::I420,
-            matrix: self.matrix,
-            range: self.range,
-        };
-        let as_coded = FrameFormat {
-            size: coded,
-            ..format
-        };
-        let mut buffer = self.pool.take();
-        let planes = buffer.prepare(&format);
-        for (index, (to, (from, stride))) in planes.into_iter().zip(picture.planes).enumerate() {
-            let (width, height) = plane_extent(&as_coded, index);
-            self.orientation.copy(from, stride, width, height, to);
-        }
-        self.waiting.push(Waiting {
-            rank,
-            format,
-            buffer,
-        });
-    }
-}
-
-fn rank(picture: &Picture<'_>, samples: &[Sample]) -> Option<u32> {
-    let number = usize::try_from(picture.tag).ok()?;
-    samples.get(number)?.rank
-}
-
-fn is_lost(picture: &Picture<'_>, samples: &[Sample], lost: &BTreeSet<u32>) -> bool {
-    rank(picture, samples).is_some_and(|rank| lost.contains(&rank))
 }
 
 /// The parameter set in force at the start, from the index or from the first sample, and what it

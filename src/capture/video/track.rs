@@ -195,17 +195,16 @@ fn codec_name(code: [u8; 4]) -> String {
 }
 
 fn parameter_sets(entry: &SampleEntry) -> Result<ParameterSets, Problem> {
+    let code = entry.box_type();
     let patched;
-    let avc = match entry {
-        SampleEntry::Avc1(avc) => avc,
-        SampleEntry::Unknown(unknown) if unknown.box_type.as_bytes() == b"avc3" => {
-            patched = avc3(unknown)?;
-            &patched
-        }
-        other => {
-            let code = other.box_type().as_bytes().first_chunk().copied();
-            return Err(Problem::Codec(codec_name(code.unwrap_or_default())));
-        }
+    let avc = if let SampleEntry::Avc1(avc) = entry {
+        avc
+    } else if let (SampleEntry::Unknown(unknown), b"avc3") = (entry, code.as_bytes()) {
+        patched = avc3(unknown)?;
+        &patched
+    } else {
+        let code = code.as_bytes().first_chunk().copied();
+        return Err(Problem::Codec(codec_name(code.unwrap_or_default())));
     };
     Ok(ParameterSets {
         length_size: usize::from(avc.avcc_box.length_size_minus_one.get()) + 1,
@@ -329,10 +328,8 @@ fn present(
 ) -> Result<(Vec<Duration>, Duration), Problem> {
     let mut order: Vec<(i64, u32, u32)> = Vec::with_capacity(samples.len());
     for (number, timing) in (0..).zip(timings) {
-        let end = timing.presented.saturating_add(timing.duration.into());
-        // A frame that is on when the window opens is shown.
-        let before = end <= window.0 && timing.presented < window.0;
-        if !before && timing.presented < window.1 {
+        // As ffmpeg does, a frame that is on already when the window opens is left out.
+        if (window.0..window.1).contains(&timing.presented) {
             order.push((timing.presented, number, timing.duration));
         }
     }
