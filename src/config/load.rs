@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::error::Problems;
+use super::error::{Origin, Problems};
 use super::input::has_extension;
 use super::source::Source;
 use super::{Anchor, Config, ConfigError, Overrides, Zone, keepout, sections};
@@ -58,13 +58,13 @@ fn load_noting(path: &Path, overrides: &Overrides, problems: &Problems) -> Optio
         Some(sections::read(source, &parsed, overrides, problems))
     });
     // Where andon.toml cannot be read, a keepout file named on the command line still can.
-    let (keepout_path, size) = match &settings {
-        Some(settings) => (settings.keepout.clone(), Some(settings.display.size)),
-        None => (overrides.keepout.clone()?, None),
+    let keepout_path = match &settings {
+        Some(settings) => settings.keepout.clone(),
+        None => overrides.keepout.clone()?,
     };
     let help = "a line is not guarded without zones: write the file as config/keepout.toml shows, or name another with --keepout";
     let keepout_source = Source::read(&keepout_path, help, problems)?;
-    let zones = zones(&keepout_source, size, overrides, problems)?;
+    let zones = zones(&keepout_source, overrides, problems)?;
     let settings = settings?;
     let config = Config {
         worker_safety: settings.worker_safety?,
@@ -83,14 +83,10 @@ fn load_noting(path: &Path, overrides: &Overrides, problems: &Problems) -> Optio
     })
 }
 
-fn zones(
-    source: &Source,
-    size: Option<Size>,
-    overrides: &Overrides,
-    problems: &Problems,
-) -> Option<Vec<Zone>> {
+fn zones(source: &Source, overrides: &Overrides, problems: &Problems) -> Option<Vec<Zone>> {
     let mut zones = if has_extension(source.path(), &["csv"]) {
-        keepout::read_csv(source, size?, problems)
+        let size = csv_size(source.path(), overrides, problems)?;
+        keepout::read_csv(source, size, problems)
     } else {
         let parsed = source.parse(problems)?;
         keepout::read(source, &parsed, problems)
@@ -101,6 +97,19 @@ fn zones(
         }
     }
     Some(zones)
+}
+
+/// The picture that a CSV's pixels belong to. Guessing would put the zone somewhere else.
+fn csv_size(path: &Path, overrides: &Overrides, problems: &Problems) -> Option<Size> {
+    let (Some(width), Some(height)) = (overrides.width, overrides.height) else {
+        problems.add_with_help(
+            Origin::File(path.to_owned()),
+            "is a CSV of pixels, and nothing says of what size the picture was",
+            "give --width and --height, or turn it into a TOML with `andon import-keepout`",
+        );
+        return None;
+    };
+    Some(Size { width, height })
 }
 
 fn config_file(source: &Source) -> ConfigFile {

@@ -694,6 +694,15 @@ the configuration has 1 problem";
         site.complaint(&overrides)
             .starts_with("cell 1.csv: has 2 points; a zone needs at least 3")
     );
+    let overrides = Overrides {
+        width: None,
+        ..overrides
+    };
+    let expected = "\
+cell 1.csv: is a CSV of pixels, and nothing says of what size the picture was
+   = give --width and --height, or turn it into a TOML with `andon import-keepout`
+the configuration has 1 problem";
+    assert_eq!(site.complaint(&overrides), expected);
 }
 
 #[test]

@@ -300,6 +300,15 @@ pub enum ModelRef {
     File(PathBuf),
 }
 
+impl fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// Which model files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelsConfig {
@@ -336,7 +345,7 @@ pub enum OutputConfig {
 pub struct DisplayConfig {
     /// Backend.
     pub display: DisplayChoice,
-    /// Size of each stream's part of the picture in pixels, both even; the picture is two wide.
+    /// Size of the whole picture, both streams and the banner, in pixels; both even.
     pub size: Size,
     /// Persons are masked.
     pub anonymize: bool,
@@ -345,8 +354,8 @@ pub struct DisplayConfig {
 impl DisplayConfig {
     /// Size where the file says nothing.
     pub const SIZE_DEFAULT: Size = Size {
-        width: 960,
-        height: 540,
+        width: 1280,
+        height: 720,
     };
 }
 

@@ -9,7 +9,7 @@ use super::{DisplayChoice, EngineChoice};
 /// paths start at the current directory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
-    /// `--keepout`: a keepout TOML, or a CSV of pixels of the display's size.
+    /// `--keepout`: a keepout TOML, or a CSV of pixels of a picture of `--width` × `--height`.
     pub keepout: Option<PathBuf>,
     /// `--worker-safety-input`.
     pub worker_safety_input: Option<String>,

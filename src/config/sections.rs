@@ -26,8 +26,8 @@ const PATH_MAX: usize = 1024;
 /// Most characters of a model's or a label's name.
 const NAME_MAX: usize = 64;
 
-/// Smallest and largest picture per stream, pixels. The film's encoder takes no less and the two
-/// parts side by side stay within what GLES implementations render to.
+/// Smallest and largest edge of the picture, pixels: what the film's encoder takes and what every
+/// GLES 3.0 implementation of the target boards renders to (2160p).
 const PICTURE_MIN: u32 = 64;
 const PICTURE_MAX: u32 = 3840;
 
