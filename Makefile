@@ -7,7 +7,8 @@ SHELL := /bin/bash
 
 # The architecture to build for: this machine's, or `make setup ARCH=aarch64` for a cross build.
 ARCH ?= $(shell uname -m)
-# Where `make models` finds the apple photographs: DIR/fresh*/ and DIR/rotten*/.
+# Where `make models` finds the photographs to train on: one folder for each class. The shipped classifier's are not ours
+# to hand on; models/README.md says where they come from.
 DATA ?=
 
 # A Rust that rustup has just installed is not in a running shell's PATH.
@@ -46,8 +47,9 @@ lint: setup ## Formatting, clippy, documentation, licences and origins of the de
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck .ci/run tools/*.sh tflite/*.sh; \
 	else echo 'skipped: shellcheck is not installed (apt-get install shellcheck)'; fi
 
-models: setup ## Make the shipped models again: DATA=DIR has the apple photographs (docs in models/)
-	@test -n '$(DATA)' || { echo 'make models DATA=DIR, where DIR has the apple photographs'; exit 2; }
+models: ## Make the shipped models again (DATA=DIR: the photographs, one folder for each class)
+	@test -d '$(DATA)' || { echo 'make models DATA=DIR, where DIR has one folder of photographs for each class'; exit 2; }
+	@tools/setup.sh
 	python3 -m venv .venv-models
 	.venv-models/bin/pip install --quiet --disable-pip-version-check -r models/requirements.txt
 	.venv-models/bin/python models/build_detector.py
