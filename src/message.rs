@@ -546,3 +546,27 @@ pub enum Event {
         why: ResetRefusal,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_in_words_with_the_zones_name() {
+        let names = ["press".to_owned()];
+        let stream = StreamId::WorkerSafety;
+        let told = |cause: Cause| cause.with_names(&names).to_string();
+        let zone = |index| told(Cause::Trip(TripCause::Zone(ZoneIndex(index))));
+        assert_eq!(zone(0), "zone press");
+        assert_eq!(zone(1), "zone number 1");
+        assert_eq!(
+            told(Cause::Trip(TripCause::Stale(stream))),
+            "worker_safety is late"
+        );
+        assert_eq!(
+            told(Cause::Fault(Fault::SourceEnded(stream))),
+            "fault: worker_safety has ended"
+        );
+        assert_eq!(told(Cause::PartRejected(7)), "part 7 rejected");
+    }
+}

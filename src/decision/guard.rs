@@ -279,3 +279,283 @@ impl Guard {
 fn count(run: u32, enough: u32) -> u32 {
     run.saturating_add(1).min(enough)
 }
+
+#[cfg(test)]
+impl Guard {
+    /// The same guard with every instant mapped: tests fold equivalent states into one.
+    pub(super) fn with_times(mut self, map: impl Fn(MonotonicTime) -> MonotonicTime) -> Self {
+        self.newest = self.newest.map(&map);
+        self.unjudged_since = self.unjudged_since.map(&map);
+        self
+    }
+
+    pub(super) const fn newest(&self) -> Option<MonotonicTime> {
+        self.newest
+    }
+
+    pub(super) const fn latest(&self) -> Occupancy {
+        self.latest
+    }
+
+    pub(super) const fn runs(&self) -> (u32, u32) {
+        (self.occupied_run, self.clear_run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Occupancy::{Clear, Occupied, Unjudged};
+
+    const STREAM: StreamId = StreamId::WorkerSafety;
+    const ZONE: ZoneIndex = ZoneIndex(3);
+    const SETTINGS: GuardSettings = GuardSettings {
+        trip_after: 2,
+        clear_after: 3,
+        max_age: Duration::from_millis(100),
+        fault_after: Duration::from_millis(300),
+        start_within: Duration::from_millis(1000),
+    };
+
+    fn at(ms: u64) -> MonotonicTime {
+        MonotonicTime::from_duration(Duration::from_millis(ms))
+    }
+
+    /// A guard that has seen these frames, each judged the moment it was taken.
+    fn seen(frames: &[(u64, Occupancy)]) -> Guard {
+        let mut guard = Guard::new(STREAM);
+        for (ms, occupancy) in frames {
+            guard.observe(&SETTINGS, at(*ms), *occupancy, at(*ms));
+        }
+        guard
+    }
+
+    fn clear_at_20() -> Guard {
+        seen(&[(0, Clear), (10, Clear), (20, Clear)])
+    }
+
+    #[test]
+    fn clear_needs_clear_after_frames_in_a_row() {
+        let two = seen(&[(0, Clear), (10, Clear)]);
+        assert_eq!(two.doubt(&SETTINGS, at(10)), Some(Doubt::NotYetClear));
+        assert_eq!(clear_at_20().doubt(&SETTINGS, at(20)), None);
+        for spoiler in [Occupied(ZONE), Unjudged] {
+            let frames = [
+                (0, Clear),
+                (10, Clear),
+                (15, spoiler),
+                (20, Clear),
+                (30, Clear),
+            ];
+            let guard = seen(&frames);
+            assert_eq!(guard.doubt(&SETTINGS, at(30)), Some(Doubt::NotYetClear));
+        }
+    }
+
+    #[test]
+    fn a_trip_needs_trip_after_occupied_frames_in_a_row() {
+        let once = seen(&[(0, Clear), (10, Occupied(ZONE))]);
+        assert_eq!(once.hazard(&SETTINGS, false, at(10)), None);
+        let apart = seen(&[(0, Occupied(ZONE)), (10, Clear), (20, Occupied(ZONE))]);
+        assert_eq!(apart.hazard(&SETTINGS, false, at(20)), None);
+        let twice = seen(&[(0, Unjudged), (10, Occupied(ZONE))]);
+        let zone = Some(TripCause::Zone(ZONE));
+        assert_eq!(twice.hazard(&SETTINGS, false, at(10)), zone);
+        let unjudged = seen(&[(0, Occupied(ZONE)), (10, Unjudged)]);
+        let cause = Some(TripCause::Unjudged(STREAM));
+        assert_eq!(unjudged.hazard(&SETTINGS, false, at(10)), cause);
+    }
+
+    #[test]
+    fn muting_lets_a_person_pass_but_no_unjudged_and_no_late_frame() {
+        let person = seen(&[(0, Occupied(ZONE)), (10, Occupied(ZONE))]);
+        assert_eq!(person.hazard(&SETTINGS, true, at(10)), None);
+        let stale = Some(TripCause::Stale(STREAM));
+        assert_eq!(person.hazard(&SETTINGS, true, at(111)), stale);
+        let unjudged = seen(&[(0, Occupied(ZONE)), (10, Unjudged)]);
+        assert!(unjudged.hazard(&SETTINGS, true, at(10)).is_some());
+    }
+
+    #[test]
+    fn one_occupied_frame_speaks_against_clear_at_once() {
+        let guard = seen(&[(0, Clear), (10, Clear), (20, Clear), (30, Occupied(ZONE))]);
+        let zone = Some(Doubt::Hazard(TripCause::Zone(ZONE)));
+        assert_eq!(guard.doubt(&SETTINGS, at(30)), zone);
+        let guard = seen(&[(0, Clear), (10, Clear), (20, Clear), (30, Unjudged)]);
+        let unjudged = Some(Doubt::Hazard(TripCause::Unjudged(STREAM)));
+        assert_eq!(guard.doubt(&SETTINGS, at(30)), unjudged);
+    }
+
+    #[test]
+    fn a_frame_is_fresh_up_to_max_age_and_occupied_beyond() {
+        let guard = clear_at_20();
+        assert_eq!(guard.hazard(&SETTINGS, false, at(120)), None);
+        assert_eq!(guard.doubt(&SETTINGS, at(120)), None);
+        let stale = TripCause::Stale(STREAM);
+        assert_eq!(guard.hazard(&SETTINGS, false, at(121)), Some(stale));
+        assert_eq!(guard.doubt(&SETTINGS, at(121)), Some(Doubt::Hazard(stale)));
+        assert_eq!(guard.lateness(&SETTINGS, at(120)), None);
+        assert_eq!(
+            guard.lateness(&SETTINGS, at(121)),
+            Some(Doubt::Hazard(stale))
+        );
+    }
+
+    #[test]
+    fn the_age_counts_from_capture_not_from_judgement() {
+        let mut guard = Guard::new(STREAM);
+        guard.observe(&SETTINGS, at(0), Clear, at(90));
+        assert!(!guard.is_stale(&SETTINGS, at(100)));
+        assert!(guard.is_stale(&SETTINGS, at(101)));
+    }
+
+    #[test]
+    fn having_been_stale_means_counting_anew() {
+        let mut guard = clear_at_20();
+        guard.pass_time(&SETTINGS, at(120));
+        assert_eq!(guard.doubt(&SETTINGS, at(120)), None);
+        guard.pass_time(&SETTINGS, at(121));
+        guard.observe(&SETTINGS, at(115), Clear, at(122));
+        assert_eq!(guard.doubt(&SETTINGS, at(122)), Some(Doubt::NotYetClear));
+    }
+
+    #[test]
+    fn a_gap_between_frames_means_counting_anew_even_if_no_tick_saw_it() {
+        let mut guard = clear_at_20();
+        assert_eq!(
+            guard.observe(&SETTINGS, at(120), Clear, at(120)),
+            Arrival::InOrder
+        );
+        assert_eq!(guard.doubt(&SETTINGS, at(120)), None);
+        let mut guard = clear_at_20();
+        assert_eq!(
+            guard.observe(&SETTINGS, at(121), Clear, at(121)),
+            Arrival::AfterLapse
+        );
+        assert_eq!(guard.runs(), (0, 1));
+        let mut guard = clear_at_20();
+        assert_eq!(
+            guard.observe(&SETTINGS, at(320), Clear, at(320)),
+            Arrival::AfterLapse
+        );
+        let mut guard = clear_at_20();
+        assert_eq!(
+            guard.observe(&SETTINGS, at(321), Clear, at(321)),
+            Arrival::AfterLoss
+        );
+        assert_eq!(guard.runs(), (0, 1));
+    }
+
+    #[test]
+    fn silence_beyond_fault_after_is_a_fault() {
+        let guard = clear_at_20();
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(320)), None);
+        let lost = Some(Fault::SourceLost(STREAM));
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(321)), lost);
+    }
+
+    #[test]
+    fn the_first_frame_has_its_own_deadline() {
+        let guard = Guard::new(STREAM);
+        assert_eq!(guard.fault(&SETTINGS, at(50), at(1050)), None);
+        let lost = Some(Fault::SourceLost(STREAM));
+        assert_eq!(guard.fault(&SETTINGS, at(50), at(1051)), lost);
+        assert_eq!(guard.doubt(&SETTINGS, at(50)), Some(Doubt::NoFrame));
+        assert_eq!(guard.lateness(&SETTINGS, at(50)), Some(Doubt::NoFrame));
+        assert!(guard.is_stale(&SETTINGS, at(50)));
+    }
+
+    #[test]
+    fn a_frame_older_than_the_one_before_is_backwards_and_counts_for_nothing() {
+        let mut guard = clear_at_20();
+        assert_eq!(
+            guard.observe(&SETTINGS, at(19), Clear, at(30)),
+            Arrival::Backwards
+        );
+        assert_eq!(guard.runs(), (0, 0));
+    }
+
+    #[test]
+    fn a_frame_from_the_future_is_backwards_and_a_fault_until_its_time_comes() {
+        let mut guard = clear_at_20();
+        assert_eq!(
+            guard.observe(&SETTINGS, at(31), Clear, at(30)),
+            Arrival::Backwards
+        );
+        assert_eq!(guard.runs(), (0, 0));
+        let backwards = Some(Fault::ClockBackwards);
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(30)), backwards);
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(31)), None);
+        let mut guard = clear_at_20();
+        assert_eq!(
+            guard.observe(&SETTINGS, at(30), Clear, at(30)),
+            Arrival::InOrder
+        );
+    }
+
+    #[test]
+    fn the_same_timestamp_twice_is_not_evidence_twice() {
+        let mut guard = seen(&[(0, Clear), (10, Clear), (10, Clear)]);
+        assert_eq!(guard.runs(), (0, 2));
+        guard.observe(&SETTINGS, at(10), Occupied(ZONE), at(10));
+        assert_eq!(guard.runs(), (1, 0));
+        guard.observe(&SETTINGS, at(10), Clear, at(10));
+        assert_eq!(guard.latest(), Occupied(ZONE));
+        assert_eq!(guard.runs(), (1, 0));
+    }
+
+    #[test]
+    fn inference_failing_for_longer_than_fault_after_is_a_fault() {
+        let failing: Vec<_> = (0..=3).map(|n| (20 + n * 100, Unjudged)).collect();
+        let mut guard = seen(&failing);
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(320)), None);
+        let lost = Some(Fault::InferenceLost(STREAM));
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(321)), lost);
+        for judged in [Clear, Occupied(ZONE)] {
+            let mut guard = guard;
+            guard.observe(&SETTINGS, at(321), judged, at(321));
+            assert_eq!(guard.fault(&SETTINGS, at(0), at(321)), None);
+        }
+        guard.observe(&SETTINGS, at(100), Unjudged, at(330));
+        assert_eq!(
+            guard.fault(&SETTINGS, at(0), at(330)),
+            None,
+            "counted anew after time ran back"
+        );
+    }
+
+    #[test]
+    fn an_ended_source_is_a_fault_until_it_delivers_again() {
+        let mut guard = clear_at_20();
+        guard.end();
+        let ended = Some(Fault::SourceEnded(STREAM));
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(21)), ended);
+        assert_eq!(guard.doubt(&SETTINGS, at(21)), Some(Doubt::NotYetClear));
+        guard.observe(&SETTINGS, at(30), Clear, at(30));
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(30)), None);
+    }
+
+    #[test]
+    fn only_a_judged_frame_ends_the_self_test() {
+        assert!(!seen(&[(0, Unjudged)]).has_judged());
+        assert!(seen(&[(0, Unjudged), (10, Clear)]).has_judged());
+        assert!(seen(&[(0, Occupied(ZONE))]).has_judged());
+    }
+
+    #[test]
+    fn new_zones_make_old_verdicts_worthless() {
+        let mut guard = clear_at_20();
+        guard.forget_verdicts();
+        assert!(!guard.has_judged());
+        assert_eq!(guard.runs(), (0, 0));
+        assert!(guard.doubt(&SETTINGS, at(20)).is_some());
+        assert_eq!(guard.newest(), Some(at(20)), "time goes on");
+        let mut guard = seen(&[(0, Occupied(ZONE)), (10, Occupied(ZONE))]);
+        guard.forget_verdicts();
+        assert_eq!(guard.hazard(&SETTINGS, false, at(10)), None);
+        let mut guard = clear_at_20();
+        guard.forget_clear();
+        assert_eq!(guard.doubt(&SETTINGS, at(20)), Some(Doubt::NotYetClear));
+        assert!(guard.has_judged());
+    }
+}

@@ -71,3 +71,92 @@ impl Grading {
         self.actions.get(usize::from(label.0)).copied().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::InputSpec;
+    use crate::geometry::Rect;
+    use crate::message::{Detection, Detections, GradedItem};
+
+    fn score(value: f32) -> Score {
+        Score::new(value).unwrap()
+    }
+
+    fn grading() -> Grading {
+        let config = VisualInspectionConfig {
+            input: InputSpec::Pattern("none".to_owned()),
+            threshold: score(0.5),
+            part_labels: vec!["apple".to_owned()],
+            crop_margin: 0.0,
+            grade_threshold: score(0.8),
+            grades: vec![
+                ("rotten_apple".to_owned(), GradeAction::Reject),
+                ("fresh_apple".to_owned(), GradeAction::Good),
+            ],
+        };
+        let labels = ["fresh_apple", "rotten_apple", "leaf"].map(str::to_owned);
+        Grading::new(&config, &labels)
+    }
+
+    fn item(detection_score: f32, label: u16, grade_score: f32) -> GradedItem {
+        GradedItem {
+            detection: Detection {
+                label: LabelId(52),
+                score: score(detection_score),
+                bbox: Rect::FULL,
+            },
+            grade: Grade {
+                label: LabelId(label),
+                score: score(grade_score),
+            },
+        }
+    }
+
+    #[test]
+    fn a_grade_means_what_the_configuration_says_of_its_label() {
+        let dispositions = [0, 1, 2, 3].map(|label| {
+            let label = LabelId(label);
+            grading().disposition(Grade {
+                label,
+                score: Score::ONE,
+            })
+        });
+        use Disposition::{Good, Reject, Unsure};
+        assert_eq!(dispositions, [Good, Reject, Unsure, Unsure]);
+    }
+
+    #[test]
+    fn below_the_grade_threshold_nothing_is_sure() {
+        let label = LabelId(1);
+        let with = |value| {
+            grading().disposition(Grade {
+                label,
+                score: score(value),
+            })
+        };
+        assert_eq!(with(0.8), Disposition::Reject);
+        assert_eq!(with(0.799), Disposition::Unsure);
+    }
+
+    #[test]
+    fn parts_below_the_threshold_are_ignored() {
+        let items = [item(0.9, 0, 0.9), item(0.5, 1, 0.9), item(0.499, 1, 0.9)];
+        let verdict = grading().judge(&Findings::Items(items.into_iter().collect()));
+        let got: Vec<_> = verdict.items.iter().map(|part| part.disposition).collect();
+        assert_eq!(got, [Disposition::Good, Disposition::Reject]);
+        assert_eq!(verdict.failure, None);
+    }
+
+    #[test]
+    fn a_frame_without_a_judgement_says_why() {
+        for findings in [
+            Findings::Failed("classifier".to_owned()),
+            Findings::Persons(Detections::new()),
+        ] {
+            let verdict = grading().judge(&findings);
+            assert!(verdict.failure.is_some());
+            assert!(verdict.items.is_empty());
+        }
+    }
+}

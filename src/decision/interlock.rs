@@ -456,3 +456,10 @@ fn refusal_of(doubt: Doubt) -> ResetRefusal {
         Doubt::NotYetClear => ResetRefusal::NotYetClear,
     }
 }
+
+#[cfg(test)]
+mod exhaustive;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

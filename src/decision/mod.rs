@@ -19,6 +19,15 @@
 //! here allocates, but for the text of a frame that could not be judged.
 
 #![deny(clippy::indexing_slicing)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::panic,
+        reason = "a test that panics has failed, as it should"
+    )
+)]
 
 pub mod guard;
 pub mod inspection;
@@ -306,3 +315,6 @@ impl Actions {
         self.changes.push(OutputChange { at, command, cause });
     }
 }
+
+#[cfg(test)]
+mod tests;

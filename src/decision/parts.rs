@@ -311,3 +311,6 @@ fn touches_edge(bbox: Rect<Normalised>) -> bool {
         || bbox.right() >= 1.0 - EDGE
         || bbox.bottom() >= 1.0 - EDGE
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,3 +99,94 @@ impl PulseTrain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(ms: u64) -> MonotonicTime {
+        MonotonicTime::from_duration(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn an_order_becomes_one_pulse_of_its_length() {
+        let mut train = PulseTrain::new();
+        assert_eq!(train.tick(at(0)), None);
+        train.order(1);
+        assert_eq!(train.state(), OutputState::Inactive);
+        assert_eq!(
+            train.tick(at(5)),
+            Some((OutputState::Active, Cause::PartRejected(1)))
+        );
+        assert_eq!(train.state(), OutputState::Active);
+        assert_eq!(train.tick(at(204)), None);
+        assert_eq!(
+            train.tick(at(205)),
+            Some((OutputState::Inactive, Cause::PulseOver))
+        );
+        assert_eq!(train.state(), OutputState::Inactive);
+        for ms in [210, 304, 305, 400, 1000] {
+            assert_eq!(train.tick(at(ms)), None);
+        }
+    }
+
+    #[test]
+    fn pulses_that_follow_each_other_have_a_pause_between() {
+        let mut train = PulseTrain::new();
+        train.order(1);
+        train.order(2);
+        let edges: Vec<u64> = (0..1000)
+            .filter(|ms| train.tick(at(*ms)).is_some())
+            .collect();
+        assert_eq!(edges, [0, 200, 300, 500]);
+    }
+
+    #[test]
+    fn an_order_after_the_pause_needs_no_second_pause() {
+        let mut train = PulseTrain::new();
+        train.order(1);
+        train.tick(at(0));
+        train.tick(at(200));
+        train.tick(at(300));
+        train.order(2);
+        assert!(train.tick(at(301)).is_some());
+    }
+
+    #[test]
+    fn an_order_that_finds_no_room_is_counted() {
+        let mut train = PulseTrain::new();
+        for number in 0..34 {
+            train.order(number);
+        }
+        assert_eq!(train.overflowed(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn every_order_becomes_exactly_one_pulse_in_order(
+            gaps in prop::collection::vec(0_u64..500, 0..20),
+            period in 1_u64..120,
+        ) {
+            let mut train = PulseTrain::new();
+            let mut orders = gaps.iter().scan(0, |time, gap| { *time += gap; Some(*time) }).peekable();
+            let (mut started, mut ended, mut number) = (Vec::new(), 0, 0);
+            for tick in 0..30_000 / period {
+                let now = tick * period;
+                while orders.next_if(|time| *time <= now).is_some() {
+                    number += 1;
+                    train.order(number);
+                }
+                match train.tick(at(now)) {
+                    Some((OutputState::Active, Cause::PartRejected(part))) => started.push(part),
+                    Some((OutputState::Inactive, Cause::PulseOver)) => ended += 1,
+                    Some(other) => prop_assert!(false, "{:?}", other),
+                    None => {}
+                }
+            }
+            prop_assert_eq!(started, (1..=number).collect::<Vec<_>>());
+            prop_assert_eq!(ended, number);
+            prop_assert_eq!(train.overflowed(), 0);
+        }
+    }
+}

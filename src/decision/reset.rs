@@ -131,3 +131,159 @@ impl Mute {
         matches!(self, Self::Active { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> MonotonicTime {
+        MonotonicTime::from_duration(Duration::from_millis(ms))
+    }
+
+    /// Feeds levels (true is pressed) and gives the signals.
+    fn signals(levels: &[(u64, bool)]) -> Vec<ResetSignal> {
+        let mut button = ResetButton::default();
+        levels
+            .iter()
+            .map(|(ms, pressed)| {
+                let level = if *pressed {
+                    InputState::Active
+                } else {
+                    InputState::Inactive
+                };
+                let (next, signal) = button.observe(level, at(*ms));
+                button = next;
+                signal
+            })
+            .collect()
+    }
+
+    use ResetSignal::{Held, Quiet, Reset};
+
+    #[test]
+    fn a_reset_takes_effect_when_the_button_is_let_go() {
+        let press = [
+            (0, false),
+            (10, true),
+            (100, true),
+            (200, false),
+            (210, false),
+        ];
+        assert_eq!(signals(&press), [Quiet, Quiet, Quiet, Reset, Quiet]);
+    }
+
+    #[test]
+    fn a_press_shorter_than_a_bounce_is_none() {
+        assert_eq!(signals(&[(0, false), (10, true), (39, false)]), [Quiet; 3]);
+        let exactly = signals(&[(0, false), (10, true), (40, false)]);
+        assert_eq!(exactly, [Quiet, Quiet, Reset]);
+    }
+
+    #[test]
+    fn a_bouncing_contact_resets_once() {
+        let bouncing = [
+            (0, false),
+            (10, true),
+            (12, false),
+            (14, true),
+            (100, true),
+            (101, false),
+            (103, true),
+            (105, false),
+            (200, false),
+        ];
+        let resets = signals(&bouncing).iter().filter(|s| **s == Reset).count();
+        assert_eq!(resets, 1);
+    }
+
+    #[test]
+    fn a_held_button_is_no_reset_and_is_said_once() {
+        let held = signals(&[
+            (0, false),
+            (10, true),
+            (3010, true),
+            (3011, true),
+            (9000, true),
+        ]);
+        assert_eq!(held, [Quiet, Quiet, Quiet, Held, Quiet]);
+        let let_go = signals(&[(0, false), (10, true), (3011, true), (9000, false)]);
+        assert_eq!(let_go, [Quiet, Quiet, Held, Quiet]);
+    }
+
+    #[test]
+    fn three_seconds_are_still_a_press_and_a_moment_more_is_not() {
+        assert_eq!(signals(&[(0, false), (10, true), (3010, false)])[2], Reset);
+        assert_eq!(signals(&[(0, false), (10, true), (3011, false)])[2], Held);
+    }
+
+    #[test]
+    fn a_button_down_since_before_the_start_proves_nothing() {
+        let taped = [
+            (0, true),
+            (100, true),
+            (200, false),
+            (300, true),
+            (400, false),
+        ];
+        assert_eq!(signals(&taped), [Quiet, Quiet, Quiet, Quiet, Reset]);
+    }
+
+    #[test]
+    fn a_stuck_button_works_again_once_released() {
+        let levels = [
+            (0, false),
+            (1, true),
+            (4000, true),
+            (4100, false),
+            (4200, true),
+            (4300, false),
+        ];
+        assert_eq!(signals(&levels), [Quiet, Quiet, Held, Quiet, Quiet, Reset]);
+    }
+
+    #[test]
+    fn a_clock_running_backwards_makes_no_reset() {
+        assert_eq!(
+            signals(&[(0, false), (500, true), (100, false)]),
+            [Quiet; 3]
+        );
+    }
+
+    fn muted(limit: Option<u64>, levels: &[(u64, bool)]) -> Vec<bool> {
+        let mut mute = Mute::default();
+        levels
+            .iter()
+            .map(|(ms, active)| {
+                let level = if *active {
+                    InputState::Active
+                } else {
+                    InputState::Inactive
+                };
+                mute = mute.observe(level, limit.map(Duration::from_millis), at(*ms));
+                mute.is_active()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn muting_ends_with_the_sensor_or_its_limit_and_needs_a_new_edge() {
+        let levels = [
+            (0, false),
+            (10, true),
+            (110, true),
+            (111, true),
+            (112, true),
+            (120, false),
+            (130, true),
+            (131, false),
+        ];
+        let expected = [false, true, true, false, false, false, true, false];
+        assert_eq!(muted(Some(100), &levels), expected);
+    }
+
+    #[test]
+    fn a_sensor_active_since_the_start_or_not_configured_mutes_nothing() {
+        assert_eq!(muted(Some(100), &[(0, true), (10, true)]), [false; 2]);
+        assert_eq!(muted(None, &[(0, false), (10, true)]), [false; 2]);
+    }
+}

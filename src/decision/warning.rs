@@ -96,3 +96,107 @@ impl Warning {
         Some(guard)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::ZoneIndex;
+    use std::time::Duration;
+
+    const STREAM: StreamId = StreamId::WorkerSafety;
+    const SETTINGS: GuardSettings = GuardSettings {
+        trip_after: 5,
+        clear_after: 2,
+        max_age: Duration::from_millis(100),
+        fault_after: Duration::from_millis(300),
+        start_within: Duration::from_millis(1000),
+    };
+
+    fn at(ms: u64) -> MonotonicTime {
+        MonotonicTime::from_duration(Duration::from_millis(ms))
+    }
+
+    fn after(warning: &mut Warning, ms: u64, occupancy: Occupancy) -> Option<(OutputState, Cause)> {
+        warning.observe(&SETTINGS, STREAM, at(ms), occupancy, at(ms));
+        warning.tick(&SETTINGS, at(ms))
+    }
+
+    fn unlit() -> Warning {
+        let mut warning = Warning::new(|stream| stream == STREAM);
+        warning.tick(&SETTINGS, at(0));
+        after(&mut warning, 10, Occupancy::Clear);
+        after(&mut warning, 20, Occupancy::Clear);
+        assert_eq!(warning.state(), OutputState::Inactive);
+        warning
+    }
+
+    #[test]
+    fn it_is_lit_until_the_zones_are_known_to_be_clear() {
+        let mut warning = Warning::new(|stream| stream == STREAM);
+        let lit = warning.tick(&SETTINGS, at(0));
+        assert_eq!(lit, Some((OutputState::Active, Cause::Start)));
+        assert_eq!(after(&mut warning, 10, Occupancy::Clear), None);
+        let out = after(&mut warning, 20, Occupancy::Clear);
+        assert_eq!(out, Some((OutputState::Inactive, Cause::Clear)));
+    }
+
+    #[test]
+    fn it_lights_at_once_and_goes_out_after_clear_after_frames() {
+        let mut warning = unlit();
+        let zone = ZoneIndex(2);
+        let lit = after(&mut warning, 30, Occupancy::Occupied(zone));
+        assert_eq!(
+            lit,
+            Some((OutputState::Active, Cause::Trip(TripCause::Zone(zone))))
+        );
+        assert_eq!(after(&mut warning, 40, Occupancy::Occupied(zone)), None);
+        assert_eq!(after(&mut warning, 50, Occupancy::Clear), None);
+        assert!(after(&mut warning, 60, Occupancy::Clear).is_some());
+    }
+
+    #[test]
+    fn it_lights_when_nothing_is_known() {
+        let stale = Some((OutputState::Active, Cause::Trip(TripCause::Stale(STREAM))));
+        let mut warning = unlit();
+        assert_eq!(warning.tick(&SETTINGS, at(120)), None);
+        assert_eq!(warning.tick(&SETTINGS, at(121)), stale);
+        let mut warning = unlit();
+        assert_eq!(
+            after(&mut warning, 300, Occupancy::Clear),
+            stale,
+            "after a gap"
+        );
+        let mut warning = unlit();
+        warning.end(STREAM);
+        assert_eq!(warning.tick(&SETTINGS, at(21)), stale);
+        let mut warning = unlit();
+        let unjudged = Cause::Trip(TripCause::Unjudged(STREAM));
+        let lit = after(&mut warning, 30, Occupancy::Unjudged);
+        assert_eq!(lit, Some((OutputState::Active, unjudged)));
+    }
+
+    #[test]
+    fn a_moment_of_lateness_costs_clear_after_frames() {
+        let mut warning = unlit();
+        warning.tick(&SETTINGS, at(121));
+        assert_eq!(after(&mut warning, 122, Occupancy::Clear), None);
+        assert!(after(&mut warning, 130, Occupancy::Clear).is_some());
+    }
+
+    #[test]
+    fn without_warn_zones_it_stays_dark() {
+        let mut warning = Warning::new(|_| false);
+        assert_eq!(
+            after(&mut warning, 10, Occupancy::Occupied(ZoneIndex(0))),
+            None
+        );
+        assert_eq!(warning.tick(&SETTINGS, at(5000)), None);
+    }
+
+    #[test]
+    fn new_zones_start_from_the_lamp_as_it_is() {
+        let mut warning = Warning::new(|_| false).starting_from(OutputState::Active);
+        let out = warning.tick(&SETTINGS, at(0));
+        assert_eq!(out, Some((OutputState::Inactive, Cause::Clear)));
+    }
+}

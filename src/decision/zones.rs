@@ -112,3 +112,185 @@ fn of_stream(zones: &[Zone], stream: StreamId) -> impl Iterator<Item = (ZoneInde
 fn numbered(zones: &[Zone]) -> impl Iterator<Item = (ZoneIndex, &Zone)> {
     (0..=u8::MAX).map(ZoneIndex).zip(zones)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::{Point, Polygon};
+    use crate::message::Detection;
+    use crate::units::LabelId;
+
+    const STREAM: StreamId = StreamId::WorkerSafety;
+
+    fn zone(name: &str, kind: ZoneKind, anchor: Anchor, [x0, y0, x1, y1]: [f32; 4]) -> Zone {
+        let corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)];
+        Zone {
+            name: name.to_owned(),
+            camera: STREAM,
+            kind,
+            anchor,
+            polygon: Polygon::new(corners.map(|(x, y)| Point::new(x, y)).to_vec()).unwrap(),
+        }
+    }
+
+    /// A stop zone on the left half of the floor, a warn zone on the whole floor.
+    fn floor() -> Vec<Zone> {
+        vec![
+            zone(
+                "floor",
+                ZoneKind::Warn,
+                Anchor::BottomEdge,
+                [0.0, 0.5, 1.0, 1.0],
+            ),
+            zone(
+                "press",
+                ZoneKind::Stop,
+                Anchor::BottomEdge,
+                [0.0, 0.5, 0.4, 1.0],
+            ),
+        ]
+    }
+
+    fn bbox([left, top, right, bottom]: [f32; 4]) -> Rect<Normalised> {
+        Rect::new(left, top, right, bottom).unwrap()
+    }
+
+    fn person(score: f32, corners: [f32; 4]) -> crate::message::Detection {
+        Detection {
+            label: LabelId(0),
+            score: Score::new(score).unwrap(),
+            bbox: bbox(corners),
+        }
+    }
+
+    fn persons(detections: &[Detection]) -> Findings {
+        Findings::Persons(detections.iter().copied().collect())
+    }
+
+    fn threshold() -> Score {
+        Score::new(0.5).unwrap()
+    }
+
+    fn set(indices: &[u8]) -> ZoneSet {
+        let mut set = ZoneSet::default();
+        for index in indices {
+            set.insert(ZoneIndex(*index));
+        }
+        set
+    }
+
+    #[test]
+    fn a_person_gets_its_zones_and_the_gravest_kind() {
+        let found = persons(&[
+            person(0.9, [0.1, 0.3, 0.2, 0.8]),
+            person(0.8, [0.7, 0.3, 0.8, 0.8]),
+            person(0.7, [0.7, 0.1, 0.8, 0.4]),
+        ]);
+        let verdict = judge(&floor(), STREAM, threshold(), &found);
+        let got: Vec<_> = verdict.persons.iter().map(|p| (p.zones, p.kind)).collect();
+        let expected = [
+            (set(&[0, 1]), Some(ZoneKind::Stop)),
+            (set(&[0]), Some(ZoneKind::Warn)),
+            (set(&[]), None),
+        ];
+        assert_eq!(got, expected);
+        assert_eq!(verdict.zones, set(&[0, 1]));
+        assert!(verdict.occupied);
+        assert_eq!(verdict.failure, None);
+    }
+
+    #[test]
+    fn a_person_in_a_warn_zone_does_not_occupy() {
+        let found = persons(&[person(0.9, [0.7, 0.3, 0.8, 0.8])]);
+        let verdict = judge(&floor(), STREAM, threshold(), &found);
+        assert!(!verdict.occupied);
+        let [stop, warn] =
+            [ZoneKind::Stop, ZoneKind::Warn].map(|k| occupancy(&floor(), k, &verdict));
+        assert_eq!(stop, Occupancy::Clear);
+        assert_eq!(warn, Occupancy::Occupied(ZoneIndex(0)));
+    }
+
+    #[test]
+    fn the_threshold_belongs_to_the_persons_that_count() {
+        let found = persons(&[
+            person(0.5, [0.7, 0.3, 0.8, 0.8]),
+            person(0.499, [0.1, 0.3, 0.2, 0.8]),
+        ]);
+        let verdict = judge(&floor(), STREAM, threshold(), &found);
+        assert_eq!(verdict.persons.len(), 1);
+        assert_eq!(verdict.zones, set(&[0]));
+    }
+
+    #[test]
+    fn the_anchor_decides_what_touches() {
+        let leaning_over = bbox([0.1, 0.2, 0.2, 0.7]);
+        let band = [0.0, 0.3, 0.4, 0.5];
+        let feet = [zone("a", ZoneKind::Stop, Anchor::BottomEdge, band)];
+        let body = [zone("a", ZoneKind::Stop, Anchor::WholeBox, band)];
+        assert_eq!(zones_touched(&feet, STREAM, leaning_over), (set(&[]), None));
+        let stop = (set(&[0]), Some(ZoneKind::Stop));
+        assert_eq!(zones_touched(&body, STREAM, leaning_over), stop);
+    }
+
+    #[test]
+    fn zones_of_another_camera_are_not_touched() {
+        let mut zones = floor();
+        zones[1].camera = StreamId::VisualInspection;
+        let touched = zones_touched(&zones, STREAM, bbox([0.1, 0.3, 0.2, 0.8]));
+        assert_eq!(touched, (set(&[0]), Some(ZoneKind::Warn)));
+        assert!(watches(&zones, ZoneKind::Warn, STREAM));
+        assert!(!watches(&zones, ZoneKind::Stop, STREAM));
+        assert!(watches(&zones, ZoneKind::Stop, StreamId::VisualInspection));
+    }
+
+    #[test]
+    fn a_frame_that_could_not_be_judged_occupies_every_zone() {
+        for findings in [
+            Findings::Failed("model detector: invoke: out of memory".to_owned()),
+            Findings::Items(crate::message::GradedItems::new()),
+        ] {
+            let verdict = judge(&floor(), STREAM, threshold(), &findings);
+            assert!(verdict.occupied);
+            assert_eq!(verdict.zones, set(&[0, 1]));
+            assert!(verdict.failure.is_some());
+            for kind in [ZoneKind::Stop, ZoneKind::Warn] {
+                assert_eq!(occupancy(&floor(), kind, &verdict), Occupancy::Unjudged);
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_frame_is_clear() {
+        let verdict = judge(&floor(), STREAM, threshold(), &persons(&[]));
+        assert_eq!(verdict, SafetyVerdict::default());
+        assert_eq!(
+            occupancy(&floor(), ZoneKind::Stop, &verdict),
+            Occupancy::Clear
+        );
+    }
+
+    #[test]
+    fn the_cause_is_the_first_occupied_stop_zone() {
+        let mut zones = floor();
+        zones.push(zone(
+            "robot",
+            ZoneKind::Stop,
+            Anchor::BottomEdge,
+            [0.3, 0.5, 1.0, 1.0],
+        ));
+        let at = |corners| {
+            let verdict = judge(
+                &zones,
+                STREAM,
+                threshold(),
+                &persons(&[person(0.9, corners)]),
+            );
+            occupancy(&zones, ZoneKind::Stop, &verdict)
+        };
+        assert_eq!(
+            at([0.35, 0.2, 0.38, 0.8]),
+            Occupancy::Occupied(ZoneIndex(1))
+        );
+        assert_eq!(at([0.6, 0.2, 0.7, 0.8]), Occupancy::Occupied(ZoneIndex(2)));
+    }
+}

@@ -14,6 +14,15 @@
 //!   every means it has left and says so.
 
 #![deny(clippy::indexing_slicing)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::panic,
+        reason = "a test that panics has failed, as it should"
+    )
+)]
 
 mod operator;
 mod simulated;

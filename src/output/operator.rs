@@ -85,3 +85,81 @@ impl FieldInputs for SimulatedOperator {
         Ok(self.levels(now, prompt))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use InputState::{Active, Inactive};
+    use ResetPrompt::{Invited, Wait};
+
+    fn at(ms: u64) -> MonotonicTime {
+        MonotonicTime::from_duration(Duration::from_millis(ms))
+    }
+
+    fn operator(reset_after_ms: u64) -> SimulatedOperator {
+        SimulatedOperator::new(Some(Duration::from_millis(reset_after_ms)))
+    }
+
+    /// When the button went down and up, read every `period` ms from `from` on while invited.
+    fn edges(operator: &mut SimulatedOperator, from: u64, until: u64, period: u64) -> Vec<u64> {
+        let mut was = Inactive;
+        let mut edges = Vec::new();
+        for ms in (from..until).step_by(usize::try_from(period).unwrap()) {
+            let level = operator.button(at(ms), Invited);
+            if level != was {
+                edges.push(ms);
+            }
+            was = level;
+        }
+        edges
+    }
+
+    #[test]
+    fn the_button_is_let_go_when_the_time_has_come() {
+        assert_eq!(edges(&mut operator(2000), 1000, 3005, 5), [2850, 3000]);
+        assert_eq!(edges(&mut operator(2000), 1000, 3034, 33), [2881, 3013]);
+    }
+
+    #[test]
+    fn a_slow_reader_still_sees_a_press_before_it_ends() {
+        assert_eq!(edges(&mut operator(2000), 0, 2500, 100), [1900, 2000]);
+        assert_eq!(edges(&mut operator(2000), 0, 5000, 1000), [2000, 3000]);
+    }
+
+    #[test]
+    fn without_a_delay_the_press_is_as_short_as_a_press_can_be() {
+        assert_eq!(edges(&mut operator(0), 0, 51, 5), [0, 50]);
+    }
+
+    #[test]
+    fn waiting_starts_anew_when_a_reset_becomes_impossible() {
+        let mut operator = operator(1000);
+        assert_eq!(edges(&mut operator, 0, 900, 10), [850]);
+        assert_eq!(operator.button(at(900), Wait), Inactive);
+        assert_eq!(edges(&mut operator, 910, 1911, 10), [1760, 1910]);
+    }
+
+    #[test]
+    fn a_reset_that_changed_nothing_is_tried_again_after_the_same_time() {
+        assert_eq!(edges(&mut operator(300), 0, 620, 10), [150, 300, 460, 610]);
+    }
+
+    #[test]
+    fn nobody_presses_nothing() {
+        let mut nobody = SimulatedOperator::new(None);
+        assert_eq!(edges(&mut nobody, 0, 100_000, 100), [0; 0]);
+        let levels = nobody.read(at(0), Invited).unwrap();
+        assert_eq!(levels, FieldLevels::default());
+    }
+
+    #[test]
+    fn reading_gives_the_button_and_nothing_else() {
+        let mut operator = operator(0);
+        let levels = operator.read(at(0), Invited).unwrap();
+        let expected = FieldLevels {
+            reset: Active,
+            ..FieldLevels::default()
+        };
+        assert_eq!(levels, expected);
+    }
+}

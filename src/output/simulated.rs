@@ -134,3 +134,90 @@ impl Drop for SimulatedOutput {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn change(ms: u64, output: OutputName, state: OutputState) -> OutputChange {
+        OutputChange {
+            at: MonotonicTime::from_duration(Duration::from_millis(ms)),
+            command: OutputCommand { output, state },
+            cause: Cause::Reset,
+        }
+    }
+
+    use OutputName::{Reject, RunPermission};
+    use OutputState::{Active, Inactive};
+
+    #[test]
+    fn every_line_is_inactive_at_first() {
+        let output = SimulatedOutput::new();
+        assert!(LINES.iter().all(|line| output.state(*line) == Inactive));
+        assert!(output.log().edges().is_empty());
+    }
+
+    #[test]
+    fn edges_are_recorded_and_repetitions_are_not() {
+        let mut output = SimulatedOutput::new();
+        for ordered in [
+            change(1, RunPermission, Inactive),
+            change(2, RunPermission, Active),
+            change(3, RunPermission, Active),
+            change(4, Reject, Active),
+            change(5, RunPermission, Inactive),
+        ] {
+            output.apply(&ordered).unwrap();
+        }
+        let expected = [
+            change(2, RunPermission, Active),
+            change(4, Reject, Active),
+            change(5, RunPermission, Inactive),
+        ];
+        assert_eq!(output.log().edges(), expected);
+        assert_eq!(
+            (output.state(RunPermission), output.state(Reject)),
+            (Inactive, Active)
+        );
+    }
+
+    #[test]
+    fn dropping_makes_every_line_inactive_and_records_it() {
+        let mut output = SimulatedOutput::new();
+        let log = output.log();
+        output.apply(&change(2, RunPermission, Active)).unwrap();
+        output.apply(&change(9, RunPermission, Active)).unwrap();
+        drop(output);
+        let mut last = change(9, RunPermission, Inactive);
+        last.cause = Cause::ShutDown;
+        assert_eq!(log.edges(), [change(2, RunPermission, Active), last]);
+    }
+
+    #[test]
+    fn a_panic_of_the_owner_makes_every_line_inactive() {
+        let mut output = SimulatedOutput::new();
+        let log = output.log();
+        let thread = std::thread::spawn(move || {
+            output.apply(&change(2, RunPermission, Active)).unwrap();
+            panic!("as planned");
+        });
+        assert!(thread.join().is_err());
+        let states: Vec<_> = log.edges().iter().map(|edge| edge.command.state).collect();
+        assert_eq!(states, [Active, Inactive]);
+    }
+
+    #[test]
+    fn the_record_is_bounded_and_counts_what_it_forgot() {
+        let mut output = SimulatedOutput::new();
+        let extra = 3;
+        for n in 0..EDGES_MAX + extra {
+            let state = if n % 2 == 0 { Active } else { Inactive };
+            output.apply(&change(n as u64, Reject, state)).unwrap();
+        }
+        let log = output.log();
+        assert_eq!(log.edges().len(), EDGES_MAX);
+        assert_eq!(log.forgotten(), extra as u64);
+        assert_eq!(log.edges()[0].at, change(extra as u64, Reject, Active).at);
+    }
+}
