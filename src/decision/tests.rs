@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::config::{
     Anchor, DisplayChoice, DisplayConfig, EngineChoice, EngineConfig, GradeAction, InputSpec,
-    ModelsConfig, OutputConfig, Restart, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig,
+    ModelRef, ModelsConfig, OutputConfig, Restart, SafetyConfig, VisualInspectionConfig,
+    WorkerSafetyConfig,
 };
 use crate::geometry::{Point, Polygon, Rect, Size};
 use crate::message::{
@@ -70,8 +71,8 @@ fn config() -> Config {
         },
         models: ModelsConfig {
             directory: "models".into(),
-            detector: String::new(),
-            classifier: String::new(),
+            detector: ModelRef::Named(String::new()),
+            classifier: ModelRef::Named(String::new()),
         },
         engine: EngineConfig {
             engine: EngineChoice::Cpu,

@@ -2,7 +2,10 @@
 //! derives everything from it anew; it shares no code and no counters with the interlock.
 
 #![allow(clippy::print_stdout, reason = "says how much it has checked")]
-#![allow(clippy::wildcard_enum_match_arm, reason = "a look for one kind of occurrence")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a look for one kind of occurrence"
+)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
