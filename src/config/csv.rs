@@ -2,14 +2,19 @@
 
 use crate::geometry::{FramePixels, Normalised, Point, Size};
 
+/// Most characters of a line that a message repeats.
+const LINE_SHOWN: usize = 40;
+
 /// Why a CSV is no list of points. Lines count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CsvError {
     /// A line that is neither two numbers, nor empty, nor a comment, nor the heading.
-    #[error("line {line} is not `x,y`, two numbers of pixels")]
+    #[error("line {line} is `{text}`; it must be `x,y`, two numbers of pixels")]
     NotAPair {
         /// Number of the line.
         line: usize,
+        /// The beginning of the line, without control characters.
+        text: String,
     },
     /// A point beyond the picture.
     #[error(
@@ -31,7 +36,7 @@ impl CsvError {
     #[must_use]
     pub const fn line(&self) -> Option<usize> {
         match self {
-            Self::NotAPair { line } | Self::Outside { line, .. } => Some(*line),
+            Self::NotAPair { line, .. } | Self::Outside { line, .. } => Some(*line),
             Self::Empty => None,
         }
     }
@@ -62,13 +67,14 @@ pub fn import_csv(text: &str, size: Size) -> Result<Vec<Point<Normalised>>, CsvE
         if heading && fields.len() == 2 {
             continue;
         }
-        let numbers: Vec<Option<f32>> = fields.iter().map(|field| field.parse().ok()).collect();
+        let finite = |number: &f32| number.is_finite();
+        let number = |field: &&str| field.parse::<f32>().ok().filter(finite);
+        let numbers: Vec<Option<f32>> = fields.iter().map(number).collect();
         let &[Some(x), Some(y)] = numbers.as_slice() else {
-            return Err(CsvError::NotAPair { line });
+            let text = content.chars().take(LINE_SHOWN);
+            let text = text.map(|c| if c.is_control() { ' ' } else { c }).collect();
+            return Err(CsvError::NotAPair { line, text });
         };
-        if !x.is_finite() || !y.is_finite() {
-            return Err(CsvError::NotAPair { line });
-        }
         let point = Point::<FramePixels>::new(x, y).to_normalised(size);
         if !(0.0..=1.0).contains(&point.x) || !(0.0..=1.0).contains(&point.y) {
             return Err(CsvError::Outside { line, size });
@@ -145,17 +151,21 @@ mod tests {
 
     #[test]
     fn the_line_that_is_no_point_is_named() {
+        let not_a_pair = |line, text: &str| CsvError::NotAPair {
+            line,
+            text: text.to_owned(),
+        };
         for (text, error) in [
             ("", CsvError::Empty),
             ("# nothing\nx,y\n", CsvError::Empty),
-            ("0,0\n\n5\n", CsvError::NotAPair { line: 3 }),
-            ("0,0\n1,2,3\n", CsvError::NotAPair { line: 2 }),
-            ("0,0\nx,y\n", CsvError::NotAPair { line: 2 }),
-            ("x,y\nx,y\n", CsvError::NotAPair { line: 2 }),
-            ("x,y,z\n", CsvError::NotAPair { line: 1 }),
-            ("nan,nan\n", CsvError::NotAPair { line: 1 }),
-            ("0,inf\n", CsvError::NotAPair { line: 1 }),
-            ("0;0\n", CsvError::NotAPair { line: 1 }),
+            ("0,0\n\n5\n", not_a_pair(3, "5")),
+            ("0,0\n1,2,3\n", not_a_pair(2, "1,2,3")),
+            ("0,0\nx,y\n", not_a_pair(2, "x,y")),
+            ("x,y\nx,y\n", not_a_pair(2, "x,y")),
+            ("x,y,z\n", not_a_pair(1, "x,y,z")),
+            ("nan,nan\n", not_a_pair(1, "nan,nan")),
+            ("0,inf\n", not_a_pair(1, "0,inf")),
+            ("0;0\n", not_a_pair(1, "0;0")),
             (
                 "0,0\n961,1\n",
                 CsvError::Outside {

@@ -684,7 +684,7 @@ fn a_csv_of_the_original_demo_is_a_keepout_file_too() {
 
     fs::write(site.path("cell 1.csv"), "160,120\n480\n320,480\n").expect("written");
     let expected = "\
-cell 1.csv:2:1: line 2 is not `x,y`, two numbers of pixels
+cell 1.csv:2:1: line 2 is `480`; it must be `x,y`, two numbers of pixels
     2 | 480
       | ^^^
 the configuration has 1 problem";
