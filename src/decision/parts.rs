@@ -193,26 +193,33 @@ impl Track {
         track
     }
 
-    /// Takes a sighting; gives the speed, if it could be measured: both boxes wholly in view.
+    /// Takes a sighting; gives the speed, if it could be measured well: both boxes wholly in view.
     fn see(&mut self, at: MonotonicTime, frame: u64, item: &ItemVerdict) -> Option<Speed> {
         let bbox = item.item.detection.bbox;
         let seconds = at.saturating_since(self.seen_at).as_secs_f32();
-        let measurable = seconds > 0.0 && !touches_edge(self.bbox) && !touches_edge(bbox);
-        let measured = measurable.then(|| {
-            let ((from_x, from_y), (to_x, to_y)) = (centre(self.bbox), centre(bbox));
+        let cut = touches_edge(self.bbox) || touches_edge(bbox);
+        let measured = (seconds > 0.0).then(|| {
+            let (dx, dy) = if cut {
+                moved_behind_edge(self.bbox, bbox)
+            } else {
+                moved(self.bbox, bbox)
+            };
             Speed {
-                x: (to_x - from_x) / seconds,
-                y: (to_y - from_y) / seconds,
+                x: dx / seconds,
+                y: dy / seconds,
             }
         });
-        if let Some(measured) = measured {
-            self.speed = Some(Speed::learn(self.speed, measured));
+        match measured {
+            Some(measured) if !cut => self.speed = Some(Speed::learn(self.speed, measured)),
+            // A rough measure, but better than none.
+            Some(measured) if self.speed.is_none() => self.speed = Some(measured),
+            Some(_) | None => {}
         }
         self.bbox = bbox;
         self.seen_at = at;
         self.seen_in = frame;
         self.vote(item);
-        measured
+        measured.filter(|_| !cut)
     }
 
     fn vote(&mut self, item: &ItemVerdict) {
@@ -257,8 +264,8 @@ impl Track {
         if width <= 0.0 || height <= 0.0 {
             return 0.0;
         }
-        let ((from_x, from_y), (to_x, to_y)) = (centre(expected), centre(bbox));
-        let away = ((to_x - from_x).abs() / width).max((to_y - from_y).abs() / height);
+        let (dx, dy) = moved(expected, bbox);
+        let away = (dx.abs() / width).max(dy.abs() / height);
         (1.0 - away).max(0.0)
     }
 
@@ -302,6 +309,22 @@ fn centre(bbox: Rect<Normalised>) -> (f32, f32) {
     (
         f32::midpoint(bbox.left(), bbox.right()),
         f32::midpoint(bbox.top(), bbox.bottom()),
+    )
+}
+
+/// How far a box has moved.
+fn moved(from: Rect<Normalised>, to: Rect<Normalised>) -> (f32, f32) {
+    let ((from_x, from_y), (to_x, to_y)) = (centre(from), centre(to));
+    (to_x - from_x, to_y - from_y)
+}
+
+/// How far a part has moved of which only a piece is in view: the picture's edge holds one side of
+/// the box, the other side moves with the part.
+fn moved_behind_edge(from: Rect<Normalised>, to: Rect<Normalised>) -> (f32, f32) {
+    let further = |a: f32, b: f32| if a.abs() > b.abs() { a } else { b };
+    (
+        further(to.left() - from.left(), to.right() - from.right()),
+        further(to.top() - from.top(), to.bottom() - from.bottom()),
     )
 }
 

@@ -488,5 +488,5 @@ fn on_implies_fresh_clear_agreeing_and_reset_whatever_happens() {
     println!("{steps} steps, {on} of them ON, switched ON {entries} times");
     // Rules about ON say nothing if it is never ON.
     assert!(on * 50 > steps, "only {on} of {steps} steps were ON");
-    assert!(entries > 3000, "switched ON only {entries} times");
+    assert!(entries > 1000, "switched ON only {entries} times");
 }

@@ -309,7 +309,7 @@ fn more_parts_than_places_keep_the_tracker_whole() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     /// Whatever the spacing, the camera's pace and short blindness of the detector: every part is
     /// counted once, in order, as what most frames say.
@@ -327,10 +327,10 @@ proptest! {
                 Part { enters_ms, disposition: [Good, Reject, Unsure][*kind] }
             })
             .collect();
-        // One detection in eight is missed.
+        // One detection in eight is missed, but never any for longer than 400 ms.
         let hide = |frame: u64, n: usize| {
             let index = usize::try_from(frame).unwrap() * 7 + n;
-            missed[index % missed.len()] < 32
+            missed[index % missed.len()] < 32 && frame % (400 / period_ms) != 0
         };
         let expected: Vec<Disposition> = parts.iter().map(|part| part.disposition).collect();
         prop_assert_eq!(count(&parts, period_ms, hide), expected);
