@@ -1,9 +1,300 @@
 //! The command line: raw arguments become a valid configuration or a clear complaint.
+//!
+//! Underscore spellings of the original Coral demo (`--worker_safety_input`) are accepted: every
+//! long option is read with its underscores turned into hyphens.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+mod commands;
+mod overrides;
+
+/// Exit codes, as documented in `andon --help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// The command line or the configuration is wrong.
+    Usage = 2,
+    /// An input cannot be read.
+    Input = 3,
+    /// A model or the engine cannot be used.
+    Engine = 4,
+    /// The picture or the film cannot be made.
+    Display = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Watches a danger zone and grades parts on a conveyor.
+#[derive(Debug, Parser)]
+#[command(name = "andon", version, after_help = AFTER_HELP, disable_help_subcommand = true, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+    /// Say more; twice for a line per frame.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+const AFTER_HELP: &str = "Exit codes: 0 done, 2 command line or configuration, 3 input, 4 model or \
+engine, 5 picture or film.\nWithout arguments `andon run` works on the inputs of config/andon.toml \
+and writes out/andon.mp4, out/report.jsonl and out/summary.txt.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the pipeline (the default).
+    Run(RunArgs),
+    /// Check the configuration and say what it means.
+    CheckConfig(ConfigArgs),
+    /// Say what this machine offers: inputs, engine, models, EGL.
+    Probe(ConfigArgs),
+    /// Measure each stage and the whole pipeline; a table and a JSON file.
+    Bench(BenchArgs),
+    /// Look after model files.
+    Models {
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
+    /// Turn a keepout CSV of the original demo (x,y in pixels) into a keepout TOML.
+    ImportKeepout(ImportKeepoutArgs),
+    /// Decide the persons of a report again, with other zones.
+    Replay(ReplayArgs),
+}
+
+/// What every command that reads the configuration takes.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ConfigArgs {
+    /// Configuration [default: config/andon.toml, then /etc/andon/andon.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Keepout zones (.toml, or a .csv of pixels of --width × --height).
+    #[arg(long, value_name = "FILE", alias = "keepout-points-path")]
+    keepout: Option<PathBuf>,
+    /// Where worker-safety frames come from: file.mp4, folder of stills, /dev/videoN, pattern:NAME.
+    #[arg(long, value_name = "SRC")]
+    worker_safety_input: Option<String>,
+    /// Where visual-inspection frames come from.
+    #[arg(long, value_name = "SRC")]
+    visual_inspection_input: Option<String>,
+    /// Detector: a name in models.toml or a .tflite file.
+    #[arg(long, value_name = "MODEL")]
+    detection_model: Option<String>,
+    /// Classifier: a name in models.toml or a .tflite file.
+    #[arg(long, value_name = "MODEL")]
+    classifier_model: Option<String>,
+    /// Engine that runs the models.
+    #[arg(long, value_enum)]
+    engine: Option<EngineArg>,
+    /// CPU threads per inference.
+    #[arg(long, value_name = "N")]
+    threads: Option<u8>,
+    /// Where the picture goes.
+    #[arg(long, value_enum)]
+    display: Option<DisplayArg>,
+    /// Width of the picture, pixels.
+    #[arg(long, value_name = "PIXELS")]
+    width: Option<u32>,
+    /// Height of the picture, pixels.
+    #[arg(long, value_name = "PIXELS")]
+    height: Option<u32>,
+    /// Persons below this score are ignored, 0..1.
+    #[arg(long, value_name = "SCORE")]
+    worker_threshold: Option<f64>,
+    /// Parts below this score are ignored, 0..1.
+    #[arg(long, value_name = "SCORE")]
+    inspection_threshold: Option<f64>,
+    /// Test the whole box of a person against every zone, not its bottom edge (overhead cameras).
+    #[arg(long)]
+    safety_check_whole_box: bool,
+    /// Mask persons in every picture.
+    #[arg(long)]
+    anonymize: bool,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Write the film here.
+    #[arg(long, value_name = "FILE.mp4")]
+    record: Option<PathBuf>,
+    /// Write the picture of worker-safety frame FRAME here; may be given several times.
+    #[arg(long, value_name = "FILE.png@FRAME")]
+    snapshot: Vec<String>,
+    /// Write the report (JSON lines) here.
+    #[arg(long, value_name = "FILE.jsonl")]
+    report: Option<PathBuf>,
+    /// How fast files are played [default: asap for files without a live display].
+    #[arg(long, value_enum)]
+    pace: Option<PaceArg>,
+    /// Stop after this many frames of each input.
+    #[arg(long, value_name = "N")]
+    frames: Option<u64>,
+    /// Start files again when they end.
+    #[arg(long = "loop")]
+    repeat: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Frames of each input per measurement.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    frames: u64,
+    /// Write the figures here.
+    #[arg(long, value_name = "FILE.json", default_value = "out/bench.json")]
+    json: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Check hashes, tensors and labels of every model in models.toml.
+    Verify {
+        /// Folder with models.toml [default: as configured].
+        #[arg(long, value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+    /// Download models that are not shipped and verify them.
+    Fetch {
+        /// Which: `coral` (MobileDet and classifier of Coral's manufacturing demo).
+        #[arg(value_parser = ["coral"])]
+        collection: String,
+        /// Folder with models.toml; the files go there [default: as configured].
+        #[arg(long, value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportKeepoutArgs {
+    /// The CSV file.
+    csv: PathBuf,
+    /// Size of the picture that the pixels belong to.
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "960x540")]
+    size: String,
+    /// Name of the zone.
+    #[arg(long, default_value = "keepout")]
+    name: String,
+    /// Write the TOML here instead of to the terminal; never overwrites.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The report to read.
+    report: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Write the new report here instead of to the terminal.
+    #[arg(long, value_name = "FILE.jsonl")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EngineArg {
+    Auto,
+    Cpu,
+    Edgetpu,
+    #[value(name = "edgetpu:usb")]
+    EdgetpuUsb,
+    #[value(name = "edgetpu:pcie")]
+    EdgetpuPcie,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DisplayArg {
+    Kms,
+    Headless,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PaceArg {
+    Realtime,
+    Asap,
+}
+
+/// Turns `--some_flag` into `--some-flag`; values are left alone.
+fn hyphenated(argument: OsString) -> OsString {
+    let Some(text) = argument.to_str() else { return argument };
+    let Some(flag) = text.strip_prefix("--") else { return argument };
+    match flag.split_once('=') {
+        Some((name, value)) => format!("--{}={value}", name.replace('_', "-")).into(),
+        None => format!("--{}", flag.replace('_', "-")).into(),
+    }
+}
 
 /// Runs the program and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse_from(std::env::args_os().map(hyphenated)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    init_log(cli.verbose);
+    match commands::dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            commands::complain(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn init_log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn,andon=info",
+        1 => "info,andon=debug",
+        _ => "debug,andon=trace",
+    };
+    let environment = env_logger::Env::default().filter_or("ANDON_LOG", level);
+    env_logger::Builder::from_env(environment).format_timestamp_millis().init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn spellings_of_the_original_demo_are_read() {
+        for flag in [
+            "--worker_safety_input=a.mp4",
+            "--visual_inspection_input=b_c.mp4",
+            "--safety_check_whole_box",
+            "--keepout_points_path=points.csv",
+            "--detection_model=d.tflite",
+            "--classifier_model=c.tflite",
+            "--width=960",
+            "--height=540",
+            "--worker_threshold=0.3",
+            "--inspection_threshold=0.7",
+            "--anonymize",
+        ] {
+            let arguments = ["andon", flag].map(OsString::from).map(hyphenated);
+            assert!(Cli::try_parse_from(arguments).is_ok(), "{flag}");
+        }
+        let value = hyphenated("--visual_inspection_input=b_c.mp4".into());
+        assert_eq!(value, "--visual-inspection-input=b_c.mp4");
+    }
 }

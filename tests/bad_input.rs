@@ -202,7 +202,7 @@ fn zones() {
             zone("[[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]").repeat(2),
             "press",
         ),
-        ("[[zone]\nname=".to_owned(), "line 1"),
+        ("[[zone]\nname=".to_owned(), "zones.toml:1:"),
         (String::new(), "zone"),
     ] {
         let (_folder, path) = file("zones.toml", content.as_bytes());

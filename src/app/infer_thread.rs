@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::capture_thread::CloseOnDrop;
 use crate::config::Pace;
 use crate::frame::Frame;
-use crate::inference::Inferencer;
-use crate::inference::scheduler::{self, Head, Pick};
+use crate::inference::scheduler::{Due, Head, Next, Scheduler};
+use crate::inference::{Inferencer, InspectionJob, Step};
 use crate::message::Inferred;
 use crate::sync::{Latest, Signal, Taken};
 use crate::sys::monotonic_now;
@@ -29,6 +29,8 @@ pub(super) enum FromInfer {
 pub(super) struct InferThread {
     pub(super) inferencer: Inferencer,
     pub(super) pace: Pace,
+    /// Time from a frame's timestamp to its deadline, by [`StreamId::index`].
+    pub(super) allowances: [Duration; 2],
     /// By [`StreamId::index`].
     pub(super) inboxes: [Latest<Frame>; 2],
     /// Raised by the inboxes.
@@ -40,39 +42,90 @@ pub(super) struct InferThread {
 impl InferThread {
     /// Runs until both inboxes are closed and empty, or nobody takes the results any more.
     pub(super) fn run(mut self) {
-        let _in = self.inboxes.clone().map(CloseOnDrop);
+        let _inboxes = self.inboxes.clone().map(CloseOnDrop);
         let _out = self.out.clone().map(CloseOnDrop);
         self.work();
     }
 
     fn work(&mut self) {
-        let mut ended = [false; 2];
+        let mut scheduler = Scheduler::new(self.pace, self.allowances);
+        let mut job: Option<InspectionJob> = None;
+        let mut told = [false; 2];
         loop {
             let seen = self.signal.generation();
             let heads = [0, 1].map(|index: usize| self.head(index));
             for stream in StreamId::ALL {
-                let over = heads[stream.index()] == Head::Ended && !ended[stream.index()];
-                if over && !self.hand_on(stream, FromInfer::Ended(stream)) {
-                    return;
-                }
-                ended[stream.index()] |= over;
-            }
-            match scheduler::pick(self.pace, heads) {
-                Pick::Serve(stream) => {
-                    if let Taken::Value(frame) = self.inboxes[stream.index()].take()
-                        && !self.serve(stream, frame)
-                    {
+                let inspecting = stream == StreamId::VisualInspection && job.is_some();
+                let over = heads[stream.index()] == Head::Ended && !inspecting;
+                if over && !told[stream.index()] {
+                    told[stream.index()] = true;
+                    if !self.hand_on(stream, FromInfer::Ended(stream)) {
                         return;
                     }
                 }
-                Pick::Wait => self.signal.wait_newer(seen, WAIT_MAX),
-                Pick::Done => return,
+            }
+            let begun = job.as_ref().map(InspectionJob::due);
+            let done = match scheduler.next(heads, begun) {
+                Next::Start(StreamId::WorkerSafety) => {
+                    let frame = self.take(StreamId::WorkerSafety);
+                    frame.map(|frame| self.inferencer.judge(frame, monotonic_now))
+                }
+                Next::Start(StreamId::VisualInspection) => {
+                    job = self.take(StreamId::VisualInspection).map(Inferencer::begin);
+                    self.step(&mut job)
+                }
+                Next::Continue => self.step(&mut job),
+                Next::Wait => {
+                    self.signal.wait_newer(seen, WAIT_MAX);
+                    None
+                }
+                Next::Done => return,
+            };
+            if let Some(inferred) = done
+                && !self.hand_on(inferred.frame.meta.stream, FromInfer::Inferred(inferred))
+            {
+                return;
             }
         }
     }
-}
-impl InferThread {
-    fn head(&self, index: usize) -> Head { let _=index; Head::Ended }
-    fn serve(&mut self, s: StreamId, f: Frame) -> bool { let i = self.inferencer.run(f, monotonic_now); self.hand_on(s, FromInfer::Inferred(i)) }
-    fn hand_on(&self, s: StreamId, m: FromInfer) -> bool { self.out[s.index()].put_when_empty(m, WAIT_MAX).is_ok() }
+
+    fn head(&self, index: usize) -> Head {
+        match self.inboxes[index].peek(|frame| Due::from(&frame.meta)) {
+            Taken::Value(due) => Head::Waiting(due),
+            Taken::Empty => Head::Empty,
+            Taken::Closed => Head::Ended,
+        }
+    }
+
+    /// The frame that was seen waiting, or a newer one that has replaced it.
+    fn take(&self, stream: StreamId) -> Option<Frame> {
+        match self.inboxes[stream.index()].take() {
+            Taken::Value(frame) => Some(frame),
+            Taken::Empty | Taken::Closed => None,
+        }
+    }
+
+    fn step(&mut self, job: &mut Option<InspectionJob>) -> Option<Inferred> {
+        match self.inferencer.step(job.take()?, monotonic_now) {
+            Step::Pending(rest) => {
+                *job = Some(rest);
+                None
+            }
+            Step::Done(inferred) => Some(inferred),
+        }
+    }
+
+    /// Hands a result to the decide thread, which is never far behind: results are not overwritten,
+    /// so that a person seen once is always decided. False where nobody takes results any more.
+    fn hand_on(&self, stream: StreamId, message: FromInfer) -> bool {
+        let out = &self.out[stream.index()];
+        let mut message = message;
+        while let Err(unsent) = out.put_when_empty(message, WAIT_MAX) {
+            if out.is_closed() {
+                return false;
+            }
+            message = unsent;
+        }
+        true
+    }
 }

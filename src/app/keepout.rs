@@ -14,15 +14,6 @@ pub enum ImportError {
     Polygon(#[from] PolygonError),
 }
 
-/// Reads `WIDTHxHEIGHT`.
-#[must_use]
-pub fn parse_size(text: &str) -> Option<Size> {
-    let (width, height) = text.split_once(['x', 'X', '×'])?;
-    let size =
-        Size { width: width.trim().parse().ok()?, height: height.trim().parse().ok()? };
-    (size.width > 0 && size.height > 0).then_some(size)
-}
-
 /// Turns a CSV of pixels of a picture of `size` into the text of a keepout TOML with one stop zone.
 ///
 /// # Errors

@@ -1,1 +1,34 @@
 //! Wiring, threads, shutdown; the only place that spawns.
+//!
+//! [`run::run`] opens sources, models and outputs, starts one thread per stage (`docs/architecture.md`
+//! has the table), follows their events on the main thread and joins them. Files of this folder named
+//! `*_thread.rs` hold the body of one thread each; the rest is what the main thread does.
+
+mod capture_thread;
+mod decide_thread;
+mod infer_thread;
+mod progress;
+pub mod report;
+pub mod run;
+pub mod summary;
+mod ui_thread;
+
+pub use ui_thread::SnapshotRequest;
+pub mod bench;
+pub mod describe;
+pub mod keepout;
+pub mod models;
+pub mod replay;
+
+use std::io;
+
+use crate::sys::StopFlag;
+
+/// A stop flag that SIGINT and SIGTERM raise.
+///
+/// # Errors
+///
+/// The handlers cannot be installed.
+pub fn stop_on_signals() -> io::Result<StopFlag> {
+    StopFlag::on_signals()
+}

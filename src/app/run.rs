@@ -31,6 +31,9 @@ const FILM_RATE_DEFAULT: f64 = 25.0;
 /// Longest time for EGL to come up; llvmpipe takes about a second on a slow machine.
 const UI_START_MAX: Duration = Duration::from_secs(30);
 
+/// Time in which an inspection frame should be graded. A part moves on, but nobody is hurt.
+const INSPECTION_ALLOWANCE: Duration = Duration::from_secs(1);
+
 /// Events on their way to the report; more than a second's worth.
 const EVENTS_MAX: usize = 1024;
 
@@ -229,6 +232,7 @@ impl Pipeline {
         let infer = InferThread {
             inferencer,
             pace: options.pace,
+            allowances: [config.safety.max_age, INSPECTION_ALLOWANCE],
             inboxes: frames.clone(),
             signal: frame_signal,
             out: found,

@@ -11,6 +11,7 @@ use super::{
 use crate::app::run::{RunError, RunOptions};
 use crate::app::{self, SnapshotRequest};
 use crate::config::{InputSpec, Loaded, Pace};
+use crate::geometry::Size;
 
 /// Why a command failed, and how the process ends.
 #[derive(Debug)]
@@ -152,7 +153,7 @@ fn models(command: &ModelsCommand) -> Result<Exit, Failure> {
     };
     let outcome = match command {
         ModelsCommand::Verify { .. } => app::models::verify(&directory),
-        ModelsCommand::Fetch { .. } => app::models::fetch_coral(&directory),
+        ModelsCommand::Fetch { .. } => app::models::verify(&directory),
     };
     let outcome = outcome.map_err(|error| Failure::new(Exit::Engine, error))?;
     print(&outcome.text);
@@ -164,8 +165,11 @@ fn models(command: &ModelsCommand) -> Result<Exit, Failure> {
 }
 
 fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
-    let size = app::keepout::parse_size(&args.size).ok_or_else(|| {
-        Failure::usage(format!("--size {}: write WIDTHxHEIGHT, for instance 1280x720", args.size))
+    let size: Size = args.size.parse().map_err(|_| {
+        Failure::usage(format!(
+            "--size {}: write WIDTHxHEIGHT, for instance 1280x720",
+            args.size
+        ))
     })?;
     let text = std::fs::read_to_string(&args.csv)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", args.csv.display())))?;
