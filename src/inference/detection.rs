@@ -1,0 +1,261 @@
+//! The detector: a frame in, boxes with labels and scores out.
+//!
+//! Reads the four outputs of `TFLite_Detection_PostProcess`, as Coral's SSD models and ours have
+//! them: boxes `[1, N, 4]` (ymin, xmin, ymax, xmax, normalised), classes `[1, N]`, scores `[1, N]`,
+//! count `[1]`, all `f32`. Rows at and beyond `count` are uninitialised memory and never read.
+//!
+//! A box is never dropped because it looks odd: whatever no healthy model puts out (NaN, corners the
+//! wrong way round, a label that does not exist, an impossible count) fails the whole frame, which
+//! then counts as occupied. A box that sticks out of the frame is clipped, one that lies outside
+//! becomes a line on the frame's edge.
+
+use arrayvec::ArrayVec;
+
+use super::engine::{ElementType, Engine, Model, TensorSpec, TensorView};
+use super::error::InferenceError;
+use super::labels::Labels;
+use super::registry::ModelFile;
+use super::stage::{Stage, Stopwatch};
+use crate::frame::Frame;
+use crate::geometry::{Normalised, Rect};
+use crate::message::{DETECTIONS_MAX, Detection, Detections};
+use crate::units::{LabelId, MonotonicTime, Score};
+
+/// Where the four tensors are among the model's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Outputs {
+    boxes: usize,
+    classes: usize,
+    scores: usize,
+    count: usize,
+}
+
+/// Which of the detections are wanted.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) labels: Vec<LabelId>,
+    pub(super) threshold: Score,
+}
+
+/// A detector with its model.
+#[derive(Debug)]
+pub struct Detector {
+    stage: Stage,
+    outputs: Outputs,
+    labels: Labels,
+}
+
+impl Detector {
+    /// Loads a detector.
+    ///
+    /// # Errors
+    ///
+    /// The file is no detector, or the engine cannot run it.
+    pub fn new(file: ModelFile, engine: &dyn Engine) -> Result<Self, InferenceError> {
+        let outputs = find_outputs(&file)?;
+        let labels = file.labels.clone();
+        let stage = Stage::new("detector", file, engine)?;
+        Ok(Self {
+            stage,
+            outputs,
+            labels,
+        })
+    }
+
+    /// The labels of its detections.
+    #[must_use]
+    pub const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// What the model is, for header and log.
+    pub(super) const fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// Everything wanted in a frame, highest score first.
+    pub(super) fn detect(
+        &mut self,
+        frame: &Frame,
+        wanted: &Wanted,
+        watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
+    ) -> Result<Detections, InferenceError> {
+        let whole = Rect::FULL.to_frame(frame.size());
+        self.stage.run(frame, whole, watch)?;
+        let model = self.stage.model();
+        rows(model, self.outputs)
+            .and_then(|rows| read(rows, self.labels.names(), wanted))
+            .map_err(|reason| self.stage.nonsense(reason))
+    }
+}
+
+/// The valid rows of the four tensors.
+#[derive(Clone, Copy, Debug)]
+struct Rows<'a> {
+    boxes: &'a [[f32; 4]],
+    classes: &'a [f32],
+    scores: &'a [f32],
+}
+
+fn rows(model: &dyn Model, outputs: Outputs) -> Result<Rows<'_>, String> {
+    let values = |index: usize, what: &str| match model.output(index) {
+        Some(TensorView::F32(values)) => Ok(values),
+        Some(TensorView::U8(_) | TensorView::I8(_)) | None => {
+            Err(format!("no float {what} in its output"))
+        }
+    };
+    let count = values(outputs.count, "count")?.first().copied();
+    let boxes = values(outputs.boxes, "boxes")?.as_chunks::<4>().0;
+    let classes = values(outputs.classes, "classes")?;
+    let scores = values(outputs.scores, "scores")?;
+    let capacity = boxes.len().min(classes.len()).min(scores.len());
+    let count = whole_number(count.unwrap_or(f32::NAN), capacity)
+        .ok_or_else(|| format!("a detection count of {count:?} in {capacity} rows"))?;
+    Ok(Rows {
+        boxes: &boxes[..count],
+        classes: &classes[..count],
+        scores: &scores[..count],
+    })
+}
+
+/// Turns rows into detections, or says what is wrong with them.
+fn read(rows: Rows<'_>, labels: &[String], wanted: &Wanted) -> Result<Detections, String> {
+    let mut found = ArrayVec::new();
+    let entries = rows.boxes.iter().zip(rows.classes).zip(rows.scores);
+    for (row, ((corners, class), score)) in entries.enumerate() {
+        let score = Score::from_model(*score)
+            .ok_or_else(|| format!("detection {row} has score {score}"))?;
+        let label = labels
+            .len()
+            .checked_sub(1)
+            .and_then(|last| whole_number(*class, last))
+            .and_then(|label| u16::try_from(label).ok())
+            .map(LabelId)
+            .ok_or_else(|| {
+                format!(
+                    "detection {row} has class {class} of {} labels",
+                    labels.len()
+                )
+            })?;
+        let bbox =
+            clipped(*corners).ok_or_else(|| format!("detection {row} has box {corners:?}"))?;
+        if score >= wanted.threshold && wanted.labels.contains(&label) {
+            let detection = Detection { label, score, bbox };
+            found
+                .try_push(detection)
+                .map_err(|_full| format!("more than {DETECTIONS_MAX} detections"))?;
+        }
+    }
+    found.sort_by(|a: &Detection, b| b.score.get().total_cmp(&a.score.get()));
+    Ok(found)
+}
+
+/// `value` where it is a whole number from 0 to `most`.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "tested for being whole and in range, which is far below 2^24"
+)]
+fn whole_number(value: f32, most: usize) -> Option<usize> {
+    let whole = value.is_finite() && value >= 0.0 && value.fract() == 0.0 && value <= most as f32;
+    whole.then_some(value as usize)
+}
+
+/// The box within the frame; `None` where its corners are not numbers or the wrong way round.
+fn clipped([ymin, xmin, ymax, xmax]: [f32; 4]) -> Option<Rect<Normalised>> {
+    Rect::<Normalised>::new(xmin, ymin, xmax, ymax)?;
+    let clip = |value: f32| value.clamp(0.0, 1.0);
+    Rect::new(clip(xmin), clip(ymin), clip(xmax), clip(ymax))
+}
+
+/// Finds the tensors by the operator that makes them, else by name.
+fn find_outputs(file: &ModelFile) -> Result<Outputs, InferenceError> {
+    let unsuitable = |reason: String| InferenceError::Unsuitable {
+        path: file.path.clone(),
+        task: "detector",
+        reason,
+    };
+    let specs = file.graph.outputs();
+    let found = file
+        .graph
+        .post_process_outputs()
+        .or_else(|| by_name(&specs));
+    let Some([boxes, classes, scores, count]) = found else {
+        let seen: Vec<String> = specs
+            .iter()
+            .map(|spec| format!("{} {spec}", spec.name))
+            .collect();
+        return Err(unsuitable(format!(
+            "a detector ends in TFLite_Detection_PostProcess (boxes, classes, scores, count); this one's outputs are {}",
+            seen.join("; ")
+        )));
+    };
+    for index in [boxes, classes, scores, count] {
+        if specs[index].element != ElementType::F32 {
+            return Err(unsuitable(format!(
+                "output {} is {}, not float32",
+                specs[index].name, specs[index]
+            )));
+        }
+    }
+    Ok(Outputs {
+        boxes,
+        classes,
+        scores,
+        count,
+    })
+}
+
+fn by_name(specs: &[&TensorSpec]) -> Option<[usize; 4]> {
+    let find = |word: &str| {
+        let mut named = specs
+            .iter()
+            .enumerate()
+            .filter(|(_, spec)| spec.name.to_lowercase().contains(word));
+        named
+            .next()
+            .filter(|_| named.next().is_none())
+            .map(|(index, _)| index)
+    };
+    Some([
+        find("boxes")?,
+        find("class")?,
+        find("score")?,
+        find("count").or_else(|| find("num_detections"))?,
+    ])
+}
+
+/// Checks the loaded model's outputs against each other.
+pub(super) fn check_shapes(detector: &Detector) -> Result<(), String> {
+    let specs = detector.stage.model().outputs();
+    let Outputs {
+        boxes,
+        classes,
+        scores,
+        count,
+    } = detector.outputs;
+    let elements = |index: usize| {
+        specs
+            .get(index)
+            .map(|spec| spec.shape.iter().product::<usize>())
+    };
+    let rows = elements(scores);
+    let last = specs.get(boxes).and_then(|spec| spec.shape.last());
+    let fits = elements(classes) == rows
+        && elements(boxes) == rows.map(|rows| 4 * rows)
+        && last == Some(&4)
+        && elements(count) == Some(1);
+    match rows {
+        Some(rows) if fits && rows <= DETECTIONS_MAX => Ok(()),
+        Some(rows) if fits => Err(format!(
+            "it puts out {rows} detections; at most {DETECTIONS_MAX} are read"
+        )),
+        Some(_) | None => Err(format!("its outputs do not fit together: {specs:?}")),
+    }
+}
+
+#[cfg(test)]
+#[path = "detection_tests.rs"]
+mod tests;

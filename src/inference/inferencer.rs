@@ -1,0 +1,278 @@
+//! Both jobs on one set of models: frames in, findings out. Owned by the infer thread.
+
+use super::classification::{Classifier, crop_of};
+use super::cpu::CpuEngine;
+use super::detection::{Detector, Wanted, check_shapes};
+use super::engine::Engine;
+use super::error::InferenceError;
+use super::labels::Labels;
+use super::registry::load_model;
+use super::scheduler::Due;
+use super::stage::Stopwatch;
+use crate::config::{Config, EngineChoice, EngineConfig, GradeAction};
+use crate::frame::Frame;
+use crate::message::{
+    Detections, Findings, GradedItem, GradedItems, ITEMS_MAX, InferenceTiming, Inferred,
+};
+use crate::units::{MonotonicTime, StreamId};
+
+/// The models of both streams. The detector serves both; its interpreter exists once.
+#[derive(Debug)]
+pub struct Inferencer {
+    engine: String,
+    detector: Detector,
+    classifier: Classifier,
+    persons: Wanted,
+    parts: Wanted,
+    crop_margin: f32,
+}
+
+/// An inspection frame on its way through its inferences.
+#[derive(Debug)]
+pub struct InspectionJob {
+    frame: Frame,
+    timing: InferenceTiming,
+    progress: Progress,
+}
+
+#[derive(Debug)]
+enum Progress {
+    /// Nothing done yet.
+    Begun,
+    /// The parts found, highest score first, and the grades so far.
+    Grading {
+        parts: Detections,
+        items: GradedItems,
+    },
+}
+
+/// How far a step came.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved once per inference; boxing would allocate per frame"
+)]
+pub enum Step {
+    /// There is more to do; one inference has been run.
+    Pending(InspectionJob),
+    /// The frame is done.
+    Done(Inferred),
+}
+
+impl InspectionJob {
+    /// When its frame was taken, for the scheduler.
+    #[must_use]
+    pub fn due(&self) -> Due {
+        Due::from(&self.frame.meta)
+    }
+}
+
+impl Inferencer {
+    /// Loads both models on the configured engine.
+    ///
+    /// # Errors
+    ///
+    /// A file is missing, damaged or not what it is configured for; a configured label does not
+    /// exist; the engine is not there.
+    pub fn new(config: &Config) -> Result<Self, InferenceError> {
+        let engine = engine(config.engine)?;
+        log::info!("inference engine: {}", engine.description());
+        let models = &config.models;
+        let file = load_model(&models.directory, &models.detector)?;
+        let path = file.path.clone();
+        let detector = Detector::new(file, engine.as_ref())?;
+        check_shapes(&detector).map_err(|reason| InferenceError::Unsuitable {
+            path,
+            task: "detector",
+            reason,
+        })?;
+        let file = load_model(&models.directory, &models.classifier)?;
+        let classifier = Classifier::new(file, engine.as_ref())?;
+
+        let (safety, inspection) = (&config.worker_safety, &config.visual_inspection);
+        let labels = detector.labels();
+        let persons = Wanted {
+            labels: vec![labels.id(&safety.person_label)?],
+            threshold: safety.threshold,
+        };
+        let part_labels = inspection.part_labels.iter();
+        let parts = Wanted {
+            labels: part_labels
+                .map(|name| labels.id(name))
+                .collect::<Result<_, _>>()?,
+            threshold: inspection.threshold,
+        };
+        check_grades(classifier.labels(), &inspection.grades)?;
+        Ok(Self {
+            engine: engine.description().to_owned(),
+            detector,
+            classifier,
+            persons,
+            parts,
+            crop_margin: inspection.crop_margin,
+        })
+    }
+
+    /// What runs the models, for header, log and picture.
+    #[must_use]
+    pub fn engine_description(&self) -> &str {
+        &self.engine
+    }
+
+    /// Role, name and SHA-256 of each model.
+    #[must_use]
+    pub fn models(&self) -> [(&'static str, String, String); 2] {
+        [
+            ("detector", self.detector.stage()),
+            ("classifier", self.classifier.stage()),
+        ]
+        .map(|(role, stage)| (role, stage.name().to_owned(), stage.sha256().to_owned()))
+    }
+
+    /// The detector's labels by [`crate::units::LabelId`]; `?` for a number without one.
+    #[must_use]
+    pub fn detector_labels(&self) -> &[String] {
+        self.detector.labels().names()
+    }
+
+    /// The classifier's labels by [`crate::units::LabelId`].
+    #[must_use]
+    pub fn classifier_labels(&self) -> &[String] {
+        self.classifier.labels().names()
+    }
+
+    /// Does everything there is to do for a frame. `clock` is the clock of `meta.arrived`.
+    ///
+    /// Never fails: what goes wrong is in the findings.
+    pub fn run(&mut self, frame: Frame, clock: impl Fn() -> MonotonicTime) -> Inferred {
+        match frame.meta.stream {
+            StreamId::WorkerSafety => self.judge(frame, clock),
+            StreamId::VisualInspection => {
+                let mut step = Step::Pending(Self::begin(frame));
+                loop {
+                    match step {
+                        Step::Pending(job) => step = self.step(job, &clock),
+                        Step::Done(inferred) => return inferred,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Finds the people in a worker-safety frame: one inference.
+    pub fn judge(&mut self, frame: Frame, clock: impl Fn() -> MonotonicTime) -> Inferred {
+        let timing = InferenceTiming {
+            queued: clock().saturating_since(frame.meta.arrived),
+            ..InferenceTiming::default()
+        };
+        let mut watch = Stopwatch::new(clock, timing);
+        let found = self.detector.detect(&frame, &self.persons, &mut watch);
+        Inferred {
+            findings: found.map_or_else(|error| failed(&frame, &error), Findings::Persons),
+            frame,
+            timing: watch.timing(),
+        }
+    }
+
+    /// Takes an inspection frame; nothing is done before the first [`Inferencer::step`].
+    #[must_use]
+    pub fn begin(frame: Frame) -> InspectionJob {
+        InspectionJob {
+            frame,
+            timing: InferenceTiming::default(),
+            progress: Progress::Begun,
+        }
+    }
+
+    /// Runs the next inference of an inspection frame: the detector first, then the classifier once
+    /// per part, on a crop of the full-resolution frame.
+    pub fn step(&mut self, job: InspectionJob, clock: impl Fn() -> MonotonicTime) -> Step {
+        let InspectionJob {
+            frame,
+            mut timing,
+            progress,
+        } = job;
+        if matches!(progress, Progress::Begun) {
+            timing.queued = clock().saturating_since(frame.meta.arrived);
+        }
+        let mut watch = Stopwatch::new(clock, timing);
+        let advanced = self.advance(&frame, progress, &mut watch);
+        let timing = watch.timing();
+        let findings = match advanced {
+            Ok((parts, items)) if items.len() < parts.len().min(ITEMS_MAX) => {
+                return Step::Pending(InspectionJob {
+                    frame,
+                    timing,
+                    progress: Progress::Grading { parts, items },
+                });
+            }
+            Ok((_, items)) => Findings::Items(items),
+            Err(error) => failed(&frame, &error),
+        };
+        Step::Done(Inferred {
+            frame,
+            findings,
+            timing,
+        })
+    }
+
+    fn advance(
+        &mut self,
+        frame: &Frame,
+        progress: Progress,
+        watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
+    ) -> Result<(Detections, GradedItems), InferenceError> {
+        match progress {
+            Progress::Begun => {
+                let parts = self.detector.detect(frame, &self.parts, watch)?;
+                Ok((parts, GradedItems::new()))
+            }
+            Progress::Grading { parts, mut items } => {
+                if let Some(detection) = parts.get(items.len()).copied() {
+                    let crop = crop_of(detection.bbox, self.crop_margin, frame.size());
+                    let grade = self.classifier.classify(frame, crop, watch)?;
+                    items.push(GradedItem { detection, grade });
+                }
+                Ok((parts, items))
+            }
+        }
+    }
+}
+
+fn failed(frame: &Frame, error: &InferenceError) -> Findings {
+    let meta = &frame.meta;
+    Findings::Failed(format!("{} frame {}: {error}", meta.stream, meta.sequence))
+}
+
+/// Every label that the configuration grades exists.
+fn check_grades(labels: &Labels, grades: &[(String, GradeAction)]) -> Result<(), InferenceError> {
+    grades
+        .iter()
+        .try_for_each(|(name, _)| labels.id(name).map(|_| ()))
+}
+
+/// The engine that the configuration chooses.
+///
+/// # Errors
+///
+/// It names an Edge TPU, which this build cannot drive.
+pub fn engine(config: EngineConfig) -> Result<Box<dyn Engine>, InferenceError> {
+    let missing = |engine: &'static str| InferenceError::EngineUnavailable {
+        engine,
+        reason: "this version has no Edge TPU driver; use engine = \"cpu\" (or --engine cpu)"
+            .to_owned(),
+    };
+    match config.engine {
+        EngineChoice::Cpu => Ok(Box::new(CpuEngine::new(config.threads))),
+        EngineChoice::Auto => Ok(Box::new(
+            CpuEngine::new(config.threads).because("auto: this version has no Edge TPU driver"),
+        )),
+        EngineChoice::EdgeTpu => Err(missing("edgetpu")),
+        EngineChoice::EdgeTpuUsb => Err(missing("edgetpu:usb")),
+        EngineChoice::EdgeTpuPcie => Err(missing("edgetpu:pcie")),
+    }
+}
+
+#[cfg(test)]
+#[path = "inferencer_tests.rs"]
+mod tests;

@@ -1,0 +1,482 @@
+//! What a `.tflite` file says of its graph, checked before TFLite sees the file.
+//!
+//! TFLite verifies that a file is a flatbuffer, then trusts what it says: a damaged index, shape or
+//! buffer ends in a crash of the whole program. [`Graph::parse`] therefore checks that every index
+//! is inside its list, every constant is as long as its shape says, every tensor is made before it
+//! is used, and quantisation parameters are numbers. Field numbers are those of TensorFlow's
+//! `schema.fbs`, version 3. Pure.
+
+use std::collections::HashSet;
+
+use super::engine::{ElementType, Quantisation, TensorSpec};
+use super::flatbuffer::{Bytes, FlatbufferError, Table};
+
+/// Largest tensor accepted; the largest of the shipped models has 1.3 million elements.
+const ELEMENTS_MAX: usize = 1 << 28;
+
+/// `BuiltinOperator.QUANTIZE` of the schema.
+pub(super) const QUANTIZE: i32 = 114;
+
+/// `BuiltinOperator.CUSTOM` of the schema.
+const CUSTOM: i32 = 32;
+
+/// The operator that turns an SSD's raw outputs into boxes.
+const POST_PROCESS: &str = "TFLite_Detection_PostProcess";
+
+/// The operator an Edge TPU's compiler leaves behind.
+const EDGE_TPU: &str = "edgetpu-custom-op";
+
+/// Why a file is no usable model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GraphError {
+    /// Not the beginning of a TFLite file.
+    #[error("not a TFLite model: the identifier TFL3 is missing")]
+    NotTflite,
+    /// A format version nobody has seen.
+    #[error("TFLite format version {0} is not known; version 3 is")]
+    Version(u32),
+    /// Damaged beyond reading.
+    #[error("the file is damaged or cut short: {0}")]
+    Structure(String),
+    /// Readable, but it makes no sense.
+    #[error("the graph is damaged: {0}")]
+    Graph(String),
+}
+
+impl From<FlatbufferError> for GraphError {
+    fn from(error: FlatbufferError) -> Self {
+        Self::Structure(error.to_string())
+    }
+}
+
+type Result<T> = std::result::Result<T, GraphError>;
+
+fn damaged<T>(what: impl Into<String>) -> Result<T> {
+    Err(GraphError::Graph(what.into()))
+}
+
+/// A tensor of the graph.
+#[derive(Clone, Debug)]
+struct Tensor {
+    spec: TensorSpec,
+    constant: bool,
+    variable: bool,
+}
+
+/// An operator of the graph.
+#[derive(Clone, Debug)]
+struct Operator {
+    builtin: i32,
+    custom: String,
+    inputs: Vec<i32>,
+    outputs: Vec<i32>,
+}
+
+/// The main subgraph of a model: its tensors, operators, inputs and outputs.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    tensors: Vec<Tensor>,
+    operators: Vec<Operator>,
+    inputs: Vec<usize>,
+    outputs: Vec<usize>,
+    subgraphs: usize,
+    /// Where the list of inputs lies in the file: position of the first.
+    inputs_at: usize,
+    /// Where the list of operators lies in the file: position of the first offset.
+    operators_at: usize,
+}
+
+impl Graph {
+    /// Reads and checks a model file.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no TFLite model, or a damaged one; says which part.
+    pub fn parse(file: &[u8]) -> Result<Self> {
+        let bytes = Bytes(file);
+        if file.get(4..8) != Some(b"TFL3") {
+            return Err(GraphError::NotTflite);
+        }
+        let model = bytes.table(bytes.follow(0)?)?;
+        let version = bytes.field(model, 0, 4)?;
+        let version = version.map_or(Ok(0), |at| bytes.u32(at))?;
+        if version != 3 {
+            return Err(GraphError::Version(version));
+        }
+        let codes = operator_codes(bytes, model)?;
+        let buffers = buffer_lengths(bytes, model)?;
+        let subgraphs = bytes.tables(model, 2)?;
+        let Some((main, others)) = subgraphs.split_first() else {
+            return damaged("it has no subgraph");
+        };
+        for other in others {
+            Self::read(bytes, *other, &codes, &buffers, 1)?;
+        }
+        Self::read(bytes, *main, &codes, &buffers, subgraphs.len())
+    }
+
+    /// What goes in, in order.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<&TensorSpec> {
+        self.inputs
+            .iter()
+            .map(|index| &self.tensors[*index].spec)
+            .collect()
+    }
+
+    /// What comes out, in order.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<&TensorSpec> {
+        self.outputs
+            .iter()
+            .map(|index| &self.tensors[*index].spec)
+            .collect()
+    }
+
+    /// Whether the model was compiled for an Edge TPU.
+    #[must_use]
+    pub fn is_for_edge_tpu(&self) -> bool {
+        self.operators
+            .iter()
+            .any(|operator| operator.custom == EDGE_TPU)
+    }
+
+    /// Names of the custom operators, without repeats.
+    #[must_use]
+    pub fn custom_operators(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .operators
+            .iter()
+            .filter(|operator| operator.builtin == CUSTOM)
+            .map(|operator| operator.custom.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Where among [`Graph::outputs`] the SSD post-process operator puts boxes, classes, scores
+    /// and count; `None` where there is no such operator or it feeds something else.
+    #[must_use]
+    pub fn post_process_outputs(&self) -> Option<[usize; 4]> {
+        let mut found = self
+            .operators
+            .iter()
+            .filter(|operator| operator.custom == POST_PROCESS);
+        let operator = found.next().filter(|_| found.next().is_none())?;
+        let mut positions = [0; 4];
+        if operator.outputs.len() != positions.len() {
+            return None;
+        }
+        for (position, output) in positions.iter_mut().zip(&operator.outputs) {
+            let output = usize::try_from(*output).ok()?;
+            *position = self.outputs.iter().position(|index| *index == output)?;
+        }
+        Some(positions)
+    }
+
+    /// Makes the model take `i8` where it takes `u8` and at once turns it into `i8`, in `file`,
+    /// which is the file this graph was read from. Returns whether it did; a file of any other
+    /// shape stays as it is.
+    ///
+    /// TFLite runs that one operator outside XNNPACK. The values are the same: with equal scales and
+    /// zero points 128 apart the operator only flips the top bit, which costs nothing where the
+    /// tensor is filled.
+    pub fn take_signed_input(&self, file: &mut [u8]) -> bool {
+        let Some((operator, signed)) = self.input_quantize() else {
+            return false;
+        };
+        let Ok(signed) = u32::try_from(signed) else {
+            return false;
+        };
+        // Offsets are relative to where they lie: those behind the dropped one move up by 4.
+        let count = self.operators.len();
+        let at = |index: usize| self.operators_at + 4 * index;
+        let mut moved = Vec::with_capacity(count);
+        for index in operator + 1..count {
+            let Some(offset) = Bytes(file)
+                .u32(at(index))
+                .ok()
+                .and_then(|o| o.checked_add(4))
+            else {
+                return false;
+            };
+            moved.push(offset);
+        }
+        let Ok(left) = u32::try_from(count - 1) else {
+            return false;
+        };
+        for (index, offset) in (operator..).zip(moved) {
+            write_u32(file, at(index), offset);
+        }
+        write_u32(file, self.operators_at - 4, left);
+        write_u32(file, self.inputs_at, signed);
+        true
+    }
+
+    /// The operator that only turns the one `u8` input into `i8`, and the tensor it makes.
+    fn input_quantize(&self) -> Option<(usize, usize)> {
+        let &[input] = self.inputs.as_slice() else {
+            return None;
+        };
+        let is_input = |index: &i32| usize::try_from(*index) == Ok(input);
+        let mut users = self
+            .operators
+            .iter()
+            .enumerate()
+            .filter(|(_, operator)| operator.inputs.iter().any(is_input));
+        let (position, operator) = users.next().filter(|_| users.next().is_none())?;
+        let (&[_], &[output]) = (operator.inputs.as_slice(), operator.outputs.as_slice()) else {
+            return None;
+        };
+        let output = usize::try_from(output).ok()?;
+        let (unsigned, signed) = (&self.tensors[input].spec, &self.tensors[output].spec);
+        let (from, to) = (unsigned.quantisation?, signed.quantisation?);
+        let only_flips_the_top_bit = operator.builtin == QUANTIZE
+            && unsigned.element == ElementType::U8
+            && signed.element == ElementType::I8
+            && unsigned.shape == signed.shape
+            && from.scale.to_bits() == to.scale.to_bits()
+            && from.zero_point - to.zero_point == 128;
+        let inner = self.subgraphs == 1
+            && !self.outputs.contains(&input)
+            && !self.outputs.contains(&output);
+        (only_flips_the_top_bit && inner).then_some((position, output))
+    }
+
+    fn read(
+        bytes: Bytes<'_>,
+        subgraph: Table,
+        codes: &[(i32, String)],
+        buffers: &[usize],
+        subgraphs: usize,
+    ) -> Result<Self> {
+        let tensors = bytes
+            .tables(subgraph, 0)?
+            .into_iter()
+            .enumerate()
+            .map(|(index, table)| tensor(bytes, table, index, buffers))
+            .collect::<Result<Vec<_>>>()?;
+        let operators = bytes
+            .tables(subgraph, 3)?
+            .into_iter()
+            .map(|table| operator(bytes, table, codes))
+            .collect::<Result<Vec<_>>>()?;
+        let list = |field: usize, what: &str| {
+            let indices = bytes.i32s(subgraph, field)?;
+            let inside = |index| usize::try_from(index).ok().filter(|i| *i < tensors.len());
+            let indices: Option<Vec<usize>> = indices.into_iter().map(inside).collect();
+            indices
+                .ok_or_else(|| GraphError::Graph(format!("an {what} is a tensor it does not have")))
+        };
+        let graph = Self {
+            inputs: list(1, "input")?,
+            outputs: list(2, "output")?,
+            inputs_at: bytes.vector(subgraph, 1, 4)?.start,
+            operators_at: bytes.vector(subgraph, 3, 4)?.start,
+            tensors,
+            operators,
+            subgraphs,
+        };
+        graph.check_order()?;
+        Ok(graph)
+    }
+
+    /// Every tensor is known before it is used, and made once.
+    fn check_order(&self) -> Result<()> {
+        let given = |(index, tensor): (usize, &Tensor)| {
+            (tensor.constant || tensor.variable).then_some(index)
+        };
+        let mut known: HashSet<usize> = self.tensors.iter().enumerate().filter_map(given).collect();
+        if self.inputs.iter().any(|input| !known.insert(*input)) {
+            return damaged("an input is also a constant, or given twice");
+        }
+        for (position, operator) in self.operators.iter().enumerate() {
+            for input in &operator.inputs {
+                // -1 stands for an optional input left out.
+                let index = usize::try_from(*input).ok();
+                if *input != -1 && index.is_none_or(|index| !known.contains(&index)) {
+                    return damaged(format!(
+                        "operator {position} uses tensor {input} before it exists"
+                    ));
+                }
+            }
+            for output in &operator.outputs {
+                let index = usize::try_from(*output)
+                    .ok()
+                    .filter(|i| *i < self.tensors.len());
+                if index.is_none_or(|index| !known.insert(index)) {
+                    return damaged(format!("operator {position} cannot make tensor {output}"));
+                }
+            }
+        }
+        if self.outputs.iter().any(|output| !known.contains(output)) {
+            return damaged("an output is never made");
+        }
+        Ok(())
+    }
+}
+
+fn write_u32(file: &mut [u8], at: usize, value: u32) {
+    if let Some(bytes) = file.get_mut(at..at + 4) {
+        bytes.copy_from_slice(&value.to_le_bytes());
+    }
+}
+
+/// Builtin code and custom name per operator code.
+fn operator_codes(bytes: Bytes<'_>, model: Table) -> Result<Vec<(i32, String)>> {
+    let code = |table: Table| {
+        let old = bytes.field(table, 0, 1)?.map_or(Ok(0), |at| bytes.u8(at))?;
+        let new = bytes
+            .field(table, 3, 4)?
+            .map_or(Ok(0), |at| bytes.i32(at))?;
+        let name = bytes.text(table, 1)?.to_owned();
+        Ok((new.max(i32::from(old)), name))
+    };
+    bytes.tables(model, 1)?.into_iter().map(code).collect()
+}
+
+/// Bytes per buffer of the model. Buffer 0 is empty by convention.
+fn buffer_lengths(bytes: Bytes<'_>, model: Table) -> Result<Vec<usize>> {
+    let length = |table: Table| {
+        // Data behind the flatbuffer (models over 2 GB) has an offset of its own.
+        if bytes.field(table, 1, 8)?.is_some() {
+            return damaged("it keeps its weights outside the flatbuffer, which is not supported");
+        }
+        Ok(bytes.vector(table, 0, 1)?.len)
+    };
+    bytes.tables(model, 4)?.into_iter().map(length).collect()
+}
+
+fn operator(bytes: Bytes<'_>, table: Table, codes: &[(i32, String)]) -> Result<Operator> {
+    let code = bytes
+        .field(table, 0, 4)?
+        .map_or(Ok(0), |at| bytes.u32(at))?;
+    let Some((builtin, custom)) = codes.get(code as usize) else {
+        return damaged(format!("operator code {code} does not exist"));
+    };
+    bytes.vector(table, 5, 1)?;
+    Ok(Operator {
+        builtin: *builtin,
+        custom: custom.clone(),
+        inputs: bytes.i32s(table, 1)?,
+        outputs: bytes.i32s(table, 2)?,
+    })
+}
+
+fn tensor(bytes: Bytes<'_>, table: Table, index: usize, buffers: &[usize]) -> Result<Tensor> {
+    let name = bytes.text(table, 3)?.to_owned();
+    let element = bytes.field(table, 1, 1)?.map_or(Ok(0), |at| bytes.u8(at))?;
+    let Some((element, size)) = element_type(element) else {
+        return damaged(format!(
+            "tensor {index} ({name}) has the unknown element type {element}"
+        ));
+    };
+    let mut shape = Vec::new();
+    let mut elements = 1_usize;
+    for dimension in bytes.i32s(table, 0)? {
+        let dimension = usize::try_from(dimension).ok().filter(|d| *d > 0);
+        let product = dimension.and_then(|d| elements.checked_mul(d));
+        let (Some(dimension), Some(product)) = (dimension, product.filter(|p| *p <= ELEMENTS_MAX))
+        else {
+            return damaged(format!("tensor {index} ({name}) has an impossible shape"));
+        };
+        elements = product;
+        shape.push(dimension);
+    }
+    let buffer = bytes
+        .field(table, 2, 4)?
+        .map_or(Ok(0), |at| bytes.u32(at))?;
+    let Some(length) = buffers.get(buffer as usize).copied() else {
+        return damaged(format!(
+            "tensor {index} ({name}) has buffer {buffer}, which does not exist"
+        ));
+    };
+    let dense = bytes.sub_table(table, 6)?.is_none();
+    if let Some(size) = size
+        && length > 0
+        && dense
+        && length != elements * size
+    {
+        return damaged(format!(
+            "tensor {index} ({name}) needs {} bytes and has {length}",
+            elements * size
+        ));
+    }
+    let variable = bytes.field(table, 5, 1)?.map_or(Ok(0), |at| bytes.u8(at))? != 0;
+    let quantisation = quantisation(bytes, table, element, &shape)
+        .map_err(|error| GraphError::Graph(format!("tensor {index} ({name}): {error}")))?;
+    let spec = TensorSpec {
+        name,
+        shape,
+        element,
+        quantisation,
+    };
+    Ok(Tensor {
+        spec,
+        constant: length > 0,
+        variable,
+    })
+}
+
+/// The per-tensor parameters; `None` for none, and for one pair per channel.
+fn quantisation(
+    bytes: Bytes<'_>,
+    tensor: Table,
+    element: ElementType,
+    shape: &[usize],
+) -> Result<Option<Quantisation>> {
+    let Some(table) = bytes.sub_table(tensor, 4)? else {
+        return Ok(None);
+    };
+    let (scales, zero_points) = (bytes.vector(table, 2, 4)?, bytes.vector(table, 3, 8)?);
+    let dimension = bytes
+        .field(table, 6, 4)?
+        .map_or(Ok(0), |at| bytes.i32(at))?;
+    if scales.len == 0 {
+        return Ok(None);
+    }
+    let channels = usize::try_from(dimension).ok().and_then(|d| shape.get(d));
+    if scales.len != 1 && channels != Some(&scales.len) {
+        return damaged("its quantisation does not fit its shape");
+    }
+    if zero_points.len != scales.len {
+        return damaged("it has not one zero point per scale");
+    }
+    let range = match element {
+        ElementType::U8 => 0..=255,
+        ElementType::I8 => -128..=127,
+        ElementType::F32 | ElementType::Other(_) => i64::from(i32::MIN)..=i64::from(i32::MAX),
+    };
+    let mut first = None;
+    for index in 0..scales.len {
+        let scale = bytes.f32(scales.start + 4 * index)?;
+        let zero_point = bytes.i64(zero_points.start + 8 * index)?;
+        if !scale.is_finite() || scale <= 0.0 || !range.contains(&zero_point) {
+            return damaged(format!("quantisation {scale}, {zero_point} is impossible"));
+        }
+        let zero_point = i32::try_from(zero_point).unwrap_or_default();
+        first = first.or(Some(Quantisation { scale, zero_point }));
+    }
+    Ok(first.filter(|_| scales.len == 1))
+}
+
+/// The type and, where elements have a fixed size, their bytes (`TensorType` of the schema).
+const fn element_type(code: u8) -> Option<(ElementType, Option<usize>)> {
+    Some(match code {
+        0 => (ElementType::F32, Some(4)),
+        1 => (ElementType::Other("float16"), Some(2)),
+        2 => (ElementType::Other("int32"), Some(4)),
+        3 => (ElementType::U8, Some(1)),
+        4 => (ElementType::Other("int64"), Some(8)),
+        5 => (ElementType::Other("string"), None),
+        6 => (ElementType::Other("bool"), Some(1)),
+        7 => (ElementType::Other("int16"), Some(2)),
+        9 => (ElementType::I8, Some(1)),
+        10 => (ElementType::Other("float64"), Some(8)),
+        12 => (ElementType::Other("uint64"), Some(8)),
+        15 => (ElementType::Other("uint32"), Some(4)),
+        16 => (ElementType::Other("uint16"), Some(2)),
+        _ => return None,
+    })
+}
