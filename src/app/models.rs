@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::inference::{self, InferenceError};
+use crate::inference::{self, InferenceError, Source};
 
 /// What a command found, ready to print.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,26 @@ pub fn verify(directory: &Path) -> Result<Outcome, InferenceError> {
             let _ = writeln!(outcome.text, "{mark} {:<10} {text}", check.what);
         }
         outcome.failed += usize::from(!report.passed());
+    }
+    Ok(outcome)
+}
+
+/// Downloads Coral's models into a folder of `directory` and checks them; what is there and right
+/// already is left alone.
+///
+/// # Errors
+///
+/// `models.toml` cannot be read.
+pub fn fetch_coral(directory: &Path) -> Result<Outcome, InferenceError> {
+    let mut outcome = Outcome::default();
+    for file in inference::fetch_coral(directory)? {
+        let path = file.path.display();
+        let _ = match &file.result {
+            Ok(Source::AlreadyThere) => writeln!(outcome.text, "there   {path}"),
+            Ok(Source::Downloaded) => writeln!(outcome.text, "fetched {path} ({})", file.licence),
+            Err(error) => writeln!(outcome.text, "FAILED  {path}: {error}"),
+        };
+        outcome.failed += usize::from(file.result.is_err());
     }
     Ok(outcome)
 }

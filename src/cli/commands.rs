@@ -153,7 +153,7 @@ fn models(command: &ModelsCommand) -> Result<Exit, Failure> {
     };
     let outcome = match command {
         ModelsCommand::Verify { .. } => app::models::verify(&directory),
-        ModelsCommand::Fetch { .. } => app::models::verify(&directory),
+        ModelsCommand::Fetch { .. } => app::models::fetch_coral(&directory),
     };
     let outcome = outcome.map_err(|error| Failure::new(Exit::Engine, error))?;
     print(&outcome.text);
