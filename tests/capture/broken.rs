@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use andon::capture::{CaptureError, FrameSource, VideoSource};
+use andon::capture::{BROKEN_IN_A_ROW_MAX, CaptureError, FrameSource, VideoSource};
 use andon::units::StreamId;
 
 use crate::clip::{Clip, FRAMES, HEIGHT, KEY_EVERY, WIDTH, bytes, open, play};
@@ -165,6 +165,38 @@ fn a_file_without_a_single_good_frame_is_an_error() {
     assert_eq!(frames.len(), 0);
     let error = error.expect("does not end silently");
     assert!(matches!(error, CaptureError::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn too_many_broken_frames_in_a_row_are_an_error_that_stays() {
+    let good = 5;
+    let too_many = usize::try_from(BROKEN_IN_A_ROW_MAX).expect("fits");
+    let clip = Clip::of(good + too_many + 40);
+    let mut file = clip.bytes();
+    for (offset, size) in &clip.samples[good..good + too_many] {
+        let at = usize::try_from(*offset).expect("fits");
+        file[at + 5..at + size].fill(0xff);
+    }
+    let mut source = open(&clip.write("corrupt.mp4", &file));
+    for _ in 0..2 {
+        let (frames, error) = play(&mut source);
+        assert_eq!(frames.len(), good);
+        let error = error.expect("gives up");
+        assert!(
+            matches!(&error, CaptureError::Corrupt { consecutive, .. } if *consecutive == BROKEN_IN_A_ROW_MAX),
+            "{error}"
+        );
+        assert!(source.next_frame().is_err());
+        source.rewind().expect("rewinds");
+    }
+}
+
+#[test]
+fn a_pipe_is_refused_instead_of_waited_for() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("pipe.mp4");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("makes a pipe");
+    assert!(matches!(refused(&path), CaptureError::NotAFile { .. }));
 }
 
 #[test]

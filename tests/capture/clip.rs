@@ -32,9 +32,13 @@ pub(crate) const KEY_EVERY: usize = 10;
 
 impl Clip {
     pub(crate) fn new() -> Self {
+        Self::of(FRAMES)
+    }
+
+    pub(crate) fn of(frames: usize) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("clip.mp4");
-        let samples = mux(&path, &encode());
+        let samples = mux(&path, &encode(frames));
         Self {
             path,
             samples,
@@ -54,8 +58,8 @@ impl Clip {
     }
 }
 
-/// Each frame has its number as brightness, with a gradient that keeps the coder busy.
-fn encode() -> Vec<Vec<u8>> {
+/// Each frame has its number (from 0 again after the 30th) as brightness, with a gradient that keeps the coder busy.
+fn encode(frames: usize) -> Vec<Vec<u8>> {
     let config = EncoderConfig::new()
         .intra_frame_period(IntraFramePeriod::from_num_frames(
             u32::try_from(KEY_EVERY).expect("small"),
@@ -65,12 +69,12 @@ fn encode() -> Vec<Vec<u8>> {
     let api = openh264::OpenH264API::from_source();
     let mut encoder = Encoder::with_api_config(api, config).expect("encoder");
     let chroma = vec![128; WIDTH * HEIGHT / 4];
-    (0..FRAMES)
+    (0..frames)
         .map(|number| {
             let luma: Vec<u8> = (0..WIDTH * HEIGHT)
                 .map(|at| {
                     let texture = ((at % WIDTH * 7) ^ (at / WIDTH * 3)) % 16;
-                    u8::try_from(number * 6 + 16 + texture).expect("below 256")
+                    u8::try_from(number % FRAMES * 6 + 16 + texture).expect("below 256")
                 })
                 .collect();
             let planes = (&luma[..], &chroma[..], &chroma[..]);

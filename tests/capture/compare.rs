@@ -303,6 +303,76 @@ fn with_matrix(file: &[u8], [a, b, c, d]: [i32; 4]) -> Vec<u8> {
 }
 
 #[test]
+fn a_size_that_changes_in_mid_stream_is_followed() {
+    if !has("libx264") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let [small, large, both, path] =
+        ["small.264", "large.264", "both.264", "clip.mp4"].map(|name| folder.path().join(name));
+    // Without B-frames: ffmpeg gives a bare stream no composition times.
+    encode("160x120", 7, &format!("{X264} -bf 0"), &small);
+    encode("320x240", 9, &format!("{X264} -bf 0"), &large);
+    let joined = [&small, &large, &small].map(|path| fs::read(path).expect("stream"));
+    fs::write(&both, joined.concat()).expect("writes");
+    ffmpeg(
+        &format!("-r 25 -i {} -c copy -tag:v avc3", both.display()),
+        &path,
+    );
+    let mut source = open(&path);
+    let (frames, error) = play(&mut source);
+    assert!(error.is_none(), "{error:?}");
+    let widths: Vec<u32> = frames.iter().map(|frame| frame.size().width).collect();
+    assert_eq!(widths, [vec![160; 7], vec![320; 9], vec![160; 7]].concat());
+    let (first, again) = (&frames[..7], &frames[16..]);
+    for (a, b) in first.iter().zip(again) {
+        assert_eq!(bytes(a), bytes(b));
+    }
+}
+
+#[test]
+fn damage_among_b_frames_costs_no_more_than_its_group() {
+    if !has("libx264") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("clip.mp4");
+    let options = format!("{X264} -bf 3 -b_strategy 0 -g 10 -movflags +faststart");
+    encode("160x120", 40, &options, &path);
+    let (whole, _) = play(&mut open(&path));
+    let file = fs::read(&path).expect("clip");
+    let data = file
+        .windows(4)
+        .position(|bytes| bytes == b"mdat")
+        .expect("data")
+        + 4;
+    for percent in (5..100).step_by(5) {
+        let at = data + (file.len() - data) * percent / 100;
+        let mut damaged = file.clone();
+        damaged[at..at + 40].fill(0xa5);
+        fs::write(&path, damaged).expect("writes");
+        let mut source = open(&path);
+        let (frames, error) = play(&mut source);
+        assert!(error.is_none(), "{error:?}");
+        assert!(frames.len() >= 20, "{percent} %: {} frames", frames.len());
+        let lost = source.losses().undecodable;
+        assert_eq!(frames.len() as u64 + lost, 40, "delivered or counted");
+        // What is unequal lies in the damaged group: the damage was not noticed at once.
+        let unequal: Vec<u64> = frames
+            .iter()
+            .filter(|frame| {
+                let number = usize::try_from(frame.meta.sequence).expect("fits");
+                bytes(frame) != bytes(&whole[number])
+            })
+            .map(|frame| frame.meta.sequence)
+            .collect();
+        if let (Some(first), Some(last)) = (unequal.first(), unequal.last()) {
+            assert!(last - first < 14, "{percent} %: {unequal:?}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_decoded_is_named_at_once() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let path = folder.path().join("clip.mp4");

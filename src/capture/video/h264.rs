@@ -45,6 +45,9 @@ pub(super) enum SequenceError {
 /// Reads a sequence parameter set, with its NAL header.
 pub(super) fn sequence(nal: &[u8]) -> Result<Sequence, SequenceError> {
     let broken = |why: &dyn std::fmt::Debug| SequenceError::Broken(format!("{why:?}"));
+    if nal.is_empty() {
+        return Err(broken(&"there is none"));
+    }
     let payload = decode_nal(nal).map_err(|error| broken(&error))?;
     let sps =
         SeqParameterSet::from_bits(BitReader::new(&*payload)).map_err(|error| broken(&error))?;
@@ -271,11 +274,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_missing_parameter_set_is_broken() {
+        assert!(matches!(sequence(&[]), Err(SequenceError::Broken(_))));
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_the_parsers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), length_size in 1_usize..5) {
             let _ = append_annex_b(&bytes, length_size, &mut Vec::new(), |_| {});
             let _ = sequence(&bytes);
+            for profile in [66, 100] {
+                let _ = sequence(&[&[0x67, profile, 0, 31][..], &bytes].concat());
+            }
         }
 
         #[test]

@@ -359,3 +359,94 @@ fn media_time(ticks: u64, scale: u64) -> Duration {
     let nanos = u128::from(ticks % scale) * 1_000_000_000 / u128::from(scale);
     Duration::from_secs(ticks / scale) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use shiguredo_mp4::FixedPointNumber;
+    use shiguredo_mp4::boxes::ElstEntry;
+
+    const SCALE: NonZeroU32 = NonZeroU32::new(12_800).expect("not zero");
+    const MOVIE: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
+
+    fn edit(edit_duration: u64, media_time: i64) -> ElstEntry {
+        ElstEntry {
+            edit_duration,
+            media_time,
+            media_rate: FixedPointNumber::new(1, 0),
+        }
+    }
+
+    fn window_of(entries: Vec<ElstEntry>) -> Result<(i64, i64), Problem> {
+        window(Some(&ElstBox { entries }), MOVIE, SCALE)
+    }
+
+    fn samples_at(presented: &[i64]) -> (Vec<Sample>, Vec<Timing>) {
+        let sample = Sample {
+            offset: 0,
+            size: 1,
+            entry: 0,
+            rank: None,
+        };
+        let timings = presented.iter().map(|presented| Timing {
+            presented: *presented,
+            duration: 512,
+        });
+        (vec![sample; presented.len()], timings.collect())
+    }
+
+    #[test]
+    fn an_edit_list_is_a_window_into_the_media() {
+        assert_eq!(window_of(vec![edit(500, 1024)]).ok(), Some((1024, 7424)));
+        // A delay before it changes nothing; zero lasts to the end; a fraction is rounded up.
+        let delayed = vec![edit(40, -1), edit(0, 512)];
+        assert_eq!(window_of(delayed).ok(), Some((512, i64::MAX)));
+        assert_eq!(window_of(vec![edit(333, 0)]).ok(), Some((0, 4263)));
+        assert_eq!(window_of(vec![]).ok(), Some((i64::MIN, i64::MAX)));
+    }
+
+    #[test]
+    fn several_segments_and_other_speeds_are_refused() {
+        let several = window_of(vec![edit(40, 0), edit(40, 1024)]);
+        assert!(matches!(several, Err(Problem::Feature(_))));
+        let mut fast = edit(40, 0);
+        fast.media_rate.integer = 2;
+        assert!(matches!(window_of(vec![fast]), Err(Problem::Feature(_))));
+    }
+
+    #[test]
+    fn pictures_are_ranked_by_time_and_start_at_zero() {
+        // I P B B as coded, shown I B B P; the first lies before the window.
+        let (mut samples, timings) = samples_at(&[512, 1024, 2560, 1536, 2048]);
+        let (times, length) =
+            present(&mut samples, &timings, (1024, i64::MAX), SCALE).expect("shows frames");
+        let ranks: Vec<Option<u32>> = samples.iter().map(|sample| sample.rank).collect();
+        assert_eq!(ranks, [None, Some(0), Some(3), Some(1), Some(2)]);
+        let millis: Vec<u128> = times.iter().map(Duration::as_millis).collect();
+        assert_eq!(millis, [0, 40, 80, 120]);
+        assert_eq!(length, Duration::from_millis(160));
+    }
+
+    #[test]
+    fn a_window_without_pictures_is_an_error() {
+        let (mut samples, timings) = samples_at(&[0, 512]);
+        let empty = present(&mut samples, &timings, (9999, i64::MAX), SCALE);
+        assert!(matches!(empty, Err(Problem::Malformed(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn every_shown_picture_has_one_rank_and_times_never_fall(presented in proptest::collection::vec(any::<i64>(), 1..20), from in any::<i64>()) {
+            let (mut samples, timings) = samples_at(&presented);
+            if let Ok((times, length)) = present(&mut samples, &timings, (from, i64::MAX), SCALE) {
+                let mut ranks: Vec<u32> = samples.iter().filter_map(|sample| sample.rank).collect();
+                ranks.sort_unstable();
+                prop_assert!(ranks.iter().zip(0..).all(|(rank, place)| *rank == place));
+                prop_assert_eq!(ranks.len(), times.len());
+                prop_assert!(times.is_sorted());
+                prop_assert!(times.last().is_some_and(|last| *last <= length));
+            }
+        }
+    }
+}
