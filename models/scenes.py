@@ -83,7 +83,7 @@ def sample(rng, pixels, mask, backgrounds, blemish: bool, kind: str | None = Non
             part = _recolour(rng, part)
         if blemish:
             part = paint_blemishes(rng, part, alpha)
-        elif vary and rng.random() < 0.3:
+        elif vary and rng.random() < 0.6:
             part = _harmless_marks(rng, part, alpha)
         canvas, box = _compose(rng, part, alpha, backgrounds, kind)
         canvas = _light(rng, canvas)
@@ -155,21 +155,21 @@ def _pose(rng, pixels, mask, vary):
 
 
 def _recolour(rng, part):
-    """Another light and another camera's white balance; hue moves little, since brown is what rot looks like."""
+    """Another light and another camera's white balance. Hue moves by a dozen degrees: varieties differ by more."""
     hsv = cv2.cvtColor(np.clip(part, 0, 255).astype(np.uint8), cv2.COLOR_BGR2HSV).astype(np.float32)
-    hsv[..., 0] = (hsv[..., 0] + rng.normal(0, 4)) % 180
-    hsv[..., 1] *= rng.uniform(0.65, 1.25)
+    hsv[..., 0] = (hsv[..., 0] + rng.normal(0, 6)) % 180
+    hsv[..., 1] *= rng.uniform(0.6, 1.35)
     hsv = np.clip(hsv, 0, [179, 255, 255]).astype(np.uint8)
-    part = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR).astype(np.float32) * rng.uniform(0.9, 1.1, 3).astype(np.float32)
+    part = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR).astype(np.float32) * rng.uniform(0.87, 1.13, 3).astype(np.float32)
     part = 255 * np.power(np.clip(part, 0, 255) / 255, rng.uniform(0.7, 1.45)) * rng.uniform(0.65, 1.12)
     return np.clip(part, 0, 255)
 
 
 def _harmless_marks(rng, part, alpha):
-    """What a fresh part may show and a rotten one too: a highlight, lenticels, a soft shadow."""
+    """What fresh and rotten parts show alike: a highlight, lenticels, the part's own shadow, uneven light and grain."""
     side = part.shape[0]
     y, x = np.mgrid[:side, :side].astype(np.float32)
-    kind = rng.integers(3)
+    kind = rng.integers(4)
     if kind == 0:
         where = rng.uniform(0.3, 0.7, 2) * side
         glow = np.exp(-(((x - where[0]) / rng.uniform(4, 20)) ** 2 + ((y - where[1]) / rng.uniform(4, 20)) ** 2))
@@ -177,9 +177,14 @@ def _harmless_marks(rng, part, alpha):
     elif kind == 1:
         for _ in range(rng.integers(5, 60)):
             spot = tuple(int(v) for v in rng.integers(0, side, 2))
-            cv2.circle(part, spot, int(rng.integers(1, 3)), [float(v) for v in part[spot[1], spot[0]] * rng.uniform(0.6, 1.4)], -1)
+            colour = [float(v) for v in part[spot[1], spot[0]] * rng.uniform(0.6, 1.4)]
+            cv2.circle(part, spot, int(rng.integers(1, 3)), colour, -1)
+    elif kind == 2:
+        edge = (x - rng.uniform(0.2, 0.9) * side) * rng.choice([-1, 1]) / rng.uniform(8, 40)
+        part = part * (1 - rng.uniform(0.2, 0.65) / (1 + np.exp(-np.clip(edge, -30, 30))))[..., None]
     else:
-        part = part * (1 - rng.uniform(0.2, 0.5) / (1 + np.exp(-(x - rng.uniform(0.4, 0.9) * side) / rng.uniform(8, 40))))[..., None]
+        shade = 1 + rng.uniform(0.05, 0.25) * clouds(rng, side, side / rng.uniform(2, 5))
+        part = part * shade[..., None] + rng.normal(0, rng.uniform(2, 14), part.shape)
     return np.clip(part, 0, 255)
 
 

@@ -71,7 +71,7 @@ def main() -> None:
     net = network.Classifier(len(classes), LAST_FROZEN_BLOCK, LAST_BLOCK, arguments.seed)
     net.load_backbone(coco_ssd.backbone_weights(coco_ssd.Package.read(sources.coco_ssd_dir()), LAST_BLOCK))
     figures["epochs"] = net.train(training, validation, arguments.epochs)
-    model = net.to_int8(training[0][: 256])
+    model = net.to_int8(training[0][:256])
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / f"{arguments.name}.tflite").write_bytes(model)
@@ -95,8 +95,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--name", default="classifier_apple_224_int8")
     parser.add_argument("--labels", default="apple_labels.txt")
     parser.add_argument("--figures", type=Path, help="write all figures as JSON")
-    parser.add_argument("--samples", type=int, default=9000, help="training samples drawn")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--samples", type=int, default=8000, help="training samples drawn")
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=7)
     return parser.parse_args()
 
