@@ -40,6 +40,8 @@ pub struct GuardSettings {
 pub enum Doubt {
     /// No frame yet.
     NoFrame,
+    /// The source has ended.
+    Ended(Fault),
     /// The newest frame counts as occupied.
     Hazard(TripCause),
     /// Clear, but for fewer than `clear_after` frames.
@@ -203,7 +205,9 @@ impl Guard {
     /// Why the guard sees nothing at this moment, if it does not.
     #[must_use]
     pub fn lateness(&self, settings: &GuardSettings, now: MonotonicTime) -> Option<Doubt> {
-        if self.newest.is_none() {
+        if self.ended {
+            Some(Doubt::Ended(Fault::SourceEnded(self.stream)))
+        } else if self.newest.is_none() {
             Some(Doubt::NoFrame)
         } else if self.is_stale(settings, now) {
             Some(Doubt::Hazard(TripCause::Stale(self.stream)))
@@ -530,9 +534,16 @@ mod tests {
         guard.end();
         let ended = Some(Fault::SourceEnded(STREAM));
         assert_eq!(guard.fault(&SETTINGS, at(0), at(21)), ended);
-        assert_eq!(guard.doubt(&SETTINGS, at(21)), Some(Doubt::NotYetClear));
+        let doubt = Some(Doubt::Ended(Fault::SourceEnded(STREAM)));
+        assert_eq!(guard.doubt(&SETTINGS, at(21)), doubt);
+        assert_eq!(guard.lateness(&SETTINGS, at(21)), doubt);
         guard.observe(&SETTINGS, at(30), Clear, at(30));
         assert_eq!(guard.fault(&SETTINGS, at(0), at(30)), None);
+        assert_eq!(
+            guard.doubt(&SETTINGS, at(30)),
+            Some(Doubt::NotYetClear),
+            "counted anew"
+        );
     }
 
     #[test]

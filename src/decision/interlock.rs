@@ -452,6 +452,7 @@ fn fault_of_lines(inputs: &Inputs) -> Option<Fault> {
 fn refusal_of(doubt: Doubt) -> ResetRefusal {
     match doubt {
         Doubt::NoFrame => ResetRefusal::SelfTest,
+        Doubt::Ended(fault) => ResetRefusal::Fault(fault),
         Doubt::Hazard(cause) => ResetRefusal::Hazard(cause),
         Doubt::NotYetClear => ResetRefusal::NotYetClear,
     }

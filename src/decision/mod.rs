@@ -189,7 +189,7 @@ impl Decision {
         self.zones = fresh.zones;
         self.person_threshold = fresh.person_threshold;
         self.settings = fresh.settings;
-        self.warning = fresh.warning.starting_from(lit);
+        self.warning = fresh.warning.after_change(lit);
         self.grading = fresh.grading;
         self.step(Occurrence::ConfigurationChanged, now)
     }

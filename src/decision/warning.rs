@@ -14,6 +14,8 @@ pub struct Warning {
     /// By [`StreamId::index`]; `None` where the stream has no warn zone.
     guards: [Option<(StreamId, Guard)>; 2],
     state: OutputState,
+    /// Why nothing is known yet; `None` once every zone was known to be clear.
+    unknown: Option<Cause>,
 }
 
 impl Warning {
@@ -24,13 +26,15 @@ impl Warning {
             guards: StreamId::ALL
                 .map(|stream| watched(stream).then(|| (stream, Guard::new(stream)))),
             state: OutputState::Inactive,
+            unknown: Some(Cause::Start),
         }
     }
 
     /// The same with the output as it is now, for a change of the zones.
     #[must_use]
-    pub const fn starting_from(mut self, state: OutputState) -> Self {
+    pub const fn after_change(mut self, state: OutputState) -> Self {
         self.state = state;
+        self.unknown = Some(Cause::ConfigurationChanged);
         self
     }
 
@@ -75,19 +79,25 @@ impl Warning {
         match (self.state, doubt) {
             (OutputState::Inactive, Some((stream, doubt))) => {
                 self.state = OutputState::Active;
-                let cause = match doubt {
-                    Doubt::NoFrame => Cause::Start,
-                    Doubt::Hazard(hazard) => Cause::Trip(hazard),
-                    // The count began anew after a gap, or the source has ended.
-                    Doubt::NotYetClear => Cause::Trip(TripCause::Stale(stream)),
-                };
-                Some((self.state, cause))
+                Some((self.state, self.cause(stream, doubt)))
             }
             (OutputState::Active, None) => {
                 self.state = OutputState::Inactive;
+                self.unknown = None;
                 Some((self.state, Cause::Clear))
             }
             (OutputState::Inactive, None) | (OutputState::Active, Some(_)) => None,
+        }
+    }
+
+    fn cause(&self, stream: StreamId, doubt: Doubt) -> Cause {
+        match doubt {
+            Doubt::Hazard(hazard) => Cause::Trip(hazard),
+            Doubt::Ended(fault) => Cause::Fault(fault),
+            // Once known, counting begins anew only after a gap between two frames.
+            Doubt::NoFrame | Doubt::NotYetClear => self
+                .unknown
+                .unwrap_or(Cause::Trip(TripCause::Stale(stream))),
         }
     }
 
@@ -100,6 +110,7 @@ impl Warning {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Fault;
     use crate::units::ZoneIndex;
     use std::time::Duration;
 
@@ -155,6 +166,13 @@ mod tests {
     }
 
     #[test]
+    fn a_first_frame_before_the_first_tick_is_the_start_not_a_late_frame() {
+        let mut warning = Warning::new(|stream| stream == STREAM);
+        let lit = after(&mut warning, 10, Occupancy::Clear);
+        assert_eq!(lit, Some((OutputState::Active, Cause::Start)));
+    }
+
+    #[test]
     fn it_lights_when_nothing_is_known() {
         let stale = Some((OutputState::Active, Cause::Trip(TripCause::Stale(STREAM))));
         let mut warning = unlit();
@@ -168,7 +186,11 @@ mod tests {
         );
         let mut warning = unlit();
         warning.end(STREAM);
-        assert_eq!(warning.tick(&SETTINGS, at(21)), stale);
+        let ended = Cause::Fault(Fault::SourceEnded(STREAM));
+        assert_eq!(
+            warning.tick(&SETTINGS, at(21)),
+            Some((OutputState::Active, ended))
+        );
         let mut warning = unlit();
         let unjudged = Cause::Trip(TripCause::Unjudged(STREAM));
         let lit = after(&mut warning, 30, Occupancy::Unjudged);
@@ -195,8 +217,15 @@ mod tests {
 
     #[test]
     fn new_zones_start_from_the_lamp_as_it_is() {
-        let mut warning = Warning::new(|_| false).starting_from(OutputState::Active);
+        let mut warning = Warning::new(|_| false).after_change(OutputState::Active);
         let out = warning.tick(&SETTINGS, at(0));
         assert_eq!(out, Some((OutputState::Inactive, Cause::Clear)));
+        let mut warning =
+            Warning::new(|stream| stream == STREAM).after_change(OutputState::Inactive);
+        let lit = warning.tick(&SETTINGS, at(0));
+        assert_eq!(
+            lit,
+            Some((OutputState::Active, Cause::ConfigurationChanged))
+        );
     }
 }
