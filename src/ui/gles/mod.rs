@@ -11,11 +11,15 @@
 )]
 
 mod context;
+mod fitted;
+mod flat;
 mod offscreen;
+mod program;
 mod renderer;
+mod texture;
 mod vector;
 mod video;
 
 pub use context::{Context, EGL_LIBRARY};
 pub use offscreen::Offscreen;
-pub use renderer::{Renderer, Target};
+pub use renderer::{Renderer, Target, VideoMeans};

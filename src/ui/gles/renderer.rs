@@ -1,15 +1,17 @@
-//! Draws a scene: blocks and masks by clearing, frames by a shader, everything else as vectors.
+//! Draws a scene: rectangles in rows, frames by a shader, everything else as vectors.
 
 use std::ffi::c_void;
 use std::rc::Rc;
 
 use glow::HasContext;
 
+use super::fitted::FittedVideos;
+use super::flat::FlatPainter;
 use super::offscreen::gl_size;
 use super::vector::VectorPainter;
-use super::video::VideoPainter;
+use super::video::ShadedVideos;
 use crate::frame::Frame;
-use crate::geometry::{Rect, ScreenPixels, Size};
+use crate::geometry::Size;
 use crate::ui::UiError;
 use crate::ui::scene::{Command, Rgba, Scene};
 
@@ -22,10 +24,38 @@ pub struct Target {
     pub size: Size,
 }
 
+/// Who makes a frame's pixels ready to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VideoMeans {
+    /// The device: planes are uploaded as they are, a shader samples and converts them.
+    Shader,
+    /// The CPU, before the upload: much cheaper where the device is a software renderer.
+    Cpu,
+}
+
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one, and it lives as long as the renderer"
+)]
+enum Videos {
+    Shaded(ShadedVideos),
+    Fitted(FittedVideos),
+}
+
+impl Videos {
+    fn new(gl: &glow::Context, means: VideoMeans) -> Result<Self, UiError> {
+        Ok(match means {
+            VideoMeans::Shader => Self::Shaded(ShadedVideos::new(gl)?),
+            VideoMeans::Cpu => Self::Fitted(FittedVideos::default()),
+        })
+    }
+}
+
 /// Draws scenes on the context that was current when it was made.
 pub struct Renderer {
     gl: Rc<glow::Context>,
-    videos: VideoPainter,
+    flats: FlatPainter,
+    videos: Videos,
     vectors: VectorPainter,
     device: String,
 }
@@ -38,11 +68,22 @@ impl std::fmt::Debug for Renderer {
     }
 }
 
-/// What drew last: changing between the two costs a flush.
+/// What drew last: each collects what it draws and must be flushed before the next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pen {
-    Ground,
+    Flat,
+    Video,
     Vector,
+}
+
+impl Pen {
+    const fn of(command: &Command) -> Self {
+        match command {
+            Command::Block { .. } | Command::Mask { .. } | Command::Outline { .. } => Self::Flat,
+            Command::Video { .. } => Self::Video,
+            Command::Polygon { .. } | Command::Text { .. } => Self::Vector,
+        }
+    }
 }
 
 impl Renderer {
@@ -62,14 +103,26 @@ impl Renderer {
                 gl.get_parameter_string(glow::VERSION),
             )
         };
-        let videos = VideoPainter::new(&gl)?;
+        let flats = FlatPainter::new(&gl)?;
+        let videos = Videos::new(&gl, means(&name))?;
         let vectors = VectorPainter::new(function)?;
         Ok(Self {
             gl,
+            flats,
             videos,
             vectors,
             device: format!("{name}, {version}"),
         })
+    }
+
+    /// Has frames prepared by other means than suit the device; for comparing the two.
+    ///
+    /// # Errors
+    ///
+    /// As [`Renderer::new`].
+    pub fn prepare_videos_by(&mut self, means: VideoMeans) -> Result<(), UiError> {
+        self.videos = Videos::new(&self.gl, means)?;
+        Ok(())
     }
 
     /// Name of the device and version of OpenGL ES.
@@ -114,59 +167,16 @@ impl Renderer {
                 .clear(glow::COLOR_BUFFER_BIT | glow::STENCIL_BUFFER_BIT);
         }
         self.vectors.begin(target);
-        let mut pen = Pen::Ground;
+        let mut pen = Pen::Flat;
         for command in &scene.commands {
-            let wanted = match command {
-                Command::Block { .. } | Command::Video { .. } | Command::Mask { .. } => Pen::Ground,
-                Command::Polygon { .. } | Command::RoundedRect { .. } | Command::Text { .. } => {
-                    Pen::Vector
-                }
-            };
-            if pen == Pen::Vector && wanted == Pen::Ground {
-                self.vectors.flush();
-                // SAFETY: as above; flushing changed the state.
-                unsafe {
-                    self.gl
-                        .bind_framebuffer(glow::FRAMEBUFFER, target.framebuffer);
-                    self.gl.disable(glow::BLEND);
-                }
+            let wanted = Pen::of(command);
+            if wanted != pen {
+                self.flush(pen, target.size);
+                pen = wanted;
             }
-            pen = wanted;
-            match command {
-                Command::Block { rect, color } | Command::Mask { rect, color } => {
-                    self.clear(*rect, *color, target.size);
-                }
-                Command::Video { stream, rect } => {
-                    if let Some(frame) = frames[stream.index()] {
-                        self.videos
-                            .draw(&self.gl, *stream, frame, *rect, target.size)?;
-                    }
-                }
-                Command::Polygon {
-                    points,
-                    path,
-                    fill,
-                    stroke,
-                } => self.vectors.polygon(points, *path, *fill, *stroke),
-                Command::RoundedRect {
-                    rect,
-                    radius,
-                    fill,
-                    stroke,
-                } => self.vectors.rounded_rect(*rect, *radius, *fill, *stroke),
-                Command::Text {
-                    at,
-                    text,
-                    size,
-                    weight,
-                    align,
-                    color,
-                } => self
-                    .vectors
-                    .text(*at, text, *size, *weight, *align, *color)?,
-            }
+            self.draw(command, frames, target)?;
         }
-        self.vectors.flush();
+        self.flush(pen, target.size);
         // SAFETY: a query of the current context.
         let error = unsafe { self.gl.get_error() };
         if error == glow::NO_ERROR {
@@ -179,28 +189,64 @@ impl Renderer {
         }
     }
 
-    /// Fills every pixel the rectangle touches: the cheapest and the most certain way to draw one.
-    #[allow(clippy::cast_possible_truncation, reason = "clamped to the picture")]
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "picture sizes are far below 2^24"
-    )]
-    fn clear(&self, rect: Rect<ScreenPixels>, color: Rgba, size: Size) {
-        let (width, height) = (size.width as f32, size.height as f32);
-        let left = rect.left().floor().clamp(0.0, width) as i32;
-        let right = rect.right().ceil().clamp(0.0, width) as i32;
-        let top = rect.top().floor().clamp(0.0, height) as i32;
-        let bottom = rect.bottom().ceil().clamp(0.0, height) as i32;
-        // SAFETY: the context is current and the framebuffer bound; extents are not negative, since
-        // `Rect` keeps its corners in order.
-        unsafe {
-            self.gl.enable(glow::SCISSOR_TEST);
-            self.gl
-                .scissor(left, height as i32 - bottom, right - left, bottom - top);
-            set_clear_color(&self.gl, color);
-            self.gl.clear(glow::COLOR_BUFFER_BIT);
-            self.gl.disable(glow::SCISSOR_TEST);
+    fn flush(&mut self, pen: Pen, size: Size) {
+        match pen {
+            Pen::Flat => self.flats.flush(&self.gl, size),
+            Pen::Video => {}
+            Pen::Vector => self.vectors.flush(),
         }
+    }
+
+    fn draw(
+        &mut self,
+        command: &Command,
+        frames: [Option<&Frame>; 2],
+        target: Target,
+    ) -> Result<(), UiError> {
+        match command {
+            Command::Block { rect, color } => self.flats.block(*rect, *color),
+            Command::Mask { rect, color } => self.flats.mask(*rect, *color),
+            Command::Outline { rect, stroke } => self.flats.outline(*rect, *stroke),
+            Command::Video { stream, rect } => {
+                if let Some(frame) = frames[stream.index()] {
+                    match &mut self.videos {
+                        Videos::Shaded(videos) => {
+                            videos.draw(&self.gl, *stream, frame, *rect, target.size)?;
+                        }
+                        Videos::Fitted(videos) => {
+                            videos.draw(&self.gl, *stream, frame, *rect, target)?;
+                        }
+                    }
+                }
+            }
+            Command::Polygon {
+                points,
+                path,
+                fill,
+                stroke,
+            } => self.vectors.polygon(points, *path, *fill, *stroke),
+            Command::Text {
+                at,
+                text,
+                size,
+                weight,
+                align,
+                color,
+            } => self
+                .vectors
+                .text(*at, text, *size, *weight, *align, *color)?,
+        }
+        Ok(())
+    }
+}
+
+/// What suits a device of this name.
+fn means(name: &str) -> VideoMeans {
+    let software = ["llvmpipe", "softpipe", "swrast", "SwiftShader"];
+    if software.iter().any(|software| name.contains(software)) {
+        VideoMeans::Cpu
+    } else {
+        VideoMeans::Shader
     }
 }
 

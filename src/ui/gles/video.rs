@@ -1,10 +1,11 @@
-//! Frames as textures: planes are uploaded as they lie in memory and become RGB in the shader, only
-//! for the pixels that are shown.
+//! Frames drawn as textured rectangles; YCbCr becomes RGB in the shader, only for the pixels that are
+//! shown.
 
 use glow::HasContext;
 
-use super::offscreen::gl_size;
-use crate::frame::{ColorMatrix, ColorRange, Frame, FrameFormat, FrameMeta, PixelFormat, Plane};
+use super::program;
+use super::texture::Uploaded;
+use crate::frame::{ColorMatrix, ColorRange, Frame, FrameFormat, PixelFormat};
 use crate::geometry::{Rect, ScreenPixels, Size};
 use crate::ui::UiError;
 use crate::units::StreamId;
@@ -53,22 +54,15 @@ struct Program {
     chroma_scale: Option<glow::UniformLocation>,
 }
 
-/// A stream's frame on the device.
-struct Uploaded {
-    textures: [Option<glow::Texture>; 3],
-    format: FrameFormat,
-    meta: Option<FrameMeta>,
-}
-
-pub(super) struct VideoPainter {
+pub(super) struct ShadedVideos {
     i420: Program,
     nv12: Program,
     rgb: Program,
     vertices: glow::VertexArray,
-    uploaded: [Option<Uploaded>; 2],
+    uploaded: [Uploaded; 2],
 }
 
-impl VideoPainter {
+impl ShadedVideos {
     pub(super) fn new(gl: &glow::Context) -> Result<Self, UiError> {
         // SAFETY: the context is current.
         let vertices = unsafe { gl.create_vertex_array() }.map_err(UiError::Shader)?;
@@ -77,7 +71,7 @@ impl VideoPainter {
             nv12: compile(gl, "NV12")?,
             rgb: compile(gl, "RGB")?,
             vertices,
-            uploaded: [None, None],
+            uploaded: <[Uploaded; 2]>::default(),
         })
     }
 
@@ -91,11 +85,8 @@ impl VideoPainter {
         rect: Rect<ScreenPixels>,
         size: Size,
     ) -> Result<(), UiError> {
-        let slot = &mut self.uploaded[stream.index()];
-        upload(gl, slot, frame)?;
-        let Some(uploaded) = slot else {
-            return Ok(());
-        };
+        let uploaded = &mut self.uploaded[stream.index()];
+        uploaded.update(gl, frame)?;
         let program = match frame.format().pixel_format {
             PixelFormat::I420 => &self.i420,
             PixelFormat::Nv12 => &self.nv12,
@@ -105,21 +96,30 @@ impl VideoPainter {
         let corners = clip_space(rect, size);
         // SAFETY: the context is current; program, vertex array and textures are this painter's.
         unsafe {
+            gl.disable(glow::BLEND);
+            gl.disable(glow::CULL_FACE);
             gl.use_program(Some(program.program));
             gl.uniform_4_f32_slice(program.corners.as_ref(), &corners);
             gl.uniform_matrix_3_f32_slice(program.to_rgb.as_ref(), false, &conversion.to_rgb);
             gl.uniform_3_f32_slice(program.offset.as_ref(), &conversion.offset);
             let chroma_scale = chroma_scale(frame.size());
             gl.uniform_2_f32_slice(program.chroma_scale.as_ref(), &chroma_scale);
-            for (unit, texture) in (glow::TEXTURE0..).zip(uploaded.textures) {
+            for (unit, texture) in (glow::TEXTURE0..).zip(uploaded.textures()) {
                 gl.active_texture(unit);
                 gl.bind_texture(glow::TEXTURE_2D, texture);
             }
             gl.bind_vertex_array(Some(self.vertices));
             gl.draw_arrays(glow::TRIANGLE_STRIP, 0, 4);
             gl.bind_vertex_array(None);
+            // Asked here, because the vector library asks too and swallows the answer.
+            match gl.get_error() {
+                glow::NO_ERROR => Ok(()),
+                code => Err(UiError::Gl {
+                    operation: "drawing a frame",
+                    code,
+                }),
+            }
         }
-        Ok(())
     }
 }
 
@@ -190,155 +190,11 @@ impl Conversion {
     }
 }
 
-fn upload(gl: &glow::Context, slot: &mut Option<Uploaded>, frame: &Frame) -> Result<(), UiError> {
-    let format = *frame.format();
-    if slot
-        .as_ref()
-        .is_none_or(|uploaded| uploaded.format != format)
-    {
-        if let Some(old) = slot.take() {
-            delete(gl, &old);
-        }
-        *slot = Some(allocate(gl, frame)?);
-    }
-    let Some(uploaded) = slot else {
-        return Ok(());
-    };
-    if uploaded.meta == Some(frame.meta) {
-        return Ok(());
-    }
-    for (index, texture) in uploaded.textures.iter().enumerate() {
-        if texture.is_some() {
-            upload_plane(gl, *texture, frame.plane(index), layout(&format, index))?;
-        }
-    }
-    uploaded.meta = Some(frame.meta);
-    Ok(())
-}
-
-/// Internal format, transfer format and bytes per sample of a plane.
-const fn layout(format: &FrameFormat, plane: usize) -> (u32, u32, usize) {
-    match (format.pixel_format, plane) {
-        (PixelFormat::Rgb24, _) => (glow::RGB8, glow::RGB, 3),
-        (PixelFormat::Nv12, 1) => (glow::RG8, glow::RG, 2),
-        (PixelFormat::Nv12 | PixelFormat::I420, _) => (glow::R8, glow::RED, 1),
-    }
-}
-
-fn plane_size(plane: &Plane<'_>) -> Option<(i32, i32)> {
-    let width = u32::try_from(plane.width).ok()?;
-    let height = u32::try_from(plane.height).ok()?;
-    gl_size(Size { width, height })
-}
-
-fn too_large(size: Size) -> UiError {
-    UiError::Framebuffer {
-        size,
-        reason: String::from("frame too large for a texture"),
-    }
-}
-
-fn allocate(gl: &glow::Context, frame: &Frame) -> Result<Uploaded, UiError> {
-    let format = *frame.format();
-    // SAFETY: a query of the current context.
-    let largest = unsafe { gl.get_parameter_i32(glow::MAX_TEXTURE_SIZE) };
-    let mut textures = [None; 3];
-    let planes = format.pixel_format.planes();
-    for (index, slot) in textures.iter_mut().enumerate().take(planes) {
-        let plane = frame.plane(index);
-        let (width, height) = plane_size(&plane)
-            .filter(|(width, height)| *width.max(height) <= largest)
-            .ok_or_else(|| too_large(format.size))?;
-        let (internal, _, _) = layout(&format, index);
-        // SAFETY: the context is current; size and format were checked above.
-        unsafe {
-            let texture = gl.create_texture().map_err(UiError::Shader)?;
-            gl.bind_texture(glow::TEXTURE_2D, Some(texture));
-            gl.tex_storage_2d(glow::TEXTURE_2D, 1, internal, width, height);
-            for (name, value) in [
-                (glow::TEXTURE_MIN_FILTER, glow::LINEAR),
-                (glow::TEXTURE_MAG_FILTER, glow::LINEAR),
-                (glow::TEXTURE_WRAP_S, glow::CLAMP_TO_EDGE),
-                (glow::TEXTURE_WRAP_T, glow::CLAMP_TO_EDGE),
-            ] {
-                gl.tex_parameter_i32(glow::TEXTURE_2D, name, value.cast_signed());
-            }
-            *slot = Some(texture);
-        }
-    }
-    Ok(Uploaded {
-        textures,
-        format,
-        meta: None,
-    })
-}
-
-fn upload_plane(
-    gl: &glow::Context,
-    texture: Option<glow::Texture>,
-    plane: Plane<'_>,
-    (_, transfer, sample): (u32, u32, usize),
-) -> Result<(), UiError> {
-    let missing = || UiError::Shader(String::from("a frame's plane does not fit its texture"));
-    let (width, height) = plane_size(&plane).ok_or_else(missing)?;
-    let row = i32::try_from(plane.stride / sample).map_err(|_| missing())?;
-    let needed = plane.stride * plane.height.saturating_sub(1) + plane.width * sample;
-    if plane.data.len() < needed || plane.stride % sample != 0 {
-        return Err(missing());
-    }
-    // SAFETY: the context is current; with alignment 1 and this row length GL reads `needed` bytes
-    // of the slice, which were checked to be there.
-    unsafe {
-        gl.active_texture(glow::TEXTURE0);
-        gl.bind_texture(glow::TEXTURE_2D, texture);
-        gl.pixel_store_i32(glow::UNPACK_ALIGNMENT, 1);
-        gl.pixel_store_i32(glow::UNPACK_ROW_LENGTH, row);
-        gl.tex_sub_image_2d(
-            glow::TEXTURE_2D,
-            0,
-            0,
-            0,
-            width,
-            height,
-            transfer,
-            glow::UNSIGNED_BYTE,
-            glow::PixelUnpackData::Slice(Some(plane.data)),
-        );
-        gl.pixel_store_i32(glow::UNPACK_ROW_LENGTH, 0);
-        gl.pixel_store_i32(glow::UNPACK_ALIGNMENT, 4);
-    }
-    Ok(())
-}
-
-fn delete(gl: &glow::Context, uploaded: &Uploaded) {
-    for texture in uploaded.textures.iter().flatten() {
-        // SAFETY: the context is current and the texture is nobody else's.
-        unsafe { gl.delete_texture(*texture) };
-    }
-}
-
 fn compile(gl: &glow::Context, layout: &str) -> Result<Program, UiError> {
     let fragment = format!("#version 300 es\n#define {layout}\n{FRAGMENT}");
-    // SAFETY: the context is current; objects are made and used right here.
+    let program = program::compile(gl, VERTEX, &fragment)?;
+    // SAFETY: the context is current and the program was just made on it.
     unsafe {
-        let program = gl.create_program().map_err(UiError::Shader)?;
-        for (kind, source) in [
-            (glow::VERTEX_SHADER, VERTEX),
-            (glow::FRAGMENT_SHADER, fragment.as_str()),
-        ] {
-            let shader = gl.create_shader(kind).map_err(UiError::Shader)?;
-            gl.shader_source(shader, source);
-            gl.compile_shader(shader);
-            if !gl.get_shader_compile_status(shader) {
-                return Err(UiError::Shader(gl.get_shader_info_log(shader)));
-            }
-            gl.attach_shader(program, shader);
-            gl.delete_shader(shader);
-        }
-        gl.link_program(program);
-        if !gl.get_program_link_status(program) {
-            return Err(UiError::Shader(gl.get_program_info_log(program)));
-        }
         gl.use_program(Some(program));
         for (unit, name) in (0..).zip(["plane0", "plane1", "plane2"]) {
             let location = gl.get_uniform_location(program, name);

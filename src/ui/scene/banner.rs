@@ -6,11 +6,11 @@
 use super::build::{Sketch, Tag};
 use super::font::Weight;
 use super::layout::whole;
-use super::symbol::{Inks, Symbol};
+use super::symbol::{Inks, Layer, Symbol};
 use super::{Align, Rgba, SceneContext, palette, symbol};
 use crate::geometry::{Point, Rect, ScreenPixels};
 use crate::message::{Fault, PermissionState, Snapshot, TripCause, Verdict, ZoneSet};
-use crate::units::{ZoneIndex, ZoneKind};
+use crate::units::{StreamId, ZoneIndex, ZoneKind};
 
 struct Look {
     symbol: Symbol,
@@ -36,8 +36,14 @@ pub(super) fn draw(
     let look = look(snapshot, context);
     let tall = within.height();
     let field = whole(within.left(), within.top(), tall, tall);
-    sketch.block(within, look.ground);
+    let words = whole(
+        field.right(),
+        within.top(),
+        within.right() - field.right(),
+        tall,
+    );
     sketch.block(field, look.field);
+    sketch.block(words, look.ground);
     let margin = (0.17 * tall).round();
     let place = whole(
         field.left() + margin,
@@ -45,33 +51,37 @@ pub(super) fn draw(
         tall - 2.0 * margin,
         tall - 2.0 * margin,
     );
-    symbol::draw(sketch, look.symbol, place, look.inks);
+    symbol::draw(sketch, Layer::Ink, look.symbol, place, look.inks);
 
     let left = field.right() + 0.16 * tall;
     let right = within.right() - 0.16 * tall;
-    let warned = warned_zones(snapshot, context);
+    // While the permission is OFF its cause has the whole banner.
+    let warned = snapshot
+        .permission
+        .is_on()
+        .then(|| warned_zones(snapshot, context))
+        .flatten();
     let warned_width = warned.map_or(0.0, |text| warning(sketch, within, right, &text));
     let room = (right - left - warned_width).max(1.0);
     let size = sketch
         .fonts
-        .fit(&look.headline, (0.56 * tall).round(), Weight::Bold, room);
-    let headline_at = Point::new(left, (within.top() + 0.40 * tall + 0.36 * size).round());
+        .fit(&look.headline, (0.54 * tall).round(), Weight::Bold, room);
+    let at = Point::new(left, (within.top() + 0.38 * tall + 0.36 * size).round());
     sketch.text(
-        headline_at,
+        at,
         look.headline,
         size,
         Weight::Bold,
         Align::Left,
         look.text,
     );
-    let size = (0.155 * tall).round();
-    let advice = sketch
+    let size = sketch
         .fonts
-        .shorten(&look.advice, size, Weight::Regular, room);
-    let advice_at = Point::new(left, (within.top() + 0.885 * tall).round());
+        .fit(&look.advice, (0.155 * tall).round(), Weight::Regular, room);
+    let at = Point::new(left, (within.top() + 0.89 * tall).round());
     sketch.text(
-        advice_at,
-        advice,
+        at,
+        look.advice,
         size,
         Weight::Regular,
         Align::Left,
@@ -100,25 +110,31 @@ fn look(snapshot: &Snapshot, context: &SceneContext) -> Look {
             palette::TEXT,
             String::from("WAITING FOR RESET"),
             if any_stop_zone_occupied(snapshot) {
-                "Run permission OFF. Somebody is in a stop zone."
+                "Somebody is in a stop zone."
             } else {
-                "Run permission OFF. Check the line, then press reset."
+                "Check the line, then press reset."
             },
         ),
         PermissionState::Tripped(cause) => {
             let (why, advice) = trip(cause, context);
             let headline = format!("STOP – {why}");
-            flooded(Symbol::Stop, palette::STOP, palette::TEXT, headline, advice)
+            flooded(
+                Symbol::Stop,
+                palette::STOP,
+                palette::TEXT,
+                headline,
+                &advice,
+            )
         }
         PermissionState::LockedOut(fault) => {
-            let headline = format!("FAULT – {}", fault_words(fault));
-            let advice = "Run permission OFF. Remove the cause, then press reset.";
+            let (why, advice) = fault_words(fault);
+            let headline = format!("FAULT – {why}");
             flooded(
                 Symbol::Attention,
                 palette::FAULT,
                 palette::DARK_TEXT,
                 headline,
-                advice,
+                &advice,
             )
         }
     }
@@ -150,36 +166,63 @@ fn flooded(symbol: Symbol, ground: Rgba, text: Rgba, headline: String, advice: &
         ground,
         text,
         headline,
-        advice: advice.to_owned(),
+        advice: format!("Run permission OFF. {advice}"),
     }
 }
 
-fn trip(cause: TripCause, context: &SceneContext) -> (String, &'static str) {
+fn trip(cause: TripCause, context: &SceneContext) -> (String, String) {
     match cause {
         TripCause::Zone(zone) => (
             format!("zone “{}”", zone_name(zone, context)),
-            "Run permission OFF. Person in the zone: leave it.",
+            String::from("Person in the zone: leave it."),
         ),
-        TripCause::Stale(_) => (
+        TripCause::Stale(stream) => (
             String::from("picture late"),
-            "Run permission OFF. No fresh picture counts as an occupied zone.",
+            format!(
+                "No fresh picture of {}: counts as occupied.",
+                stream_words(stream)
+            ),
         ),
-        TripCause::Unjudged(_) => (
+        TripCause::Unjudged(stream) => (
             String::from("picture not judged"),
-            "Run permission OFF. A picture nobody judged counts as an occupied zone.",
+            format!(
+                "Detection failed on {}: counts as occupied.",
+                stream_words(stream)
+            ),
         ),
     }
 }
 
-const fn fault_words(fault: Fault) -> &'static str {
-    match fault {
-        Fault::Unguarded => "no stop zone",
-        Fault::OutputLost => "output not driven",
-        Fault::FeedbackMismatch => "relay feedback",
-        Fault::ClockBackwards => "clock ran backwards",
-        Fault::SourceEnded(_) => "picture ended",
-        Fault::SourceLost(_) => "picture lost",
-        Fault::InferenceLost(_) => "detection lost",
+/// What is broken, and what to look at.
+fn fault_words(fault: Fault) -> (&'static str, String) {
+    let (why, look_at) = match fault {
+        Fault::Unguarded => ("no stop zone", String::from("Configure a stop zone")),
+        Fault::OutputLost => ("output lost", String::from("Check the relay lines")),
+        Fault::FeedbackMismatch => (
+            "relay feedback",
+            String::from("Check the relay and its feedback contact"),
+        ),
+        Fault::ClockBackwards => ("clock", String::from("Check the camera and its clock")),
+        Fault::SourceEnded(stream) => (
+            "picture ended",
+            format!("Start the input of {} again", stream_words(stream)),
+        ),
+        Fault::SourceLost(stream) => (
+            "picture lost",
+            format!("Check the camera of {}", stream_words(stream)),
+        ),
+        Fault::InferenceLost(stream) => (
+            "detection lost",
+            format!("Check what runs the models of {}", stream_words(stream)),
+        ),
+    };
+    (why, format!("{look_at}, then press reset."))
+}
+
+const fn stream_words(stream: StreamId) -> &'static str {
+    match stream {
+        StreamId::WorkerSafety => "worker safety",
+        StreamId::VisualInspection => "visual inspection",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::font::{Fonts, Weight};
 use super::layout::{Layout, whole};
-use super::symbol::{Inks, Symbol};
+use super::symbol::{Inks, Layer, Symbol};
 use super::{Align, Command, Path, People, Rgba, Scene, SceneContext, Stroke};
 use super::{banner, palette, stream, symbol};
 use crate::geometry::{Point, Rect, ScreenPixels, Size};
@@ -132,12 +132,18 @@ impl Tag<'_> {
     }
 }
 
-/// What a scene is drawn on while it is put together: the ground (blocks, videos, masks) and the ink
-/// above all of it, kept apart so that a renderer changes its means once per picture.
+/// What a scene is drawn on while it is put together, in layers from below to above. A renderer
+/// changes its means between layers only.
 pub(super) struct Sketch {
     pub(super) scale: f32,
     pub(super) fonts: Fonts,
+    /// Blocks, videos, masks.
     ground: Vec<Command>,
+    /// Zones and other shapes on a video.
+    shapes: Vec<Command>,
+    /// Boxes around objects, and what is behind text.
+    plates: Vec<Command>,
+    /// Text and symbols.
     ink: Vec<Command>,
 }
 
@@ -147,21 +153,25 @@ impl Sketch {
             scale,
             fonts: Fonts::new(),
             ground: Vec::new(),
+            shapes: Vec::new(),
+            plates: Vec::new(),
             ink: Vec::new(),
         }
     }
 
-    fn finish(mut self, size: Size) -> Scene {
-        self.ground.append(&mut self.ink);
+    fn finish(self, size: Size) -> Scene {
+        let layers = [self.ground, self.shapes, self.plates, self.ink];
         Scene {
             size,
             background: palette::GROUND,
-            commands: self.ground,
+            commands: layers.into_iter().flatten().collect(),
         }
     }
 
     pub(super) fn block(&mut self, rect: Rect<ScreenPixels>, color: Rgba) {
-        self.ground.push(Command::Block { rect, color });
+        if rect.width() > 0.0 && rect.height() > 0.0 {
+            self.ground.push(Command::Block { rect, color });
+        }
     }
 
     pub(super) fn video(&mut self, stream: StreamId, rect: Rect<ScreenPixels>) {
@@ -171,6 +181,29 @@ impl Sketch {
     pub(super) fn mask(&mut self, rect: Rect<ScreenPixels>) {
         let color = palette::COVER;
         self.ground.push(Command::Mask { rect, color });
+    }
+
+    pub(super) fn shape(
+        &mut self,
+        points: Vec<Point<ScreenPixels>>,
+        path: Path,
+        fill: Option<Rgba>,
+        stroke: Option<Stroke>,
+    ) {
+        self.shapes.push(Command::Polygon {
+            points,
+            path,
+            fill,
+            stroke,
+        });
+    }
+
+    pub(super) fn plate(&mut self, rect: Rect<ScreenPixels>, color: Rgba) {
+        self.plates.push(Command::Block { rect, color });
+    }
+
+    pub(super) fn outline(&mut self, rect: Rect<ScreenPixels>, stroke: Stroke) {
+        self.plates.push(Command::Outline { rect, stroke });
     }
 
     pub(super) fn polygon(
@@ -183,21 +216,6 @@ impl Sketch {
         self.ink.push(Command::Polygon {
             points,
             path,
-            fill,
-            stroke,
-        });
-    }
-
-    pub(super) fn rounded(
-        &mut self,
-        rect: Rect<ScreenPixels>,
-        radius: f32,
-        fill: Option<Rgba>,
-        stroke: Option<Stroke>,
-    ) {
-        self.ink.push(Command::RoundedRect {
-            rect,
-            radius,
             fill,
             stroke,
         });
@@ -236,7 +254,7 @@ impl Sketch {
             .shorten(tag.text, tag.size, Weight::Bold, room - around);
         let width = self.fonts.width(&text, tag.size, Weight::Bold) + around;
         let rect = whole(left, top, width.ceil(), tag.height());
-        self.rounded(rect, tag.size * 0.2, Some(tag.ground), None);
+        self.plate(rect, tag.ground);
         if let Some(symbol) = tag.symbol {
             let side = tag.size * 0.95;
             let place = whole(
@@ -249,7 +267,7 @@ impl Sketch {
                 body: tag.ink,
                 detail: tag.ground,
             };
-            symbol::draw(self, symbol, place, inks);
+            symbol::draw(self, Layer::Ink, symbol, place, inks);
         }
         let at = Point::new(
             rect.left() + tag.pad() + tag.symbol_room(),

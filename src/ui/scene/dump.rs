@@ -24,6 +24,14 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Block { rect, color } => write!(f, "block {} {color}", Corners(*rect)),
+            Self::Outline { rect, stroke } => {
+                write!(
+                    f,
+                    "outline {}{}",
+                    Corners(*rect),
+                    Paints(None, Some(*stroke))
+                )
+            }
             Self::Video { stream, rect } => write!(f, "video {stream} {}", Corners(*rect)),
             Self::Mask { rect, color } => write!(f, "mask {} {color}", Corners(*rect)),
             Self::Polygon {
@@ -41,17 +49,6 @@ impl fmt::Display for Command {
                     .iter()
                     .try_for_each(|point| write!(f, " {}", At(*point)))
             }
-            Self::RoundedRect {
-                rect,
-                radius,
-                fill,
-                stroke,
-            } => write!(
-                f,
-                "rounded {} r{radius:.1}{}",
-                Corners(*rect),
-                Paints(*fill, *stroke)
-            ),
             Self::Text {
                 at,
                 text,

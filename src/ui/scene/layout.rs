@@ -4,7 +4,7 @@
 use crate::geometry::{Rect, ScreenPixels, Size};
 
 /// Gap between things, in pixels of a 1280x720 picture; every length here is in those.
-const GAP: f32 = 8.0;
+const GAP: f32 = 12.0;
 const TITLE: f32 = 34.0;
 const FOOTER: f32 = 32.0;
 

@@ -10,10 +10,12 @@ mod build;
 mod dump;
 mod font;
 mod layout;
+mod marks;
 mod mask;
 mod palette;
 mod stream;
 mod symbol;
+mod zones;
 
 use std::time::Duration;
 
@@ -134,12 +136,19 @@ pub enum Path {
 /// One step of drawing. Later steps cover earlier ones.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// An opaque rectangle on whole pixels.
+    /// A filled rectangle.
     Block {
-        /// Where.
+        /// Where; on whole pixels where its edges shall be sharp.
         rect: Rect<ScreenPixels>,
-        /// With what; opacity is ignored.
+        /// With what.
         color: Rgba,
+    },
+    /// The outline of a rectangle.
+    Outline {
+        /// The middle of the line.
+        rect: Rect<ScreenPixels>,
+        /// The line.
+        stroke: Stroke,
     },
     /// A stream's frame, the whole of it.
     Video {
@@ -162,17 +171,6 @@ pub enum Command {
         points: Vec<Point<ScreenPixels>>,
         /// Whether it closes.
         path: Path,
-        /// Inside.
-        fill: Option<Rgba>,
-        /// Outline.
-        stroke: Option<Stroke>,
-    },
-    /// A rectangle with round corners.
-    RoundedRect {
-        /// Where.
-        rect: Rect<ScreenPixels>,
-        /// Of the corners, in pixels.
-        radius: f32,
         /// Inside.
         fill: Option<Rgba>,
         /// Outline.

@@ -38,9 +38,26 @@ pub(super) struct Inks {
     pub(super) detail: Rgba,
 }
 
+/// Whether a symbol lies below or above boxes and labels.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Layer {
+    Shapes,
+    Ink,
+}
+
 /// Draws `symbol` into the square `within`.
-pub(super) fn draw(sketch: &mut Sketch, symbol: Symbol, within: Rect<ScreenPixels>, inks: Inks) {
-    let pen = Pen { within, inks };
+pub(super) fn draw(
+    sketch: &mut Sketch,
+    layer: Layer,
+    symbol: Symbol,
+    within: Rect<ScreenPixels>,
+    inks: Inks,
+) {
+    let pen = Pen {
+        layer,
+        within,
+        inks,
+    };
     match symbol {
         Symbol::Run => pen.fill(
             sketch,
@@ -98,6 +115,7 @@ pub(super) fn draw(sketch: &mut Sketch, symbol: Symbol, within: Rect<ScreenPixel
 }
 
 struct Pen {
+    layer: Layer,
     within: Rect<ScreenPixels>,
     inks: Inks,
 }
@@ -114,28 +132,47 @@ impl Pen {
     }
 
     fn fill(&self, sketch: &mut Sketch, points: &[(f32, f32)], color: Rgba) {
-        sketch.polygon(self.place(points), Path::Closed, Some(color), None);
+        self.add(sketch, points, Path::Closed, Some(color), None);
     }
 
     fn line(&self, sketch: &mut Sketch, points: &[(f32, f32)]) {
+        self.stroke(sketch, points, 0.17);
+    }
+
+    fn stroke(&self, sketch: &mut Sketch, points: &[(f32, f32)], width: f32) {
         let stroke = Stroke {
-            width: self.within.width() * 0.17,
+            width: self.within.width() * width,
             color: self.inks.body,
         };
-        sketch.polygon(self.place(points), Path::Open, None, Some(stroke));
+        self.add(sketch, points, Path::Open, None, Some(stroke));
+    }
+
+    fn add(
+        &self,
+        sketch: &mut Sketch,
+        points: &[(f32, f32)],
+        path: Path,
+        fill: Option<Rgba>,
+        stroke: Option<Stroke>,
+    ) {
+        let points = self.place(points);
+        match self.layer {
+            Layer::Shapes => sketch.shape(points, path, fill, stroke),
+            Layer::Ink => sketch.polygon(points, path, fill, stroke),
+        }
     }
 
     fn disc(&self, sketch: &mut Sketch, center: (f32, f32), radius: f32, color: Rgba) {
         self.fill(sketch, &arc(center, radius, 0.0, TAU, 20), color);
     }
 
-    /// Three quarters of a ring, clockwise, with a head.
+    /// Most of a ring, clockwise, with a head.
     fn reset(&self, sketch: &mut Sketch) {
-        let ring = arc((0.5, 0.52), 0.36, -0.28 * PI, 1.38 * PI, 28);
-        self.line(sketch, &ring);
+        let ring = arc((0.5, 0.54), 0.36, -0.22 * PI, 1.36 * PI, 28);
+        self.stroke(sketch, &ring, 0.14);
         self.fill(
             sketch,
-            &[(0.56, -0.02), (0.56, 0.42), (0.20, 0.22)],
+            &[(0.66, 0.19), (0.30, -0.05), (0.30, 0.43)],
             self.inks.body,
         );
     }
