@@ -228,8 +228,12 @@ enum PaceArg {
 
 /// Turns `--some_flag` into `--some-flag`; values are left alone.
 fn hyphenated(argument: OsString) -> OsString {
-    let Some(text) = argument.to_str() else { return argument };
-    let Some(flag) = text.strip_prefix("--") else { return argument };
+    let Some(text) = argument.to_str() else {
+        return argument;
+    };
+    let Some(flag) = text.strip_prefix("--") else {
+        return argument;
+    };
     match flag.split_once('=') {
         Some((name, value)) => format!("--{}={value}", name.replace('_', "-")).into(),
         None => format!("--{}", flag.replace('_', "-")).into(),
@@ -243,7 +247,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Done.into()
+            };
         }
     };
     init_log(cli.verbose);
@@ -263,7 +271,9 @@ fn init_log(verbose: u8) {
         _ => "debug,andon=trace",
     };
     let environment = env_logger::Env::default().filter_or("ANDON_LOG", level);
-    env_logger::Builder::from_env(environment).format_timestamp_millis().init();
+    env_logger::Builder::from_env(environment)
+        .format_timestamp_millis()
+        .init();
 }
 
 #[cfg(test)]

@@ -44,9 +44,10 @@ pub struct BenchFigures {
 pub fn run_bench(loaded: &Loaded, frames: u64) -> Result<BenchFigures, RunError> {
     let (engine, stages) = stages(loaded, frames)?;
     let mut runs = Vec::new();
-    for (name, display) in
-        [("without picture", DisplayChoice::None), ("with picture", DisplayChoice::Headless)]
-    {
+    for (name, display) in [
+        ("without picture", DisplayChoice::None),
+        ("with picture", DisplayChoice::Headless),
+    ] {
         log::info!("end to end, {name}");
         let mut loaded = loaded.clone();
         loaded.config.display.display = display;
@@ -63,7 +64,11 @@ pub fn run_bench(loaded: &Loaded, frames: u64) -> Result<BenchFigures, RunError>
         }
         runs.push((name, outcome.summary));
     }
-    Ok(BenchFigures { engine, stages, runs })
+    Ok(BenchFigures {
+        engine,
+        stages,
+        runs,
+    })
 }
 
 /// Times decode, preprocessing and inference of both streams, one call after the other.
@@ -95,10 +100,15 @@ fn stages(loaded: &Loaded, frames: u64) -> Result<(String, Vec<Stage>), RunError
             inference.record(found.timing.inference);
             done += 1;
         }
-        for (stage, figures) in
-            [("decode", decode), ("preprocess", preprocess), ("inference", inference)]
-        {
-            stages.push(Stage { name: format!("{id} {stage}"), cost: figures.summary() });
+        for (stage, figures) in [
+            ("decode", decode),
+            ("preprocess", preprocess),
+            ("inference", inference),
+        ] {
+            stages.push(Stage {
+                name: format!("{id} {stage}"),
+                cost: figures.summary(),
+            });
         }
     }
     Ok((inferencer.engine_description().to_owned(), stages))
@@ -160,7 +170,10 @@ impl BenchFigures {
                 })
             })
             .collect();
-        format!("{:#}\n", json!({ "engine": self.engine, "stages": stages, "runs": runs }))
+        format!(
+            "{:#}\n",
+            json!({ "engine": self.engine, "stages": stages, "runs": runs })
+        )
     }
 }
 

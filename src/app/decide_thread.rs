@@ -141,7 +141,12 @@ impl Running {
         let Inferred { frame, timing, .. } = inferred;
         let latency = decided_at.saturating_since(frame.meta.arrived);
         let stream = frame.meta.stream;
-        let decided = Decided { meta: frame.meta, verdict: verdict.clone(), timing, latency };
+        let decided = Decided {
+            meta: frame.meta,
+            verdict: verdict.clone(),
+            timing,
+            latency,
+        };
         // Outputs first: the report can wait, a relay cannot.
         self.apply(&actions);
         self.send(Event::Decided(decided));
@@ -151,7 +156,12 @@ impl Running {
         }
         let fps = self.rates[stream.index()].tick(decided_at);
         if self.thread.snapshots.is_some() {
-            self.views[stream.index()] = Some(StreamView { frame, verdict, fps, latency });
+            self.views[stream.index()] = Some(StreamView {
+                frame,
+                verdict,
+                fps,
+                latency,
+            });
             self.show(stream);
         }
     }
@@ -216,7 +226,9 @@ impl Running {
     }
 
     fn show(&self, newest: StreamId) {
-        let Some(mailbox) = &self.thread.snapshots else { return };
+        let Some(mailbox) = &self.thread.snapshots else {
+            return;
+        };
         let mut snapshot = Snapshot {
             at: self.now,
             permission: self.thread.decision.permission(),

@@ -14,10 +14,19 @@ pub fn configuration(loaded: &Loaded) -> String {
     let config = &loaded.config;
     let mut text = String::new();
     for file in [&loaded.main, &loaded.keepout] {
-        let _ = writeln!(text, "{} is valid (sha256 {})", file.path.display(), file.sha256);
+        let _ = writeln!(
+            text,
+            "{} is valid (sha256 {})",
+            file.path.display(),
+            file.sha256
+        );
     }
     let _ = writeln!(text, "\nworker_safety      {}", config.worker_safety.input);
-    let _ = writeln!(text, "visual_inspection  {}", config.visual_inspection.input);
+    let _ = writeln!(
+        text,
+        "visual_inspection  {}",
+        config.visual_inspection.input
+    );
     let _ = writeln!(text, "\nzones");
     for zone in &config.zones {
         let _ = writeln!(
@@ -50,13 +59,15 @@ pub fn configuration(loaded: &Loaded) -> String {
 
 fn outputs(config: &Config) -> String {
     match config.output {
-        OutputConfig::Simulated { operator_reset_after: Some(after) } => format!(
+        OutputConfig::Simulated {
+            operator_reset_after: Some(after),
+        } => format!(
             "outputs are simulated; a simulated operator resets {} ms after the zones are clear",
             after.as_millis()
         ),
-        OutputConfig::Simulated { operator_reset_after: None } => {
-            "outputs are simulated; nobody resets".to_owned()
-        }
+        OutputConfig::Simulated {
+            operator_reset_after: None,
+        } => "outputs are simulated; nobody resets".to_owned(),
     }
 }
 
@@ -78,7 +89,11 @@ pub fn machine(loaded: &Loaded) -> String {
         Ok(inferencer) => {
             let _ = writeln!(text, "{:<18} {}", "engine", inferencer.engine_description());
             for (role, name, sha256) in inferencer.models() {
-                let _ = writeln!(text, "{role:<18} {name} (sha256 {})", &sha256[..12.min(sha256.len())]);
+                let _ = writeln!(
+                    text,
+                    "{role:<18} {name} (sha256 {})",
+                    &sha256[..12.min(sha256.len())]
+                );
             }
         }
         Err(error) => {
@@ -95,7 +110,11 @@ pub fn machine(loaded: &Loaded) -> String {
 
 fn source_line(source: &dyn FrameSource) -> String {
     let info = source.info();
-    let rate = info.frame_rate.map_or_else(String::new, |rate| format!(", {rate:.2} fps"));
-    let frames = info.frames.map_or_else(String::new, |frames| format!(", {frames} frames"));
+    let rate = info
+        .frame_rate
+        .map_or_else(String::new, |rate| format!(", {rate:.2} fps"));
+    let frames = info
+        .frames
+        .map_or_else(String::new, |frames| format!(", {frames} frames"));
     format!("{}: {}{rate}{frames}", info.name, info.description)
 }

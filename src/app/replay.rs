@@ -56,11 +56,19 @@ struct Recorded {
 ///
 /// Names the first line that is not as the report format says.
 pub fn replay(text: &str, loaded: &Loaded) -> Result<Replayed, ReplayError> {
-    let grades: Vec<String> =
-        loaded.config.visual_inspection.grades.iter().map(|(name, _)| name.clone()).collect();
+    let grades: Vec<String> = loaded
+        .config
+        .visual_inspection
+        .grades
+        .iter()
+        .map(|(name, _)| name.clone())
+        .collect();
     let mut recorded = Vec::new();
     for (index, line) in text.lines().enumerate() {
-        let failed = |what: String| ReplayError::Line { line: index + 1, what };
+        let failed = |what: String| ReplayError::Line {
+            line: index + 1,
+            what,
+        };
         let value: Value = serde_json::from_str(line).map_err(|e| failed(e.to_string()))?;
         if let Some(frame) = parse(&value, &grades).map_err(failed)? {
             recorded.push(frame);
@@ -94,7 +102,9 @@ struct Player {
 impl Player {
     fn new(loaded: &Loaded, grades: Vec<String>) -> Self {
         let config = &loaded.config;
-        let OutputConfig::Simulated { operator_reset_after } = config.output;
+        let OutputConfig::Simulated {
+            operator_reset_after,
+        } = config.output;
         let mut player = Self {
             decision: Decision::new(config, &grades),
             operator: SimulatedOperator::new(operator_reset_after),
@@ -117,7 +127,8 @@ impl Player {
         let captured = MonotonicTime::from_duration(frame.at);
         self.now = self.now.max(captured);
         let (verdict, actions) =
-            self.decision.on_findings(frame.stream, captured, &frame.findings, self.now);
+            self.decision
+                .on_findings(frame.stream, captured, &frame.findings, self.now);
         let line = match &verdict {
             Verdict::Safety(verdict) => {
                 self.occupied += u64::from(verdict.occupied);
@@ -160,7 +171,10 @@ impl Player {
         let summary = format!(
             "{frames} frames decided again: {occupied} occupied, run permission lost {trips} times\n"
         );
-        Replayed { lines: self.lines, summary }
+        Replayed {
+            lines: self.lines,
+            summary,
+        }
     }
 }
 
@@ -190,7 +204,12 @@ fn parse(line: &Value, grades: &[String]) -> Result<Option<Recorded>, String> {
             }
         }
     };
-    Ok(Some(Recorded { stream, frame, at, findings }))
+    Ok(Some(Recorded {
+        stream,
+        frame,
+        at,
+        findings,
+    }))
 }
 
 fn item(object: &Value, grades: &[String]) -> Result<GradedItem, String> {
@@ -199,17 +218,29 @@ fn item(object: &Value, grades: &[String]) -> Result<GradedItem, String> {
     let index = index.ok_or_else(|| format!("grade {name} is not in [grades]"))?;
     let label = LabelId(u16::try_from(index).map_err(|_| "too many grades")?);
     let score = score(&object["grade_score"])?;
-    Ok(GradedItem { detection: detection(object)?, grade: Grade { label, score } })
+    Ok(GradedItem {
+        detection: detection(object)?,
+        grade: Grade { label, score },
+    })
 }
 
 fn detection(object: &Value) -> Result<Detection, String> {
     let corners = object["box"].as_array().ok_or("an object without box")?;
-    let corners: ArrayVec<f32, 4> =
-        corners.iter().take(4).filter_map(Value::as_f64).map(narrow).collect();
-    let [left, top, right, bottom] =
-        corners.into_inner().map_err(|_| "a box needs four numbers".to_owned())?;
+    let corners: ArrayVec<f32, 4> = corners
+        .iter()
+        .take(4)
+        .filter_map(Value::as_f64)
+        .map(narrow)
+        .collect();
+    let [left, top, right, bottom] = corners
+        .into_inner()
+        .map_err(|_| "a box needs four numbers".to_owned())?;
     let bbox = Rect::new(left, top, right, bottom).ok_or("a box that is no rectangle")?;
-    Ok(Detection { label: LabelId(0), score: score(&object["score"])?, bbox })
+    Ok(Detection {
+        label: LabelId(0),
+        score: score(&object["score"])?,
+        bbox,
+    })
 }
 
 fn score(value: &Value) -> Result<Score, String> {
@@ -218,7 +249,10 @@ fn score(value: &Value) -> Result<Score, String> {
 }
 
 /// The report's numbers are 32-bit floats written exactly; nothing is lost on the way back.
-#[allow(clippy::cast_possible_truncation, reason = "32-bit floats, written exactly")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "32-bit floats, written exactly"
+)]
 const fn narrow(number: f64) -> f32 {
     number as f32
 }
@@ -231,5 +265,7 @@ fn duration(millis: f64) -> Option<Duration> {
         clippy::cast_sign_loss,
         reason = "the range is checked on the same line"
     )]
-    (0.0..1e18).contains(&nanos).then(|| Duration::from_nanos(nanos as u64))
+    (0.0..1e18)
+        .contains(&nanos)
+        .then(|| Duration::from_nanos(nanos as u64))
 }

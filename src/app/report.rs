@@ -217,7 +217,12 @@ pub(super) fn output_line(since_start: Duration, command: OutputCommand, cause: 
 }
 
 /// The line of a worker-safety frame.
-pub(super) fn safety_line(frame: u64, at: Duration, verdict: &SafetyVerdict, names: &Names) -> Value {
+pub(super) fn safety_line(
+    frame: u64,
+    at: Duration,
+    verdict: &SafetyVerdict,
+    names: &Names,
+) -> Value {
     let persons: Vec<Value> = verdict
         .persons
         .iter()

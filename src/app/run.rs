@@ -136,8 +136,13 @@ fn header(
 ) -> Header {
     let config = &loaded.config;
     let inputs = StreamId::ALL.map(|stream| {
-        let SourceInfo { name, description, size, frame_rate, .. } =
-            sources[stream.index()].info().clone();
+        let SourceInfo {
+            name,
+            description,
+            size,
+            frame_rate,
+            ..
+        } = sources[stream.index()].info().clone();
         InputEntry {
             stream: stream.name(),
             source: name,
@@ -153,7 +158,12 @@ fn header(
             Anchor::BottomEdge => "bottom-edge",
             Anchor::WholeBox => "whole-box",
         },
-        points: zone.polygon.points().iter().map(|p| [p.x, p.y].map(f64::from)).collect(),
+        points: zone
+            .polygon
+            .points()
+            .iter()
+            .map(|p| [p.x, p.y].map(f64::from))
+            .collect(),
     });
     Header {
         version: env!("CARGO_PKG_VERSION"),
@@ -217,7 +227,9 @@ impl Pipeline {
         };
         let found = [first, second];
         let (event_sender, events) = sync_channel(EVENTS_MAX);
-        let OutputConfig::Simulated { operator_reset_after } = config.output;
+        let OutputConfig::Simulated {
+            operator_reset_after,
+        } = config.output;
         let decide = DecideThread {
             decision: Decision::new(config, inferencer.classifier_labels()),
             output: Box::new(SimulatedOutput::new()),
@@ -248,8 +260,7 @@ impl Pipeline {
             out: out.clone(),
             stop: stop.clone(),
         };
-        let [safety, inspection] =
-            [capture(safety, &frames[0]), capture(inspection, &frames[1])];
+        let [safety, inspection] = [capture(safety, &frames[0]), capture(inspection, &frames[1])];
         Ok(Self {
             decide: spawn("decide", move || decide.run())?,
             infer: spawn("infer", move || infer.run())?,
@@ -272,7 +283,10 @@ fn spawn<T: Send + 'static>(
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(body)
-        .map_err(|error| RunError::Thread { name, reason: error.to_string() })
+        .map_err(|error| RunError::Thread {
+            name,
+            reason: error.to_string(),
+        })
 }
 
 /// What is to be drawn; `None` where nobody looks.
@@ -297,7 +311,11 @@ fn ui_plan(
         size: config.display.size,
         record: options.record.clone(),
         snapshots: options.snapshots.clone(),
-        frame_rate: if fastest > 0.0 { fastest.min(FILM_RATE_MAX) } else { FILM_RATE_DEFAULT },
+        frame_rate: if fastest > 0.0 {
+            fastest.min(FILM_RATE_MAX)
+        } else {
+            FILM_RATE_DEFAULT
+        },
         draw_all,
     }))
 }
@@ -313,7 +331,7 @@ fn scene_context(
         classifier_labels: inferencer.classifier_labels().to_vec(),
         engine: inferencer.engine_description().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        sources: [0, 1].map(|index: usize| sources[index].info().name.clone()),
+        sources: [0, 1].map(|index: usize| short_name(&sources[index].info().name)),
         people: if config.display.anonymize {
             People::Masked(MaskMemory::default())
         } else {
@@ -322,6 +340,15 @@ fn scene_context(
         old_after: config.safety.max_age,
         notice: None,
     }
+}
+
+/// The last part of a path: what fits beside a title.
+fn short_name(source: &str) -> String {
+    source
+        .rsplit('/')
+        .find(|part| !part.is_empty())
+        .unwrap_or(source)
+        .to_owned()
 }
 
 /// Starts the ui thread and waits until it says that it can draw.
@@ -333,9 +360,10 @@ fn start_ui(plan: UiPlan) -> Result<(JoinHandle<UiFigures>, Latest<Snapshot>), R
     match started.recv_timeout(UI_START_MAX) {
         Ok(Ok(())) => Ok((thread, mailbox)),
         Ok(Err(error)) => Err(error.into()),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            Err(RunError::Thread { name: "ui", reason: "did not start drawing".to_owned() })
-        }
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(RunError::Thread {
+            name: "ui",
+            reason: "did not start drawing".to_owned(),
+        }),
     }
 }
 
@@ -383,7 +411,9 @@ impl Supervisor {
 
     /// Writes to the report; the first failure is said and ends the report, not the run.
     fn write(&mut self, write: impl FnOnce(&mut ReportWriter) -> Result<(), ReportError>) {
-        let Some(report) = &mut self.report else { return };
+        let Some(report) = &mut self.report else {
+            return;
+        };
         if let Err(error) = write(report) {
             log::error!("{error}; the run goes on without a report");
             self.summary.faults.push(error.to_string());
@@ -426,7 +456,10 @@ impl Supervisor {
         {
             self.fault(error.into());
         }
-        RunOutcome { summary: self.summary, error: self.error }
+        RunOutcome {
+            summary: self.summary,
+            error: self.error,
+        }
     }
 
     fn join<T>(&mut self, name: &'static str, thread: JoinHandle<T>) -> Option<T> {

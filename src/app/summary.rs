@@ -75,7 +75,11 @@ impl Summary {
     /// Pairs of frames: the longer stream counts them.
     #[must_use]
     pub fn pairs(&self) -> u64 {
-        self.streams.iter().map(|stream| stream.frames).max().unwrap_or(0)
+        self.streams
+            .iter()
+            .map(|stream| stream.frames)
+            .max()
+            .unwrap_or(0)
     }
 
     /// CPU milliseconds per pair of frames, start-up left out.

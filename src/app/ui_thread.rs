@@ -123,7 +123,13 @@ impl Ui {
             Some(path) => Some(Recorder::create(path, plan.size, plan.frame_rate)?),
             None => None,
         };
-        Ok(Self { plan, renderer, recorder, origin: None, figures: UiFigures::default() })
+        Ok(Self {
+            plan,
+            renderer,
+            recorder,
+            origin: None,
+            figures: UiFigures::default(),
+        })
     }
 
     #[allow(
@@ -172,10 +178,16 @@ impl Ui {
         }
         let media_time = Duration::from_secs_f64(tick_seconds(tick, self.plan.frame_rate));
         let encoding = monotonic_now();
-        match self.recorder.as_mut().map(|recorder| recorder.push(rgba, media_time)) {
+        match self
+            .recorder
+            .as_mut()
+            .map(|recorder| recorder.push(rgba, media_time))
+        {
             Some(Ok(())) => {
                 self.figures.recorded += 1;
-                self.figures.encode.record(monotonic_now().saturating_since(encoding));
+                self.figures
+                    .encode
+                    .record(monotonic_now().saturating_since(encoding));
             }
             Some(Err(error)) => {
                 log::error!("{error}; the run goes on without a film");

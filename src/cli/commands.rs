@@ -22,7 +22,10 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self { exit, error: error.into() }
+        Self {
+            exit,
+            error: error.into(),
+        }
     }
 
     pub(super) fn usage(message: impl fmt::Display) -> Self {
@@ -111,7 +114,9 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
         std::fs::write(&path, &table)
             .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
     }
-    outcome.error.map_or(Ok(Exit::Done), |error| Err(error.into()))
+    outcome
+        .error
+        .map_or(Ok(Exit::Done), |error| Err(error.into()))
 }
 
 /// Files are processed as fast as possible unless somebody watches them live.
@@ -121,7 +126,11 @@ fn default_pace(loaded: &Loaded) -> Pace {
         .into_iter()
         .any(|input| matches!(input, InputSpec::Camera(_)));
     let live = config.display.display == crate::config::DisplayChoice::Kms;
-    if camera || live { Pace::Realtime } else { Pace::Asap }
+    if camera || live {
+        Pace::Realtime
+    } else {
+        Pace::Asap
+    }
 }
 
 fn check_config(args: &ConfigArgs) -> Result<Exit, Failure> {
@@ -161,7 +170,10 @@ fn models(command: &ModelsCommand) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let failed = outcome.failed;
-    Err(Failure::new(Exit::Engine, anyhow::anyhow!("{failed} of the models above failed")))
+    Err(Failure::new(
+        Exit::Engine,
+        anyhow::anyhow!("{failed} of the models above failed"),
+    ))
 }
 
 fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
@@ -178,7 +190,11 @@ fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
     match &args.output {
         Some(path) => {
             write_new(path, &toml, Overwrite::No)?;
-            print(&format!("zone `{}` written to {}\n", args.name, path.display()));
+            print(&format!(
+                "zone `{}` written to {}\n",
+                args.name,
+                path.display()
+            ));
         }
         None => print(&toml),
     }
@@ -194,7 +210,10 @@ fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
         )
     })?;
     let replayed = app::replay::replay(&text, &loaded).map_err(|error| {
-        Failure::new(Exit::Input, anyhow::anyhow!("{}: {error}", args.report.display()))
+        Failure::new(
+            Exit::Input,
+            anyhow::anyhow!("{}: {error}", args.report.display()),
+        )
     })?;
     match &args.output {
         Some(path) => {
@@ -215,12 +234,16 @@ enum Overwrite {
 
 fn write_new(path: &PathBuf, text: &str, overwrite: Overwrite) -> Result<(), Failure> {
     let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Failure::usage(format!("{} exists already; name another file", path.display()))
-        }
+        std::io::ErrorKind::AlreadyExists => Failure::usage(format!(
+            "{} exists already; name another file",
+            path.display()
+        )),
         _ => Failure::usage(format!("cannot write {}: {error}", path.display())),
     };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
     let mut options = std::fs::OpenOptions::new();

@@ -92,7 +92,10 @@ pub(super) fn snapshot(text: &str) -> Result<SnapshotRequest, Failure> {
     if path.is_empty() {
         return Err(bad());
     }
-    Ok(SnapshotRequest { path: PathBuf::from(path), frame })
+    Ok(SnapshotRequest {
+        path: PathBuf::from(path),
+        frame,
+    })
 }
 
 #[cfg(test)]
@@ -102,7 +105,10 @@ mod tests {
     #[test]
     fn a_snapshot_names_file_and_frame() {
         let request = snapshot("out/a@b.png@120").ok();
-        let expected = SnapshotRequest { path: "out/a@b.png".into(), frame: 120 };
+        let expected = SnapshotRequest {
+            path: "out/a@b.png".into(),
+            frame: 120,
+        };
         assert_eq!(request, Some(expected));
         for bad in ["a.png", "a.png@", "@3", "a.png@x", "a.png@-1"] {
             assert!(snapshot(bad).is_err(), "{bad}");

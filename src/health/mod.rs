@@ -4,4 +4,4 @@
 
 mod metrics;
 
-pub use metrics::{LatencySummary, Latencies, RateMeter, StreamMetrics};
+pub use metrics::{Latencies, LatencySummary, RateMeter, StreamMetrics};
