@@ -8,11 +8,11 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-pub const WORKER_SAFETY: &str = "tests/media/worker_safety.mp4";
-pub const CONVEYOR: &str = "tests/media/conveyor.mp4";
+pub(crate) const WORKER_SAFETY: &str = "tests/media/worker_safety.mp4";
+pub(crate) const CONVEYOR: &str = "tests/media/conveyor.mp4";
 
 /// The program, in the repository's root.
-pub fn andon() -> Command {
+pub(crate) fn andon() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_andon"));
     command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -21,7 +21,7 @@ pub fn andon() -> Command {
 }
 
 /// Runs the program to its end.
-pub fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     andon()
         .args(arguments)
         .output()
@@ -29,17 +29,17 @@ pub fn run(arguments: &[&str]) -> Output {
 }
 
 /// Standard error as text.
-pub fn complaint(output: &Output) -> String {
+pub(crate) fn complaint(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A path below the temporary folder as an argument.
-pub fn argument(path: &Path) -> &str {
+pub(crate) fn argument(path: &Path) -> &str {
     path.to_str().expect("a UTF-8 path")
 }
 
 /// A report, line by line.
-pub fn report(path: &Path) -> Vec<Value> {
+pub(crate) fn report(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).expect("the report can be read");
     text.lines()
         .map(|line| serde_json::from_str(line).expect("a JSON line"))
@@ -47,12 +47,12 @@ pub fn report(path: &Path) -> Vec<Value> {
 }
 
 /// Lines of one type.
-pub fn of_type<'a>(report: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub(crate) fn of_type<'a>(report: &'a [Value], kind: &str) -> Vec<&'a Value> {
     report.iter().filter(|line| line["type"] == kind).collect()
 }
 
 /// Runs the bundled clips in `asap` and returns the report.
-pub fn run_clips(more: &[&str]) -> Vec<Value> {
+pub(crate) fn run_clips(more: &[&str]) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path: PathBuf = folder.path().join("report.jsonl");
     let mut arguments = vec![
@@ -71,7 +71,7 @@ pub fn run_clips(more: &[&str]) -> Vec<Value> {
     report(&path)
 }
 
-pub type P = (f64, f64);
+pub(crate) type P = (f64, f64);
 
 fn cross(o: P, a: P, b: P) -> f64 {
     (a.0 - o.0) * (b.1 - o.1) - (a.1 - o.1) * (b.0 - o.0)
@@ -116,7 +116,7 @@ fn inside(polygon: &[P], p: P) -> bool {
 }
 
 /// Whether the box (or its bottom edge) touches the polygon, worked out in plain 64-bit floats.
-pub fn touches(polygon: &[P], [x0, y0, x1, y1]: [f64; 4], whole_box: bool) -> bool {
+pub(crate) fn touches(polygon: &[P], [x0, y0, x1, y1]: [f64; 4], whole_box: bool) -> bool {
     let edges: Vec<(P, P)> = if whole_box {
         let corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)];
         (0..4).map(|i| (corners[i], corners[(i + 1) % 4])).collect()
@@ -135,7 +135,7 @@ pub fn touches(polygon: &[P], [x0, y0, x1, y1]: [f64; 4], whole_box: bool) -> bo
 }
 
 /// A JSON array of numbers.
-pub fn numbers(value: &Value) -> Vec<f64> {
+pub(crate) fn numbers(value: &Value) -> Vec<f64> {
     value
         .as_array()
         .expect("an array")
