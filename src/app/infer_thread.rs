@@ -17,6 +17,10 @@ const WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// What the infer thread tells the decide thread.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved once per frame; boxing would allocate per frame"
+)]
 pub(super) enum FromInfer {
     /// A frame with what was found in it.
     Inferred(Inferred),

@@ -216,7 +216,7 @@ fn item(object: &Value, grades: &[String]) -> Result<GradedItem, String> {
     let name = object["grade"].as_str().ok_or("an item without grade")?;
     let index = grades.iter().position(|grade| grade == name);
     let index = index.ok_or_else(|| format!("grade {name} is not in [grades]"))?;
-    let label = LabelId(u16::try_from(index).map_err(|_| "too many grades")?);
+    let label = LabelId(u16::try_from(index).ok().ok_or("too many grades")?);
     let score = score(&object["grade_score"])?;
     Ok(GradedItem {
         detection: detection(object)?,
@@ -234,7 +234,8 @@ fn detection(object: &Value) -> Result<Detection, String> {
         .collect();
     let [left, top, right, bottom] = corners
         .into_inner()
-        .map_err(|_| "a box needs four numbers".to_owned())?;
+        .ok()
+        .ok_or("a box needs four numbers")?;
     let bbox = Rect::new(left, top, right, bottom).ok_or("a box that is no rectangle")?;
     Ok(Detection {
         label: LabelId(0),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{
     BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, ReplayArgs,
@@ -11,7 +11,7 @@ use super::{
 use crate::app::run::{RunError, RunOptions};
 use crate::app::{self, SnapshotRequest};
 use crate::config::{InputSpec, Loaded, Pace};
-use crate::geometry::Size;
+use crate::geometry::{ParseSizeError, Size};
 
 /// Why a command failed, and how the process ends.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ fn models(command: &ModelsCommand) -> Result<Exit, Failure> {
 }
 
 fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
-    let size: Size = args.size.parse().map_err(|_| {
+    let size: Size = args.size.parse().map_err(|_ignored: ParseSizeError| {
         Failure::usage(format!(
             "--size {}: write WIDTHxHEIGHT, for instance 1280x720",
             args.size
@@ -232,13 +232,14 @@ enum Overwrite {
     No,
 }
 
-fn write_new(path: &PathBuf, text: &str, overwrite: Overwrite) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::usage(format!(
-            "{} exists already; name another file",
-            path.display()
-        )),
-        _ => Failure::usage(format!("cannot write {}: {error}", path.display())),
+fn write_new(path: &Path, text: &str, overwrite: Overwrite) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        let path = path.display();
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            Failure::usage(format!("{path} exists already; name another file"))
+        } else {
+            Failure::usage(format!("cannot write {path}: {error}"))
+        }
     };
     if let Some(folder) = path
         .parent()

@@ -88,7 +88,7 @@ pub(super) fn snapshot(text: &str) -> Result<SnapshotRequest, Failure> {
         ))
     };
     let (path, frame) = text.rsplit_once('@').ok_or_else(bad)?;
-    let frame = frame.parse().map_err(|_: std::num::ParseIntError| bad())?;
+    let frame = frame.parse().ok().ok_or_else(bad)?;
     if path.is_empty() {
         return Err(bad());
     }

@@ -143,6 +143,10 @@ fn fetch(agent: &ureq::Agent, file: &ListedDownload, path: &Path) -> Result<Sour
 }
 
 fn download(agent: &ureq::Agent, url: &str) -> Result<Vec<u8>, FetchError> {
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "ureq's errors are many and all mean the same here"
+    )]
     let mut response = agent.get(url).call().map_err(|error| match error {
         ureq::Error::StatusCode(status) => FetchError::Refused {
             url: url.to_owned(),

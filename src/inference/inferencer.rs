@@ -36,6 +36,10 @@ pub struct InspectionJob {
 }
 
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved once per inference; boxing would allocate per frame"
+)]
 enum Progress {
     /// Nothing done yet.
     Begun,

@@ -330,7 +330,7 @@ proptest! {
         // One detection in eight is missed, but never any for longer than 400 ms.
         let hide = |frame: u64, n: usize| {
             let index = usize::try_from(frame).unwrap() * 7 + n;
-            missed[index % missed.len()] < 32 && frame % (400 / period_ms) != 0
+            missed[index % missed.len()] < 32 && !frame.is_multiple_of(400 / period_ms)
         };
         let expected: Vec<Disposition> = parts.iter().map(|part| part.disposition).collect();
         prop_assert_eq!(count(&parts, period_ms, hide), expected);
