@@ -16,8 +16,9 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
     let mut table = BTreeMap::new();
     for row in rows.lines().filter(|line| line.starts_with('|')) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 2, "a row of two cells: {row}");
         let [modules, imports] = cells[..] else {
-            panic!("row of two cells: {row}")
+            continue;
         };
         if modules == "module" || modules.starts_with("---") {
             continue;

@@ -1,6 +1,6 @@
 //! The configuration: what the TOML files say, once it is known to make sense.
 //!
-//! [`load`] reads `andon.toml` and the keepout file it names, lays the command line's [`Overrides`]
+//! [`load()`] reads `andon.toml` and the keepout file it names, lays the command line's [`Overrides`]
 //! over them and answers with a [`Config`], or with every [`Problem`] of both files at once: file,
 //! line, column, the offending text and what to do. Whoever holds a [`Config`] never checks again.
 //!

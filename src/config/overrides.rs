@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{DisplayChoice, EngineChoice};
 
 /// Options of the command line that lie over the files; absent ones leave the file's value. Values
-/// are as typed: [`super::load`] checks them and names the option where one is wrong. Relative
+/// are as typed: [`super::load()`] checks them and names the option where one is wrong. Relative
 /// paths start at the current directory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {

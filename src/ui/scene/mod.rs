@@ -1,7 +1,7 @@
 //! The picture as a draw list: what is shown where, decided without touching a pixel.
 //!
-//! [`build`] turns a [`crate::message::Snapshot`] into a [`Scene`]. It is pure, so that a test can
-//! compare a whole picture as text. What the colours mean is in [`palette`]: the ground is dark and
+//! [`build()`] turns a [`crate::message::Snapshot`] into a [`Scene`]. It is pure, so that a test can
+//! compare a whole picture as text. What the colours mean is in `palette`: the ground is dark and
 //! neutral, and only a state has a saturated colour (ISA-101; colours as in IEC 60073). No state is
 //! told by colour alone: each has its own symbol and word.
 
