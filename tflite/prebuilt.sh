@@ -107,7 +107,7 @@ real=libtensorflowlite_c-2.9.so
 cp "$deps/$lib_dir/libtensorflowlite_c.so" "$out/lib/$real"
 chmod u+w "$out/lib/$real"
 patchelf --set-soname "$final/lib/$real" "$out/lib/$real"
-"$cc" -O2 -fPIC -Wall -Wextra -Werror -I "$out/include" -c "$here/prebuilt_shim.c" -o "$build/prebuilt_shim.o"
+"$cc" -O2 -fPIC -Wall -Wextra -I "$out/include" -c "$here/prebuilt_shim.c" -o "$build/prebuilt_shim.o"
 rm -f "$out/lib/libtflite_shim.a"
 "${prefix}ar" rcs "$out/lib/libtflite_shim.a" "$build/prebuilt_shim.o"
 printf '/* GNU ld script */\nGROUP ( %s/lib/libtflite_shim.a %s/lib/%s )\n' "$final" "$final" "$real" \

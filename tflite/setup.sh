@@ -76,9 +76,12 @@ debian_mirror() {
 
 # fetch URL FILE: apt's own downloader where there is one, because it knows the machine's proxies.
 fetch() {
-	local helper=/usr/lib/apt/apt-helper
+	local helper=/usr/lib/apt/apt-helper messages
 	if [ -x "$helper" ]; then
-		"$helper" -o APT::Sandbox::User=root -o Acquire::Retries=3 download-file "$1" "$2" >/dev/null 2>&1
+		messages=$("$helper" -o APT::Sandbox::User=root -o Acquire::Retries=3 download-file "$1" "$2" 2>&1) || {
+			grep '^E:' <<<"$messages" >&2
+			return 1
+		}
 	else
 		curl --fail --silent --show-error --location --retry 3 --output "$2" "$1"
 	fi
@@ -159,6 +162,7 @@ tflite: TensorFlow Lite 2.9, a shared library, int8 inference about half as fast
 tflite: ************************************************************************************
 NOTE
 		mode=prebuilt
+		TFLITE=prebuilt "$tree/tools/setup.sh" "$arch"
 	fi
 fi
 if [ "$mode" = prebuilt ]; then
