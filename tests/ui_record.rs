@@ -4,9 +4,10 @@
 #![allow(clippy::print_stdout, reason = "a skipped test says why")]
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::panic,
     clippy::cast_possible_truncation,
-    reason = "a test may fail; its pictures are small"
+    reason = "a test may fail and say why it was skipped; its pictures are small"
 )]
 
 use std::io::{self, Cursor, Seek, SeekFrom, Write};

@@ -3,7 +3,7 @@
 use crate::frame::Frame;
 use crate::geometry::Size;
 use crate::ui::UiError;
-use crate::ui::gles::{Context, EGL_LIBRARY, Offscreen, Renderer};
+use crate::ui::gles::{Context, EGL_LIBRARY, Offscreen, Renderer, VideoMeans};
 use crate::ui::scene::Scene;
 
 /// Draws scenes into memory. Belongs to the thread that made it.
@@ -46,6 +46,15 @@ impl HeadlessRenderer {
     #[must_use]
     pub fn device(&self) -> String {
         format!("{} ({})", self.renderer.device(), self.context.platform())
+    }
+
+    /// Has frames prepared by other means than suit the device; for comparing the two.
+    ///
+    /// # Errors
+    ///
+    /// As [`HeadlessRenderer::new`].
+    pub fn prepare_videos_by(&mut self, means: VideoMeans) -> Result<(), UiError> {
+        self.renderer.prepare_videos_by(means)
     }
 
     /// Draws `scene` with the streams' frames, by [`crate::units::StreamId::index`], and waits for

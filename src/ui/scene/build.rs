@@ -48,7 +48,7 @@ impl SceneContext {
 fn footer(sketch: &mut Sketch, within: Rect<ScreenPixels>, context: &SceneContext) {
     let size = 15.0 * sketch.scale;
     let gap = 12.0 * sketch.scale;
-    let baseline = (within.top() + within.bottom()) / 2.0 + 0.36 * size;
+    let baseline = ((within.top() + within.bottom()) / 2.0 + 0.36 * size).round();
     let about = format!("{}   ·   andon {}", context.engine, context.version);
     let about = sketch
         .fonts

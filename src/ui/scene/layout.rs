@@ -163,6 +163,6 @@ mod tests {
         let layout = Layout::new(size(720, 1280), [None, None]);
         let [first, second] = layout.panels;
         assert!(first.area.bottom() <= second.title.top());
-        assert!(first.area.width() > 700.0 && second.area.width() > 700.0);
+        assert!(first.area.width() > 690.0 && second.area.width() > 690.0);
     }
 }
