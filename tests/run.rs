@@ -235,3 +235,92 @@ fn a_replay_with_the_same_zones_repeats_the_verdicts() {
     assert_eq!(safety, of_type(&second, "safety"));
     assert_eq!(of_type(&first, "output"), of_type(&second, "output"));
 }
+
+#[test]
+fn sigterm_ends_with_a_complete_report_and_a_playable_film() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, film) = (
+        folder.path().join("r.jsonl"),
+        folder.path().join("film.mp4"),
+    );
+    let mut child = support::andon()
+        .args(["run", "--loop", "--pace", "asap", "--engine", "cpu"])
+        .args(["--report", argument(&path), "--record", argument(&film)])
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while std::fs::metadata(&film).map_or(0, |file| file.len()) < 100_000 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "no film after two minutes"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let pid = child.id().to_string();
+    let killed = std::process::Command::new("kill")
+        .args(["-TERM", &pid])
+        .status();
+    assert!(killed.expect("kill runs").success());
+    let status = child.wait().expect("the program ends");
+    assert_eq!(status.code(), Some(0));
+    let report = report(&path);
+    let summary = report.last().expect("lines");
+    assert_eq!(summary["type"], "summary");
+    assert_playable(&film, summary["recorded"].as_u64().expect("a count"));
+}
+
+#[test]
+fn a_full_disk_ends_the_film_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, film) = (
+        folder.path().join("r.jsonl"),
+        folder.path().join("film.mp4"),
+    );
+    // A limit on the size of files stands for the full disk: 400 KiB, which the report stays below.
+    let output = std::process::Command::new("bash")
+        .args(["-c", "ulimit -f 400; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_andon"))
+        .args(["run", "--pace", "asap", "--engine", "cpu", "--frames", "60"])
+        .args(["--report", argument(&path), "--record", argument(&film)])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("the program starts");
+    let text = complaint(&output);
+    assert_eq!(output.status.code(), Some(5), "{text}");
+    assert!(text.contains("film.mp4"), "{text}");
+    let report = report(&path);
+    assert_eq!(
+        of_type(&report, "safety").len(),
+        60,
+        "the pipeline went on\n{text}"
+    );
+    let summary = report.last().expect("lines");
+    assert_playable(&film, summary["recorded"].as_u64().expect("a count"));
+}
+
+/// The film can be decoded from end to end by somebody else's decoder, and is as long as it should be.
+fn assert_playable(film: &std::path::Path, pictures: u64) {
+    assert!(pictures > 0, "nothing was recorded");
+    let probe = std::process::Command::new("ffprobe")
+        .args(["-v", "error", "-count_frames", "-of", "csv=p=0"])
+        .args(["-show_entries", "stream=nb_read_frames"])
+        .arg(film)
+        .output();
+    let Ok(probe) = probe else {
+        eprintln!("skipped: ffprobe is not installed");
+        return;
+    };
+    let text = String::from_utf8_lossy(&probe.stdout);
+    let counted: u64 = text
+        .trim()
+        .trim_end_matches(',')
+        .parse()
+        .expect("a number of frames");
+    assert!(
+        counted.abs_diff(pictures) <= 1,
+        "{counted} of {pictures} pictures"
+    );
+    assert!(probe.stderr.is_empty(), "ffprobe complains");
+}

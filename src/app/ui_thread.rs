@@ -192,6 +192,12 @@ impl Ui {
             Some(Err(error)) => {
                 log::error!("{error}; the run goes on without a film");
                 self.plan.context.notice = Some("RECORDING STOPPED".to_owned());
+                if let RecordError::Write { frames, .. } | RecordError::Encode { frames, .. } =
+                    &error
+                {
+                    // What was still in memory is lost; the file holds fewer than were pushed.
+                    self.figures.recorded = *frames;
+                }
                 self.figures.faults.push(error.into());
                 self.recorder = None;
             }

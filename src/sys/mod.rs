@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::Signal;
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -65,13 +66,17 @@ impl StopFlag {
         Self::default()
     }
 
-    /// A flag that SIGINT and SIGTERM raise. A second signal ends the process at once.
+    /// A flag that SIGINT and SIGTERM raise. A second signal ends the process at once. SIGXFSZ no
+    /// longer kills, so that a full disk or a file size limit reaches whoever writes.
     ///
     /// # Errors
     ///
     /// The handlers cannot be installed.
     pub fn on_signals() -> io::Result<Self> {
         let flag = Self::default();
+        // A file that grows beyond a limit is an error of that write, not the end of the process.
+        let exceeded = Signal::SIGXFSZ as i32;
+        signal_hook::flag::register(exceeded, Arc::new(AtomicBool::new(false)))?;
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register_conditional_shutdown(
                 signal,
