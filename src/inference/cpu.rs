@@ -67,7 +67,11 @@ impl Engine for CpuEngine {
                 ),
             });
         }
-        Ok(Box::new(CpuModel::load(file, self.threads)?))
+        Ok(Box::new(CpuModel::open(
+            file,
+            self.threads,
+            Fold::InputQuantize,
+        )?))
     }
 }
 
@@ -98,6 +102,18 @@ self_cell!(
     }
 );
 
+/// Which operators are taken out of a model before TFLite sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fold {
+    /// None: the reference for tests.
+    #[cfg(test)]
+    Nothing,
+    /// The one that turns `u8` input into `i8`, see [`Graph::take_signed_input`].
+    ///
+    /// [`Graph::take_signed_input`]: super::tflite_graph::Graph::take_signed_input
+    InputQuantize,
+}
+
 /// What the input tensor is filled from; `tflitec` copies it in.
 #[derive(Debug)]
 enum InputBuffer {
@@ -126,7 +142,7 @@ impl std::fmt::Debug for CpuModel {
 }
 
 impl CpuModel {
-    fn load(file: ModelFile, threads: u8) -> Result<Self, InferenceError> {
+    fn open(file: ModelFile, threads: u8, fold: Fold) -> Result<Self, InferenceError> {
         let ModelFile {
             name,
             path,
@@ -146,12 +162,12 @@ impl CpuModel {
                 graph.outputs().len()
             )));
         }
-        if graph.take_signed_input(&mut bytes) {
+        if fold == Fold::InputQuantize && graph.take_signed_input(&mut bytes) {
             log::debug!(
                 "model {name}: takes int8 input, its first operator was folded into preprocessing"
             );
         }
-        let tensors = open(&name, bytes, threads)?;
+        let tensors = tensors(&name, bytes, threads)?;
         let spec = |tensor: &tflitec::tensor::Tensor<'_>| TensorSpec {
             name: tensor.name().to_owned(),
             shape: tensor.shape().dimensions().clone(),
@@ -184,7 +200,7 @@ impl CpuModel {
     }
 }
 
-fn open(name: &str, bytes: Vec<u8>, threads: u8) -> Result<TensorCell, InferenceError> {
+fn tensors(name: &str, bytes: Vec<u8>, threads: u8) -> Result<TensorCell, InferenceError> {
     let failed = |operation: &'static str| {
         let model = name.to_owned();
         move |source| InferenceError::Tflite {
@@ -273,3 +289,7 @@ const fn element_type(data_type: DataType) -> ElementType {
         _ => ElementType::Other("an unusual type"),
     }
 }
+
+#[cfg(test)]
+#[path = "cpu_tests.rs"]
+mod tests;
