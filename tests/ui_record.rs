@@ -1,7 +1,6 @@
 //! A film can be played at every moment of its life: while it grows, after a crash, after a full
 //! disk, and when it is finished.
 
-#![allow(clippy::print_stdout, reason = "a skipped test says why")]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
