@@ -104,7 +104,7 @@ pub fn machine(loaded: &Loaded) -> String {
         .map(|renderer| renderer.device())
         .unwrap_or_else(|error| format!("unusable: {error}"));
     let _ = writeln!(text, "{:<18} {picture}", "picture");
-    let _ = writeln!(text, "{:<18} {}", "outputs", outputs(config));
+    let _ = writeln!(text, "{}", outputs(config));
     text
 }
 
