@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::inference::registry::Registry;
+use crate::inference::tflite_graph::Graph;
 
 const MODELS: &str = "models";
 
@@ -88,4 +89,58 @@ fn folding_the_input_operator_away_changes_no_output() {
             );
         }
     }
+}
+
+/// Damage that the checks let through is no more than TFLite can bear.
+#[test]
+fn damaged_models_are_refused_or_run() {
+    let shipped = shipped().remove(0);
+    let (mut refused, mut ran) = (0, 0);
+    for seed in 0..150_u64 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below as u64).unwrap()
+        };
+        let mut bytes = shipped.bytes.clone();
+        // Two thirds of the damage goes where the tables are, behind the weights.
+        let from = if seed % 3 == 0 {
+            0
+        } else {
+            bytes.len() * 9 / 10
+        };
+        for _ in 0..=random(3) {
+            let at = from + random(bytes.len() - from);
+            bytes[at] ^= 1 << random(8);
+        }
+        let model = Graph::parse(&bytes).map(|graph| ModelFile {
+            bytes,
+            graph,
+            ..shipped.clone()
+        });
+        let result = model.map(|file| CpuEngine::new(1).load(file).and_then(|mut m| m.invoke()));
+        match result {
+            Ok(Ok(())) => ran += 1,
+            Ok(Err(_)) | Err(_) => refused += 1,
+        }
+    }
+    assert!(ran > 0 && refused > 0, "{ran} ran, {refused} refused");
+}
+
+#[test]
+fn a_model_compiled_for_an_edge_tpu_is_said_to_be_one() {
+    let path = Path::new("models/coral/classifier_edgetpu.tflite");
+    if !path.exists() {
+        eprintln!(
+            "skipped: {} is not there; `andon models fetch coral` gets it",
+            path.display()
+        );
+        return;
+    }
+    let error = CpuEngine::new(1)
+        .load(ModelFile::read(path).unwrap())
+        .unwrap_err();
+    assert!(error.to_string().contains("Edge TPU"), "{error}");
 }

@@ -53,8 +53,15 @@ impl Detector {
     /// The file is no detector, or the engine cannot run it.
     pub fn new(file: ModelFile, engine: &dyn Engine) -> Result<Self, InferenceError> {
         let outputs = find_outputs(&file)?;
-        let labels = file.labels.clone();
+        let (path, labels) = (file.path.clone(), file.labels.clone());
         let stage = Stage::new("detector", file, engine)?;
+        check_shapes(stage.model().outputs(), outputs).map_err(|reason| {
+            InferenceError::Unsuitable {
+                path,
+                task: "detector",
+                reason,
+            }
+        })?;
         Ok(Self {
             stage,
             outputs,
@@ -228,14 +235,13 @@ fn by_name(specs: &[&TensorSpec]) -> Option<[usize; 4]> {
 }
 
 /// Checks the loaded model's outputs against each other.
-pub(super) fn check_shapes(detector: &Detector) -> Result<(), String> {
-    let specs = detector.stage.model().outputs();
+fn check_shapes(specs: &[TensorSpec], outputs: Outputs) -> Result<(), String> {
     let Outputs {
         boxes,
         classes,
         scores,
         count,
-    } = detector.outputs;
+    } = outputs;
     let elements = |index: usize| {
         specs
             .get(index)

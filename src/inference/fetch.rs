@@ -143,20 +143,21 @@ fn fetch(agent: &ureq::Agent, file: &ListedDownload, path: &Path) -> Result<Sour
 }
 
 fn download(agent: &ureq::Agent, url: &str) -> Result<Vec<u8>, FetchError> {
-    #[allow(
-        clippy::wildcard_enum_match_arm,
-        reason = "ureq's errors are many and all mean the same here"
-    )]
-    let mut response = agent.get(url).call().map_err(|error| match error {
-        ureq::Error::StatusCode(status) => FetchError::Refused {
-            url: url.to_owned(),
-            status,
-        },
-        source => FetchError::Unreachable {
-            url: url.to_owned(),
-            source: Box::new(source),
-        },
-    })?;
+    let mut response = match agent.get(url).call() {
+        Ok(response) => response,
+        Err(ureq::Error::StatusCode(status)) => {
+            return Err(FetchError::Refused {
+                url: url.to_owned(),
+                status,
+            });
+        }
+        Err(source) => {
+            return Err(FetchError::Unreachable {
+                url: url.to_owned(),
+                source: Box::new(source),
+            });
+        }
+    };
     let body = response.body_mut().with_config().limit(BYTES_MAX);
     body.read_to_vec().map_err(|source| FetchError::BrokenOff {
         url: url.to_owned(),

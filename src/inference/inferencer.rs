@@ -2,14 +2,16 @@
 
 use super::classification::{Classifier, crop_of};
 use super::cpu::CpuEngine;
-use super::detection::{Detector, Wanted, check_shapes};
+use super::detection::{Detector, Wanted};
 use super::engine::Engine;
 use super::error::InferenceError;
 use super::labels::Labels;
-use super::registry::load_model;
+use super::registry::{ModelFile, load_model};
 use super::scheduler::Due;
 use super::stage::Stopwatch;
-use crate::config::{Config, EngineChoice, EngineConfig, GradeAction};
+use crate::config::{
+    Config, EngineChoice, EngineConfig, GradeAction, VisualInspectionConfig, WorkerSafetyConfig,
+};
 use crate::frame::Frame;
 use crate::message::{
     Detections, Findings, GradedItem, GradedItems, ITEMS_MAX, InferenceTiming, Inferred,
@@ -32,22 +34,15 @@ pub struct Inferencer {
 pub struct InspectionJob {
     frame: Frame,
     timing: InferenceTiming,
-    progress: Progress,
+    /// `None` before the detector has run.
+    grading: Option<Grading>,
 }
 
+/// The parts found, highest score first, and the grades so far.
 #[derive(Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "moved once per inference; boxing would allocate per frame"
-)]
-enum Progress {
-    /// Nothing done yet.
-    Begun,
-    /// The parts found, highest score first, and the grades so far.
-    Grading {
-        parts: Detections,
-        items: GradedItems,
-    },
+struct Grading {
+    parts: Detections,
+    items: GradedItems,
 }
 
 /// How far a step came.
@@ -82,18 +77,26 @@ impl Inferencer {
         let engine = engine(config.engine)?;
         log::info!("inference engine: {}", engine.description());
         let models = &config.models;
-        let file = load_model(&models.directory, &models.detector)?;
-        let path = file.path.clone();
-        let detector = Detector::new(file, engine.as_ref())?;
-        check_shapes(&detector).map_err(|reason| InferenceError::Unsuitable {
-            path,
-            task: "detector",
-            reason,
-        })?;
-        let file = load_model(&models.directory, &models.classifier)?;
-        let classifier = Classifier::new(file, engine.as_ref())?;
+        let files = [
+            load_model(&models.directory, &models.detector)?,
+            load_model(&models.directory, &models.classifier)?,
+        ];
+        Self::assemble(
+            engine.as_ref(),
+            files,
+            &config.worker_safety,
+            &config.visual_inspection,
+        )
+    }
 
-        let (safety, inspection) = (&config.worker_safety, &config.visual_inspection);
+    fn assemble(
+        engine: &dyn Engine,
+        [detector, classifier]: [ModelFile; 2],
+        safety: &WorkerSafetyConfig,
+        inspection: &VisualInspectionConfig,
+    ) -> Result<Self, InferenceError> {
+        let detector = Detector::new(detector, engine)?;
+        let classifier = Classifier::new(classifier, engine)?;
         let labels = detector.labels();
         let persons = Wanted {
             labels: vec![labels.id(&safety.person_label)?],
@@ -184,7 +187,7 @@ impl Inferencer {
         InspectionJob {
             frame,
             timing: InferenceTiming::default(),
-            progress: Progress::Begun,
+            grading: None,
         }
     }
 
@@ -194,23 +197,26 @@ impl Inferencer {
         let InspectionJob {
             frame,
             mut timing,
-            progress,
+            grading,
         } = job;
-        if matches!(progress, Progress::Begun) {
+        if grading.is_none() {
             timing.queued = clock().saturating_since(frame.meta.arrived);
         }
         let mut watch = Stopwatch::new(clock, timing);
-        let advanced = self.advance(&frame, progress, &mut watch);
+        let advanced = match grading {
+            None => self.find_parts(&frame, &mut watch),
+            Some(grading) => self.grade_next(&frame, grading, &mut watch),
+        };
         let timing = watch.timing();
         let findings = match advanced {
-            Ok((parts, items)) if items.len() < parts.len().min(ITEMS_MAX) => {
+            Ok(grading) if grading.items.len() < grading.parts.len().min(ITEMS_MAX) => {
                 return Step::Pending(InspectionJob {
                     frame,
                     timing,
-                    progress: Progress::Grading { parts, items },
+                    grading: Some(grading),
                 });
             }
-            Ok((_, items)) => Findings::Items(items),
+            Ok(grading) => Findings::Items(grading.items),
             Err(error) => failed(&frame, &error),
         };
         Step::Done(Inferred {
@@ -220,26 +226,29 @@ impl Inferencer {
         })
     }
 
-    fn advance(
+    fn find_parts(
         &mut self,
         frame: &Frame,
-        progress: Progress,
         watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
-    ) -> Result<(Detections, GradedItems), InferenceError> {
-        match progress {
-            Progress::Begun => {
-                let parts = self.detector.detect(frame, &self.parts, watch)?;
-                Ok((parts, GradedItems::new()))
-            }
-            Progress::Grading { parts, mut items } => {
-                if let Some(detection) = parts.get(items.len()).copied() {
-                    let crop = crop_of(detection.bbox, self.crop_margin, frame.size());
-                    let grade = self.classifier.classify(frame, crop, watch)?;
-                    items.push(GradedItem { detection, grade });
-                }
-                Ok((parts, items))
-            }
+    ) -> Result<Grading, InferenceError> {
+        Ok(Grading {
+            parts: self.detector.detect(frame, &self.parts, watch)?,
+            items: GradedItems::new(),
+        })
+    }
+
+    fn grade_next(
+        &mut self,
+        frame: &Frame,
+        mut grading: Grading,
+        watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
+    ) -> Result<Grading, InferenceError> {
+        if let Some(detection) = grading.parts.get(grading.items.len()).copied() {
+            let crop = crop_of(detection.bbox, self.crop_margin, frame.size());
+            let grade = self.classifier.classify(frame, crop, watch)?;
+            grading.items.push(GradedItem { detection, grade });
         }
+        Ok(grading)
     }
 }
 

@@ -345,3 +345,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

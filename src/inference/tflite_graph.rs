@@ -7,12 +7,17 @@
 //! `schema.fbs`, version 3. Pure.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 use super::engine::{ElementType, Quantisation, TensorSpec};
 use super::flatbuffer::{Bytes, FlatbufferError, Table};
 
 /// Largest tensor accepted; the largest of the shipped models has 1.3 million elements.
 const ELEMENTS_MAX: usize = 1 << 28;
+
+/// Scales of whole tensors; per-channel ones may be smaller. With scales far outside TFLite's checks
+/// of derived multipliers end the program.
+const SCALES: RangeInclusive<f32> = 1e-9..=1e6;
 
 /// `BuiltinOperator.QUANTIZE` of the schema.
 pub(super) const QUANTIZE: i32 = 114;
@@ -113,6 +118,27 @@ impl Graph {
             Self::read(bytes, *other, &codes, &buffers, 1)?;
         }
         Self::read(bytes, *main, &codes, &buffers, subgraphs.len())
+    }
+
+    /// A graph that is only known from outside.
+    #[cfg(test)]
+    pub(super) fn of_tensors(inputs: Vec<TensorSpec>, outputs: Vec<TensorSpec>) -> Self {
+        let split = inputs.len();
+        let tensor = |spec| Tensor {
+            spec,
+            constant: false,
+            variable: false,
+        };
+        let tensors: Vec<Tensor> = inputs.into_iter().chain(outputs).map(tensor).collect();
+        Self {
+            inputs: (0..split).collect(),
+            outputs: (split..tensors.len()).collect(),
+            tensors,
+            operators: Vec::new(),
+            subgraphs: 1,
+            inputs_at: 0,
+            operators_at: 0,
+        }
     }
 
     /// What goes in, in order.
@@ -444,6 +470,9 @@ fn quantisation(
         return damaged("it has not one zero point per scale");
     }
     let range = match element {
+        // One scale per channel is symmetric by TFLite's specification, and so are biases.
+        _ if scales.len > 1 => 0..=0,
+        ElementType::Other("int32") => 0..=0,
         ElementType::U8 => 0..=255,
         ElementType::I8 => -128..=127,
         ElementType::F32 | ElementType::Other(_) => i64::from(i32::MIN)..=i64::from(i32::MAX),
@@ -452,7 +481,8 @@ fn quantisation(
     for index in 0..scales.len {
         let scale = bytes.f32(scales.start + 4 * index)?;
         let zero_point = bytes.i64(zero_points.start + 8 * index)?;
-        if !scale.is_finite() || scale <= 0.0 || !range.contains(&zero_point) {
+        let credible = (scales.len > 1 && scale > 0.0) || SCALES.contains(&scale);
+        if !scale.is_finite() || !credible || !range.contains(&zero_point) {
             return damaged(format!("quantisation {scale}, {zero_point} is impossible"));
         }
         let zero_point = i32::try_from(zero_point).unwrap_or_default();
@@ -480,3 +510,7 @@ const fn element_type(code: u8) -> Option<(ElementType, Option<usize>)> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+#[path = "tflite_graph_tests.rs"]
+mod tests;
