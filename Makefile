@@ -35,7 +35,7 @@ demo: setup ## Build, run both jobs on the bundled clips, and say where the film
 # The doc tests go first: the last lines are then those of the tests proper.
 test: lint ## Check everything: formatting, lints, dependencies, tests
 	cargo test --doc
-	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run; else set -x; cargo test --all-targets; fi
+	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --no-fail-fast; else set -x; cargo test --all-targets; fi
 
 # Advisories are not checked here: their database is on GitHub, and a test must not depend on the network or on the day.
 # `cargo deny check advisories` does it by hand.

@@ -78,7 +78,7 @@ fn videos() {
     refused_run(
         &["--visual-inspection-input", argument(empty.path())],
         INPUT,
-        &["PNG"],
+        &[".png"],
     );
     refused_run(
         &["--worker-safety-input", "pattern:nonsense"],
