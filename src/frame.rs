@@ -1,10 +1,9 @@
 //! Pictures as they come from a source: format, planes, and who may still be looking at them.
 //!
-//! A [`Frame`] is a cheap handle. Its pixels sit in one reference-counted [`FrameBuffer`] that goes
-//! back to its [`BufferPool`] when the last handle is dropped, so that steady state allocates
-//! nothing. Nothing here converts or copies pixels. Used by every thread that touches pictures.
+//! A [`Frame`] is a cheap handle. Its pixels sit in one reference-counted buffer that its
+//! [`BufferPool`] uses again when the last handle is dropped, so that steady state allocates nothing. Nothing here converts or copies pixels. Used by every thread that touches pictures.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::geometry::Size;
@@ -102,17 +101,24 @@ pub struct PlaneLayout {
     pub stride: usize,
 }
 
-/// Pixel memory with its plane layout. Grows to what a source needs and is then reused.
-#[derive(Debug, Default)]
-pub struct FrameBuffer {
+/// Where pixels are: memory with its plane layout.
+#[derive(Clone, Debug, Default)]
+struct Pixels {
     data: Vec<u8>,
     planes: [PlaneLayout; 3],
 }
+
+/// Pixel memory that is being filled, by its only owner. Grows to what a source needs and is then
+/// reused.
+#[derive(Debug, Default)]
+pub struct FrameBuffer(Arc<Pixels>);
 
 impl FrameBuffer {
     /// Lays the buffer out for `format` with rows packed tightly, and hands out the planes to fill,
     /// in the order of the pixel format. Unused planes are empty.
     pub fn prepare(&mut self, format: &FrameFormat) -> [&mut [u8]; 3] {
+        // Nobody else has a handle, so nothing is cloned here.
+        let pixels = Arc::make_mut(&mut self.0);
         let mut lengths = [0_usize; 3];
         let mut offset = 0;
         for (index, length) in lengths
@@ -122,14 +128,14 @@ impl FrameBuffer {
         {
             let (row_bytes, rows) = plane_extent(format, index);
             *length = row_bytes * rows;
-            self.planes[index] = PlaneLayout {
+            pixels.planes[index] = PlaneLayout {
                 offset,
                 stride: row_bytes,
             };
             offset += *length;
         }
-        self.data.resize(offset, 0);
-        let (first, rest) = self.data.split_at_mut(lengths[0]);
+        pixels.data.resize(offset, 0);
+        let (first, rest) = pixels.data.split_at_mut(lengths[0]);
         let (second, rest) = rest.split_at_mut(lengths[1]);
         let (third, _) = rest.split_at_mut(lengths[2]);
         [first, second, third]
@@ -148,11 +154,10 @@ pub fn plane_extent(format: &FrameFormat, index: usize) -> (usize, usize) {
     }
 }
 
-/// Buffers waiting to be used again. Cloning shares the pool.
-#[derive(Clone, Debug, Default)]
-pub struct BufferPool {
-    free: Arc<Mutex<Vec<FrameBuffer>>>,
-}
+/// The buffers of one source, in use and free ones. It keeps a handle to each, so that whoever drops
+/// the last handle of a frame, the decide thread perhaps, neither frees memory nor takes a lock.
+#[derive(Debug, Default)]
+pub struct BufferPool(Vec<Arc<Pixels>>);
 
 impl BufferPool {
     /// An empty pool; it grows to the number of frames in flight at once and stays there.
@@ -161,31 +166,11 @@ impl BufferPool {
         Self::default()
     }
 
-    /// A free buffer, or a new one where all are in use.
+    /// A buffer that nobody looks at any more, or a new one where all are in use.
     #[must_use]
-    pub fn take(&self) -> FrameBuffer {
-        self.free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
-            .unwrap_or_default()
-    }
-}
-
-#[derive(Debug)]
-struct Pixels {
-    buffer: FrameBuffer,
-    pool: Weak<Mutex<Vec<FrameBuffer>>>,
-}
-
-impl Drop for Pixels {
-    fn drop(&mut self) {
-        if let Some(pool) = self.pool.upgrade() {
-            let buffer = std::mem::take(&mut self.buffer);
-            pool.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(buffer);
-        }
+    pub fn take(&mut self) -> FrameBuffer {
+        let free = self.0.iter_mut().position(|b| Arc::get_mut(b).is_some());
+        free.map_or_else(FrameBuffer::default, |at| FrameBuffer(self.0.swap_remove(at)))
     }
 }
 
@@ -199,20 +184,21 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Wraps a buffer that [`FrameBuffer::prepare`] laid out for `format`; it returns to `pool` when
-    /// the last handle goes.
+    /// Wraps a buffer that [`FrameBuffer::prepare`] laid out for `format`; `pool` can use it again
+    /// when the last handle has gone.
     #[must_use]
     pub fn new(
         meta: FrameMeta,
         format: FrameFormat,
         buffer: FrameBuffer,
-        pool: &BufferPool,
+        pool: &mut BufferPool,
     ) -> Self {
-        let pool = Arc::downgrade(&pool.free);
+        let FrameBuffer(pixels) = buffer;
+        pool.0.push(Arc::clone(&pixels));
         Self {
             meta,
             format,
-            pixels: Arc::new(Pixels { buffer, pool }),
+            pixels,
         }
     }
 
@@ -239,7 +225,7 @@ impl Frame {
                 height: 0,
             };
         }
-        let layout = self.pixels.buffer.planes[index];
+        let layout = self.pixels.planes[index];
         let (row_bytes, height) = plane_extent(&self.format, index);
         let length = layout.stride * height.saturating_sub(1) + row_bytes;
         let width = match (self.format.pixel_format, index) {
@@ -247,7 +233,7 @@ impl Frame {
             (PixelFormat::Nv12, 1) => row_bytes / 2,
             (PixelFormat::I420 | PixelFormat::Nv12, _) => row_bytes,
         };
-        let data = &self.pixels.buffer.data[layout.offset..layout.offset + length];
+        let data = &self.pixels.data[layout.offset..layout.offset + length];
         Plane {
             data,
             stride: layout.stride,
@@ -298,18 +284,21 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_returns_with_its_last_handle() {
-        let pool = BufferPool::new();
+    fn a_buffer_is_used_again_when_its_last_handle_has_gone() {
+        let mut pool = BufferPool::new();
         let format = format(4, 4, PixelFormat::I420);
         let mut buffer = pool.take();
         buffer.prepare(&format)[0].fill(7);
-        let frame = Frame::new(meta(), format, buffer, &pool);
+        let frame = Frame::new(meta(), format, buffer, &mut pool);
         let second = frame.clone();
+        let place = frame.plane(0).data.as_ptr();
         drop(frame);
-        assert_eq!(pool.free.lock().map(|free| free.len()).ok(), Some(0));
+        let mut other = pool.take();
+        assert_ne!(other.prepare(&format)[0].as_ptr(), place);
         assert_eq!(second.plane(0).data, [7; 16]);
         assert_eq!(second.plane(3).data.len(), 0);
         drop(second);
-        assert_eq!(pool.free.lock().map(|free| free.len()).ok(), Some(1));
+        let mut again = pool.take();
+        assert_eq!(again.prepare(&format)[0].as_ptr(), place);
     }
 }

@@ -174,7 +174,7 @@ impl FrameSource for PatternSource {
             meta,
             self.format,
             buffer,
-            &self.pool,
+            &mut self.pool,
         )))
     }
 

@@ -85,7 +85,7 @@ impl StillsSource {
         }
     }
 
-    fn frame(&self, picture: &DynamicImage, at: Continuation) -> Frame {
+    fn frame(&mut self, picture: &DynamicImage, at: Continuation) -> Frame {
         let format = FrameFormat {
             size: Size {
                 width: picture.width(),
@@ -108,7 +108,7 @@ impl StillsSource {
             timestamp: MonotonicTime::ZERO,
             arrived: MonotonicTime::ZERO,
         };
-        Frame::new(meta, format, buffer, &self.pool)
+        Frame::new(meta, format, buffer, &mut self.pool)
     }
 }
 

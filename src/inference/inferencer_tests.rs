@@ -199,7 +199,7 @@ fn frame(stream: StreamId) -> Frame {
         timestamp: MonotonicTime::ZERO,
         arrived: MonotonicTime::from_duration(Duration::from_millis(100)),
     };
-    Frame::new(meta, format, buffer, &BufferPool::new())
+    Frame::new(meta, format, buffer, &mut BufferPool::new())
 }
 
 /// Goes on by a millisecond at every look.

@@ -32,7 +32,7 @@ fn frame(format: FrameFormat, sample: impl Fn(usize, usize, usize) -> u8) -> Fra
         timestamp: MonotonicTime::ZERO,
         arrived: MonotonicTime::ZERO,
     };
-    Frame::new(meta, format, buffer, &BufferPool::new())
+    Frame::new(meta, format, buffer, &mut BufferPool::new())
 }
 
 fn format(width: u32, height: u32, pixel_format: PixelFormat) -> FrameFormat {

@@ -83,7 +83,7 @@ pub(crate) fn frame(
     format: FrameFormat,
     mut paint: impl FnMut(usize, usize, usize) -> u8,
 ) -> Frame {
-    let pool = BufferPool::new();
+    let mut pool = BufferPool::new();
     let mut buffer = pool.take();
     for (index, plane) in buffer.prepare(&format).into_iter().enumerate() {
         let (row, _) = andon::frame::plane_extent(&format, index);
@@ -96,7 +96,7 @@ pub(crate) fn frame(
             }
         }
     }
-    Frame::new(meta, format, buffer, &pool)
+    Frame::new(meta, format, buffer, &mut pool)
 }
 
 pub(crate) const fn i420(size: Size) -> FrameFormat {

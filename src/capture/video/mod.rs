@@ -180,7 +180,7 @@ impl VideoSource {
         self.pass.next_rank += 1;
         self.pass.delivered += 1;
         self.pass.lost_in_a_row = 0;
-        Some(Frame::new(meta, format, buffer, &self.pictures.pool))
+        Some(Frame::new(meta, format, buffer, &mut self.pictures.pool))
     }
 
     /// Sequence number and media time of the frame whose turn it is.
