@@ -6,6 +6,7 @@
 //! make the decision path allocate.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -81,7 +82,7 @@ pub enum Findings {
     Items(GradedItems),
     /// Inference on this frame failed; a guarding stream counts as occupied. The text is for the
     /// log and names the model and the operation.
-    Failed(String),
+    Failed(Arc<str>),
 }
 
 /// One frame with what inference found in it.
@@ -156,7 +157,7 @@ pub struct SafetyVerdict {
     /// not be judged.
     pub occupied: bool,
     /// Why the frame could not be judged, where it could not.
-    pub failure: Option<String>,
+    pub failure: Option<Arc<str>>,
 }
 
 /// What the configuration makes of a grade.
@@ -197,7 +198,7 @@ pub struct InspectionVerdict {
     /// Every part above the threshold.
     pub items: ArrayVec<ItemVerdict, ITEMS_MAX>,
     /// Why the frame could not be judged, where it could not.
-    pub failure: Option<String>,
+    pub failure: Option<Arc<str>>,
 }
 
 /// The verdict on one frame.

@@ -4,13 +4,26 @@
 //! overwrites ([`Latest::put`]); a producer that must not lose anything waits for the slot
 //! ([`Latest::put_when_empty`]). Several mailboxes may share one [`Signal`], so that one consumer
 //! can wait for any of them.
+//!
+//! The decide thread waits for nobody, not even for the few instructions that another thread holds
+//! the lock: it uses [`Latest::try_take`], [`Latest::try_put`] and [`Signal::settle`], and where the
+//! lock is taken it comes back with its next tick.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// Wakes everybody who waits for a change in one of the mailboxes that share it.
 #[derive(Clone, Debug, Default)]
-pub struct Signal(Arc<(Mutex<u64>, Condvar)>);
+pub struct Signal(Arc<Changes>);
+
+#[derive(Debug, Default)]
+struct Changes {
+    generation: Mutex<u64>,
+    changed: Condvar,
+    /// A change that could not be told because the lock was taken.
+    owed: AtomicBool,
+}
 
 impl Signal {
     /// A new signal.
@@ -22,21 +35,41 @@ impl Signal {
     /// The number of changes so far; take it before looking into the mailboxes.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        *lock(&self.0.0)
+        *lock(&self.0.generation)
     }
 
     /// Says that something changed.
     pub fn notify(&self) {
-        *lock(&self.0.0) += 1;
-        self.0.1.notify_all();
+        *lock(&self.0.generation) += 1;
+        self.0.changed.notify_all();
+    }
+
+    /// Says that something changed, without waiting for the lock: where it is taken, the change is
+    /// told with the next [`Signal::settle`].
+    fn try_notify(&self) {
+        match try_lock(&self.0.generation) {
+            Some(mut generation) => {
+                *generation += 1;
+                drop(generation);
+                self.0.changed.notify_all();
+            }
+            None => self.0.owed.store(true, Ordering::Release),
+        }
+    }
+
+    /// Tells a change that could not be told before. Never waits; to be called again and again.
+    pub fn settle(&self) {
+        if self.0.owed.swap(false, Ordering::AcqRel) {
+            self.try_notify();
+        }
     }
 
     /// Waits until something changed since `seen`, at most `timeout`.
     pub fn wait_newer(&self, seen: u64, timeout: Duration) {
-        let guard = lock(&self.0.0);
+        let guard = lock(&self.0.generation);
         let wait = self
             .0
-            .1
+            .changed
             .wait_timeout_while(guard, timeout, |generation| *generation == seen);
         drop(wait.unwrap_or_else(PoisonError::into_inner));
     }
@@ -150,6 +183,50 @@ impl<T> Latest<T> {
         }
     }
 
+    /// Takes the value without waiting, not even for the lock: `None` where another thread holds it
+    /// at this very moment. The change is told by the next [`Signal::settle`] at the latest.
+    #[must_use]
+    pub fn try_take(&self) -> Option<Taken<T>> {
+        let mut slot = try_lock(&self.slot)?;
+        let taken = slot.value.take();
+        let closed = slot.closed;
+        drop(slot);
+        Some(match taken {
+            Some(value) => {
+                self.signal.try_notify();
+                Taken::Value(value)
+            }
+            None if closed => Taken::Closed,
+            None => Taken::Empty,
+        })
+    }
+
+    /// Puts a value in as [`Latest::put`] does, without waiting for the lock.
+    ///
+    /// # Errors
+    ///
+    /// Another thread holds the lock at this very moment: the value, unsent.
+    pub fn try_put(&self, value: T) -> Result<(), T> {
+        let Some(mut slot) = try_lock(&self.slot) else {
+            return Err(value);
+        };
+        if slot.closed {
+            return Ok(());
+        }
+        let replaced = slot.value.replace(value);
+        slot.dropped += u64::from(replaced.is_some());
+        drop(slot);
+        drop(replaced);
+        self.signal.try_notify();
+        Ok(())
+    }
+
+    /// The signal that tells of changes.
+    #[must_use]
+    pub const fn signal(&self) -> &Signal {
+        &self.signal
+    }
+
     /// Takes the value, waiting at most `timeout` for one.
     #[must_use]
     pub fn take_within(&self, timeout: Duration) -> Taken<T> {
@@ -202,6 +279,14 @@ impl<T> Latest<T> {
 /// carries no information here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 #[cfg(test)]
@@ -264,5 +349,35 @@ mod tests {
         assert_eq!(mailbox.put_when_empty(2, Duration::from_millis(1)), Err(2));
         assert_eq!(mailbox.take_within(Duration::ZERO), Taken::Value(1));
         assert_eq!(mailbox.take_within(Duration::from_millis(1)), Taken::Empty);
+    }
+
+    #[test]
+    fn a_taken_lock_makes_nobody_wait_who_only_tries() {
+        let mailbox = Latest::new(&Signal::new());
+        mailbox.put(1);
+        let held = mailbox.slot.lock();
+        assert_eq!(mailbox.try_take(), None);
+        assert_eq!(mailbox.try_put(2), Err(2));
+        drop(held);
+        assert_eq!(mailbox.try_take(), Some(Taken::Value(1)));
+        assert_eq!(mailbox.try_put(3), Ok(()));
+        assert_eq!(mailbox.try_take(), Some(Taken::Value(3)));
+        assert_eq!(mailbox.try_take(), Some(Taken::Empty));
+    }
+
+    #[test]
+    fn a_change_that_could_not_be_told_is_told_later() {
+        let signal = Signal::new();
+        let mailbox = Latest::new(&signal);
+        let before = signal.generation();
+        let held = signal.0.generation.lock();
+        assert_eq!(mailbox.try_put(1), Ok(()));
+        signal.settle();
+        drop(held);
+        assert_eq!(signal.generation(), before);
+        signal.settle();
+        assert_eq!(signal.generation(), before + 1);
+        signal.settle();
+        assert_eq!(signal.generation(), before + 1);
     }
 }

@@ -189,7 +189,7 @@ fn parse(line: &Value, grades: &[String]) -> Result<Option<Recorded>, String> {
     let frame = line["frame"].as_u64().ok_or("no frame number")?;
     let at = duration(line["t_ms"].as_f64().ok_or("no t_ms")?).ok_or("t_ms is no time")?;
     let findings = if let Some(failure) = line["failure"].as_str() {
-        Findings::Failed(failure.to_owned())
+        Findings::Failed(failure.into())
     } else {
         let objects = line[list].as_array().ok_or_else(|| format!("no {list}"))?;
         match stream {

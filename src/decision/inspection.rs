@@ -61,7 +61,7 @@ impl Grading {
             Findings::Persons(_) => {
                 let stream = StreamId::VisualInspection;
                 let reason = format!("{stream}: inference looked for people, not for parts");
-                verdict.failure = Some(reason);
+                verdict.failure = Some(reason.into());
             }
         }
         verdict
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_frame_without_a_judgement_says_why() {
         for findings in [
-            Findings::Failed("classifier".to_owned()),
+            Findings::Failed("classifier".into()),
             Findings::Persons(Detections::new()),
         ] {
             let verdict = grading().judge(&findings);

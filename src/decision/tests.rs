@@ -236,7 +236,7 @@ fn a_person_in_the_aisle_lights_the_lamp_and_nothing_else() {
 #[test]
 fn a_failed_inference_trips_and_lights_the_lamp() {
     let mut stage = Stage::on(&config());
-    stage.frame(200, &Findings::Failed("detector".to_owned()));
+    stage.frame(200, &Findings::Failed("detector".into()));
     let unjudged = Cause::Trip(TripCause::Unjudged(SAFETY));
     assert_eq!(
         stage.edges_of(RunPermission).last(),
@@ -374,7 +374,7 @@ fn a_frame_that_could_not_be_judged_is_not_an_empty_belt() {
     stage.parts(0, &apple(0.4, 1));
     stage.parts(100, &apple(0.4, 1));
     for n in 2..10 {
-        stage.parts(n * 100, &Findings::Failed("classifier".to_owned()));
+        stage.parts(n * 100, &Findings::Failed("classifier".into()));
     }
     assert_eq!(stage.decision.parts(), PartTally::default());
     stage.parts(1000, &apple(0.4, 1));

@@ -4,6 +4,8 @@
 //! whole box, touches the zone or does not; touching counts. A frame that could not be judged puts
 //! every zone of its stream down as occupied.
 
+use std::sync::Arc;
+
 use crate::config::{Anchor, Zone};
 use crate::geometry::{Normalised, Rect};
 use crate::message::{Detections, Findings, PersonVerdict, SafetyVerdict, ZoneSet};
@@ -25,7 +27,7 @@ pub fn judge(
         Findings::Failed(reason) => unjudged(zones, stream, reason.clone()),
         Findings::Items(_) => {
             let reason = format!("{stream}: inference looked for parts, not for people");
-            unjudged(zones, stream, reason)
+            unjudged(zones, stream, reason.into())
         }
     }
 }
@@ -92,7 +94,7 @@ fn judge_persons(
     verdict
 }
 
-fn unjudged(zones: &[Zone], stream: StreamId, reason: String) -> SafetyVerdict {
+fn unjudged(zones: &[Zone], stream: StreamId, reason: Arc<str>) -> SafetyVerdict {
     let mut verdict = SafetyVerdict {
         occupied: true,
         failure: Some(reason),
@@ -246,7 +248,7 @@ mod tests {
     #[test]
     fn a_frame_that_could_not_be_judged_occupies_every_zone() {
         for findings in [
-            Findings::Failed("model detector: invoke: out of memory".to_owned()),
+            Findings::Failed("model detector: invoke: out of memory".into()),
             Findings::Items(crate::message::GradedItems::new()),
         ] {
             let verdict = judge(&floor(), STREAM, threshold(), &findings);

@@ -254,7 +254,7 @@ impl Inferencer {
 
 fn failed(frame: &Frame, error: &InferenceError) -> Findings {
     let meta = &frame.meta;
-    Findings::Failed(format!("{} frame {}: {error}", meta.stream, meta.sequence))
+    Findings::Failed(format!("{} frame {}: {error}", meta.stream, meta.sequence).into())
 }
 
 /// Every label that the configuration grades exists.
