@@ -25,6 +25,8 @@ pub enum Exit {
     Engine = 4,
     /// The picture or the film cannot be made.
     Display = 5,
+    /// An output or input line, or the watchdog, cannot be used or was lost.
+    Line = 6,
 }
 
 impl From<Exit> for ExitCode {
@@ -47,7 +49,7 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 done, 2 command line or configuration, 3 input, 4 model or \
-engine, 5 picture or film.\nWithout arguments `andon run` works on the inputs of config/andon.toml \
+engine, 5 picture or film, 6 output or input line, watchdog.\nWithout arguments `andon run` works on the inputs of config/andon.toml \
 and writes out/andon.mp4, out/report.jsonl and out/summary.txt.";
 
 #[derive(Debug, Subcommand)]

@@ -170,7 +170,9 @@ impl BufferPool {
     #[must_use]
     pub fn take(&mut self) -> FrameBuffer {
         let free = self.0.iter_mut().position(|b| Arc::get_mut(b).is_some());
-        free.map_or_else(FrameBuffer::default, |at| FrameBuffer(self.0.swap_remove(at)))
+        free.map_or_else(FrameBuffer::default, |at| {
+            FrameBuffer(self.0.swap_remove(at))
+        })
     }
 }
 

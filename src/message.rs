@@ -242,12 +242,46 @@ pub enum Fault {
     SourceLost(StreamId),
     /// Inference on a guarding stream failed for longer than `fault_after_ms`.
     InferenceLost(StreamId),
+    /// The program failed to prove that it still works.
+    SelfTestFailed(SelfTestFailure),
+}
+
+/// What failed in a self-test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SelfTestFailure {
+    /// The detector does not find what is in the known picture.
+    Detector,
+    /// A zone does not hold a point that lies inside it, or holds one that lies outside.
+    Geometry,
+    /// No self-test has passed for too long.
+    Overdue,
+}
+
+/// Outcome of a known-answer test of the detector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DetectorTest {
+    /// It found what is in the known picture.
+    Passed,
+    /// It did not, or could not look.
+    Failed,
+}
+
+/// What the self-test says at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SelfTestLevel {
+    /// None has been made yet.
+    #[default]
+    Pending,
+    /// The last one passed, not too long ago.
+    Passed,
+    /// The last one failed, or is overdue.
+    Failed(SelfTestFailure),
 }
 
 /// Why a reset did nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResetRefusal {
-    /// A guarding stream has not delivered its first judged frame yet.
+    /// The self-test has not passed, or a guarding stream not delivered its first judged frame, yet.
     SelfTest,
     /// A stop zone counts as occupied.
     Hazard(TripCause),
@@ -289,6 +323,28 @@ impl PermissionState {
     #[must_use]
     pub const fn is_on(self) -> bool {
         matches!(self, Self::On)
+    }
+
+    /// The word in report and event log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SelfTest => "self_test",
+            Self::Interlocked => "interlocked",
+            Self::On => "on",
+            Self::Tripped(_) => "tripped",
+            Self::LockedOut(_) => "locked_out",
+        }
+    }
+
+    /// Why it is not ON, where something speaks against it.
+    #[must_use]
+    pub const fn cause(self) -> Option<Cause> {
+        match self {
+            Self::SelfTest | Self::Interlocked | Self::On => None,
+            Self::Tripped(cause) => Some(Cause::Trip(cause)),
+            Self::LockedOut(fault) => Some(Cause::Fault(fault)),
+        }
     }
 }
 
@@ -460,14 +516,27 @@ impl fmt::Display for Fault {
             Self::SourceEnded(stream) => write!(f, "{stream} has ended"),
             Self::SourceLost(stream) => write!(f, "{stream} delivers nothing"),
             Self::InferenceLost(stream) => write!(f, "inference on {stream} keeps failing"),
+            Self::SelfTestFailed(failure) => write!(f, "self-test: {failure}"),
         }
+    }
+}
+
+impl fmt::Display for SelfTestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Detector => "the detector does not see what is in the known picture",
+            Self::Geometry => "the zones are not where they are configured",
+            Self::Overdue => "none has passed for too long",
+        })
     }
 }
 
 impl fmt::Display for ResetRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SelfTest => f.write_str("not every guarding stream has delivered yet"),
+            Self::SelfTest => f.write_str(
+                "the self-test is not over, or not every guarding stream has delivered yet",
+            ),
             Self::Hazard(_) => f.write_str("a stop zone counts as occupied"),
             Self::NotYetClear => f.write_str("the stop zones are not clear for long enough yet"),
             Self::Fault(fault) => write!(f, "the fault is still there: {fault}"),
@@ -539,6 +608,27 @@ pub enum Event {
     Decided(Decided),
     /// An output changed.
     Output(OutputChange),
+    /// The run permission is in another state.
+    State {
+        /// When, on the decision clock.
+        at: MonotonicTime,
+        /// The state it is in now.
+        state: PermissionState,
+    },
+    /// The detector was shown a picture whose content is known.
+    SelfTest {
+        /// When, on the decision clock.
+        at: MonotonicTime,
+        /// What came out.
+        outcome: DetectorTest,
+    },
+    /// An output could not be driven, or an input line could not be read.
+    LineLost {
+        /// When, on the decision clock.
+        at: MonotonicTime,
+        /// Which line, and what the system said.
+        message: String,
+    },
     /// An operator pressed reset in vain.
     ResetRefused {
         /// When, on the decision clock.

@@ -10,7 +10,9 @@ use std::time::Duration;
 use andon::config::{Overrides, load};
 use andon::decision::Decision;
 use andon::geometry::Rect;
-use andon::message::{Detection, FieldLevels, Findings, Grade, GradedItem, InputState, LineHealth};
+use andon::message::{
+    Detection, DetectorTest, FieldLevels, Findings, Grade, GradedItem, InputState, LineHealth,
+};
 use andon::output::{FieldInputs, SimulatedOperator, SimulatedOutput, SwitchingOutput};
 use andon::units::{LabelId, MonotonicTime, Score, StreamId};
 
@@ -80,6 +82,7 @@ fn deciding_a_frame_and_a_tick_allocates_nothing() {
     let mut operator = SimulatedOperator::new(Some(Duration::from_millis(200)));
     let people = [people(0), people(60), people(90)];
     let parts: Vec<Findings> = (0..9_u8).map(|n| parts(f32::from(n) / 10.0)).collect();
+    let _ = decision.on_self_test(DetectorTest::Passed, MonotonicTime::ZERO);
     let (mut switched, mut pressed) = (0, 0);
 
     let before = allocations();

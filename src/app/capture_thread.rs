@@ -6,6 +6,7 @@ use super::summary::CaptureFigures;
 use crate::capture::{CaptureError, Captured, Due, FrameSource, Pacer};
 use crate::config::Pace;
 use crate::frame::Frame;
+use crate::health::Beat;
 use crate::sync::Latest;
 use crate::sys::{StopFlag, monotonic_now};
 use crate::units::MonotonicTime;
@@ -25,6 +26,7 @@ pub(super) struct CaptureThread {
     pub(super) repeat: bool,
     pub(super) out: Latest<Frame>,
     pub(super) stop: StopFlag,
+    pub(super) beat: Beat,
 }
 
 /// How a capture thread ended.
@@ -40,7 +42,11 @@ impl CaptureThread {
         let closer = CloseOnDrop(self.out.clone());
         let mut figures = CaptureFigures::default();
         let error = self.frames(&mut figures).err();
+        if let Some(error) = &error {
+            log::error!("{error}");
+        }
         drop(closer);
+        self.beat.retire();
         figures.corrupt = self.source.losses().undecodable;
         figures.dropped += self.out.dropped();
         CaptureOutcome { figures, error }
@@ -48,6 +54,7 @@ impl CaptureThread {
 
     fn frames(&mut self, figures: &mut CaptureFigures) -> Result<(), CaptureError> {
         while !self.stop.is_raised() && self.frames_max.is_none_or(|max| figures.frames < max) {
+            self.beat.strike();
             let started = monotonic_now();
             let frame = match self.source.next_frame()? {
                 Captured::Frame(frame) => frame,
@@ -88,6 +95,7 @@ impl CaptureThread {
 
     fn put_without_loss(&self, mut frame: Frame) {
         while let Err(unsent) = self.out.put_when_empty(frame, WAIT_MAX) {
+            self.beat.strike();
             if self.stop.is_raised() || self.out.is_closed() {
                 return;
             }
@@ -98,6 +106,7 @@ impl CaptureThread {
     /// Waits until the frame at `media_time` is due.
     fn wait_for(&mut self, media_time: Duration) -> Turn {
         loop {
+            self.beat.strike();
             let now = monotonic_now();
             match self.pacer.due(media_time, now) {
                 Due::Wait(_) if self.stop.is_raised() => return Turn::Stop,

@@ -1,27 +1,36 @@
 //! The decide thread: owns the run permission and the outputs. Feeds inference results, ticks and
 //! input levels to the pure [`Decision`] and carries its orders out.
 
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::io;
 use std::time::Duration;
 
+use rtrb::{Producer, PushError};
+
 use super::capture_thread::CloseOnDrop;
-use super::infer_thread::FromInfer;
+use super::infer_thread::{FromInfer, SELF_TEST_WITHIN};
 use crate::config::Pace;
 use crate::decision::{Actions, Decision};
-use crate::health::RateMeter;
+use crate::health::{Beat, RateMeter};
 use crate::message::{
-    Decided, Event, FieldLevels, Inferred, LineHealth, PartTally, Snapshot, StreamView,
+    Cause, Decided, Event, Fault, FieldLevels, Inferred, LineHealth, OutputChange, OutputCommand,
+    OutputName, OutputState, PartTally, PermissionState, Snapshot, StreamView,
 };
 use crate::output::{FieldInputs, OutputError, SwitchingOutput};
 use crate::sync::{Latest, Signal, Taken};
-use crate::sys::monotonic_now;
+use crate::sys::{StopFlag, Ticker, lock_memory, monotonic_now, raise_priority};
 use crate::units::{MonotonicTime, StreamId};
 
 /// Time between two ticks in real time.
-const TICK: Duration = Duration::from_millis(5);
+pub(super) const TICK: Duration = Duration::from_millis(5);
 
-/// Longest wait for the picture to take a snapshot before looking whether it still lives.
-const UI_WAIT: Duration = Duration::from_millis(100);
+/// Longest wait for a result, or for the picture to take a snapshot, in `asap`.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// Wait for room among the events in `asap`: the time in which the main thread writes a few lines.
+const EVENTS_WAIT: Duration = Duration::from_millis(1);
+
+/// Results taken in one tick: each stream's, and one more that came meanwhile.
+const TAKEN_MAX: usize = 4;
 
 /// What the decide thread needs.
 #[derive(Debug)]
@@ -34,17 +43,23 @@ pub(super) struct DecideThread {
     pub(super) inboxes: [Latest<FromInfer>; 2],
     /// Raised by the inboxes.
     pub(super) signal: Signal,
-    pub(super) events: SyncSender<Event>,
+    pub(super) events: Producer<Event>,
     pub(super) snapshots: Option<Latest<Snapshot>>,
     /// Instant of media time zero on the decision clock.
     pub(super) origin: MonotonicTime,
+    pub(super) stop: StopFlag,
+    pub(super) beat: Beat,
 }
 
 /// What the decide thread counted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct DecideOutcome {
     pub(super) parts: PartTally,
     pub(super) events_dropped: u64,
+    /// Ticks that came too late and were left out.
+    pub(super) ticks_missed: u64,
+    /// Why the thread gave up; the outputs are OFF.
+    pub(super) error: Option<io::Error>,
 }
 
 /// State of the running thread beside its parts.
@@ -53,64 +68,111 @@ struct Running {
     thread: DecideThread,
     now: MonotonicTime,
     lines: LineHealth,
+    told: PermissionState,
     views: [Option<StreamView>; 2],
     rates: [RateMeter; 2],
     events_dropped: u64,
+    ticks_missed: u64,
 }
 
 impl DecideThread {
-    /// Runs until every inbox is closed; leaves all outputs inactive.
+    /// Runs until every inbox is closed, or in real time until somebody stops it; leaves all outputs
+    /// inactive.
     pub(super) fn run(self) -> DecideOutcome {
         let closers = self.inboxes.clone().map(CloseOnDrop);
         let snapshots = self.snapshots.clone().map(CloseOnDrop);
         let mut running = Running {
             now: self.origin,
+            told: self.decision.permission(),
             thread: self,
             lines: LineHealth::Healthy,
             views: [None, None],
             rates: [RateMeter::default(); 2],
             events_dropped: 0,
+            ticks_missed: 0,
         };
-        running.work();
+        let initial = running.thread.decision.initial(running.now);
+        running.carry_out(&initial);
+        let error = match running.thread.pace {
+            Pace::Asap => {
+                running.in_order();
+                None
+            }
+            Pace::Realtime => running.in_real_time().err(),
+        };
+        // OFF first, then the rest.
+        let last = running.thread.decision.shut_down(running.now);
+        running.carry_out(&last);
+        running.thread.beat.retire();
         drop((closers, snapshots));
         DecideOutcome {
             parts: running.thread.decision.parts(),
             events_dropped: running.events_dropped,
+            ticks_missed: running.ticks_missed,
+            error,
         }
     }
 }
 
 impl Running {
-    fn work(&mut self) {
-        let initial = self.thread.decision.initial(self.now);
-        self.carry_out(&initial);
+    /// Every result in its order, as fast as they come.
+    fn in_order(&mut self) {
         loop {
             let seen = self.thread.signal.generation();
-            let mut open = false;
-            let mut idle = true;
-            for index in 0..self.thread.inboxes.len() {
-                match self.thread.inboxes[index].take() {
-                    Taken::Value(message) => {
-                        (open, idle) = (true, false);
-                        self.take(message);
-                    }
-                    Taken::Empty => open = true,
-                    Taken::Closed => {}
-                }
+            match self.thread.inboxes[0].take() {
+                Taken::Value(message) => self.take(message),
+                Taken::Empty => self.thread.signal.wait_newer(seen, WAIT_MAX),
+                Taken::Closed => break,
             }
+            self.thread.beat.strike();
+        }
+    }
+
+    /// A fixed tick. Between two ticks nothing here waits for another thread, allocates, or does
+    /// I/O that can block: mailboxes whose lock is taken are looked at again in the next tick.
+    fn in_real_time(&mut self) -> io::Result<()> {
+        say_what_is_permitted();
+        let decision = &mut self.thread.decision;
+        decision.expect_self_tests_every(SELF_TEST_WITHIN);
+        let ticker = Ticker::every(TICK)?;
+        while !self.thread.stop.is_raised() {
+            self.ticks_missed += ticker.wait()?.saturating_sub(1);
+            self.advance(monotonic_now());
+            let open = self.take_what_came();
+            self.advance(monotonic_now());
+            self.tick();
+            self.thread.signal.settle();
+            if let Some(snapshots) = &self.thread.snapshots {
+                snapshots.signal().settle();
+            }
+            self.thread.beat.strike();
             if !open {
                 break;
             }
-            if self.thread.pace == Pace::Realtime {
-                self.advance(monotonic_now());
-                self.tick();
+        }
+        Ok(())
+    }
+
+    /// Takes the results that are there. False where nothing will come any more.
+    fn take_what_came(&mut self) -> bool {
+        let mut open = [true; 2];
+        for _ in 0..TAKEN_MAX {
+            let mut took = false;
+            for (index, open) in open.iter_mut().enumerate() {
+                match self.thread.inboxes[index].try_take() {
+                    Some(Taken::Value(message)) => {
+                        took = true;
+                        self.take(message);
+                    }
+                    Some(Taken::Closed) => *open = false,
+                    Some(Taken::Empty) | None => {}
+                }
             }
-            if idle {
-                self.thread.signal.wait_newer(seen, TICK);
+            if !took {
+                break;
             }
         }
-        let last = self.thread.decision.shut_down(self.now);
-        self.carry_out(&last);
+        open.contains(&true)
     }
 
     /// The decision clock never runs backwards, whatever order the streams' frames come in.
@@ -122,11 +184,16 @@ impl Running {
         match message {
             FromInfer::Inferred(inferred) => self.judge(inferred),
             FromInfer::Ended(stream) => {
-                if self.thread.pace == Pace::Realtime {
-                    self.advance(monotonic_now());
-                }
                 let actions = self.thread.decision.source_ended(stream, self.now);
                 self.carry_out(&actions);
+            }
+            FromInfer::SelfTest(outcome) => {
+                let actions = self.thread.decision.on_self_test(outcome, self.now);
+                self.carry_out(&actions);
+                self.send(Event::SelfTest {
+                    at: self.now,
+                    outcome,
+                });
             }
         }
     }
@@ -177,6 +244,9 @@ impl Running {
         };
         let actions = self.thread.decision.tick(self.now, field, self.lines);
         self.carry_out(&actions);
+        if self.lines == LineHealth::Lost {
+            self.insist_on_off();
+        }
     }
 
     fn carry_out(&mut self, actions: &Actions) {
@@ -192,6 +262,21 @@ impl Running {
         }
     }
 
+    /// After a line was lost nobody knows what state the outputs are in: OFF is ordered again and
+    /// again, in case the line listens once more. The decision is locked out meanwhile.
+    fn insist_on_off(&mut self) {
+        let off = OutputChange {
+            at: self.now,
+            command: OutputCommand {
+                output: OutputName::RunPermission,
+                state: OutputState::Inactive,
+            },
+            cause: Cause::Fault(Fault::OutputLost),
+        };
+        // Another failure is nothing new.
+        let _ = self.thread.output.apply(&off);
+    }
+
     fn tell(&mut self, actions: &Actions) {
         for change in &actions.changes {
             self.send(Event::Output(*change));
@@ -199,29 +284,37 @@ impl Running {
         if let Some(why) = actions.refused {
             self.send(Event::ResetRefused { at: self.now, why });
         }
+        let state = self.thread.decision.permission();
+        if state != self.told {
+            self.told = state;
+            self.send(Event::State {
+                at: self.now,
+                state,
+            });
+        }
     }
 
+    /// What is to be done comes with the next tick; the main thread says what happened.
     fn lost(&mut self, error: &OutputError) {
-        if self.lines == LineHealth::Healthy {
-            log::error!("{error}; run permission OFF");
+        if self.lines == LineHealth::Lost {
+            return;
         }
         self.lines = LineHealth::Lost;
+        self.send(Event::LineLost {
+            at: self.now,
+            message: error.to_string(),
+        });
     }
 
     /// In `asap` nothing may be lost; in real time nothing may make the decision wait.
-    fn send(&mut self, event: Event) {
-        match self.thread.pace {
-            Pace::Asap => {
-                if self.thread.events.send(event).is_err() {
-                    self.events_dropped += 1;
-                }
+    fn send(&mut self, mut event: Event) {
+        while let Err(PushError::Full(unsent)) = self.thread.events.push(event) {
+            if self.thread.pace == Pace::Realtime || self.thread.events.is_abandoned() {
+                self.events_dropped += 1;
+                return;
             }
-            Pace::Realtime => match self.thread.events.try_send(event) {
-                Ok(()) => {}
-                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                    self.events_dropped += 1;
-                }
-            },
+            event = unsent;
+            std::thread::sleep(EVENTS_WAIT);
         }
     }
 
@@ -236,9 +329,10 @@ impl Running {
             newest,
         };
         match self.thread.pace {
-            Pace::Realtime => mailbox.put(snapshot),
+            // Where the lock is taken the picture goes without this one.
+            Pace::Realtime => drop(mailbox.try_put(snapshot)),
             Pace::Asap => {
-                while let Err(unsent) = mailbox.put_when_empty(snapshot, UI_WAIT) {
+                while let Err(unsent) = mailbox.put_when_empty(snapshot, WAIT_MAX) {
                     if mailbox.is_closed() {
                         return;
                     }
@@ -246,5 +340,20 @@ impl Running {
                 }
             }
         }
+    }
+}
+
+/// What helps against being late, and whether this machine permits it.
+fn say_what_is_permitted() {
+    match raise_priority() {
+        Ok(()) => log::info!("decide thread: real-time priority"),
+        Err(error) => log::warn!(
+            "decide thread: no real-time priority ({error}); on a busy machine ticks can come late. It takes CAP_SYS_NICE or LimitRTPRIO=40"
+        ),
+    }
+    if let Err(error) = lock_memory() {
+        log::warn!(
+            "memory is not locked ({error}); pages can be swapped out. It takes CAP_IPC_LOCK or LimitMEMLOCK=infinity"
+        );
     }
 }

@@ -5,15 +5,22 @@ use std::time::Duration;
 use super::capture_thread::CloseOnDrop;
 use crate::config::Pace;
 use crate::frame::Frame;
+use crate::health::Beat;
 use crate::inference::scheduler::{Due, Head, Next, Scheduler};
 use crate::inference::{Inferencer, InspectionJob, Step};
-use crate::message::Inferred;
+use crate::message::{DetectorTest, Inferred};
 use crate::sync::{Latest, Signal, Taken};
 use crate::sys::monotonic_now;
 use crate::units::StreamId;
 
 /// Longest wait before everything is looked at again.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// Time between two self-tests in real time. One costs an inference, as an inspection frame does.
+const SELF_TEST_PERIOD: Duration = Duration::from_secs(60);
+
+/// Without a passed self-test for this long the run permission goes: three that did not come.
+pub(super) const SELF_TEST_WITHIN: Duration = Duration::from_secs(180);
 
 /// What the infer thread tells the decide thread.
 #[derive(Debug)]
@@ -26,6 +33,8 @@ pub(super) enum FromInfer {
     Inferred(Inferred),
     /// A source has ended; nothing of it will follow.
     Ended(StreamId),
+    /// The detector was shown a picture whose content is known.
+    SelfTest(DetectorTest),
 }
 
 /// What the infer thread needs.
@@ -41,6 +50,7 @@ pub(super) struct InferThread {
     pub(super) signal: Signal,
     /// By [`StreamId::index`]; in `asap` both are the same mailbox.
     pub(super) out: [Latest<FromInfer>; 2],
+    pub(super) beat: Beat,
 }
 
 impl InferThread {
@@ -49,13 +59,19 @@ impl InferThread {
         let _inboxes = self.inboxes.clone().map(CloseOnDrop);
         let _out = self.out.clone().map(CloseOnDrop);
         self.work();
+        self.beat.retire();
     }
 
     fn work(&mut self) {
+        if !self.self_test() {
+            return;
+        }
+        let mut tested = monotonic_now();
         let mut scheduler = Scheduler::new(self.pace, self.allowances);
         let mut job: Option<InspectionJob> = None;
         let mut told = [false; 2];
         loop {
+            self.beat.strike();
             let seen = self.signal.generation();
             let heads = [0, 1].map(|index: usize| self.head(index));
             for stream in StreamId::ALL {
@@ -90,7 +106,21 @@ impl InferThread {
             {
                 return;
             }
+            // Between two frames: no safety frame waits longer than behind an inspection inference.
+            let due = monotonic_now().saturating_since(tested) >= SELF_TEST_PERIOD;
+            if due && self.pace == Pace::Realtime {
+                tested = monotonic_now();
+                if !self.self_test() {
+                    return;
+                }
+            }
         }
+    }
+
+    /// Makes a self-test and hands on its outcome. False where nobody takes results any more.
+    fn self_test(&mut self) -> bool {
+        let outcome = self.inferencer.self_test();
+        self.hand_on(StreamId::WorkerSafety, FromInfer::SelfTest(outcome))
     }
 
     fn head(&self, index: usize) -> Head {
@@ -125,6 +155,7 @@ impl InferThread {
         let out = &self.out[stream.index()];
         let mut message = message;
         while let Err(unsent) = out.put_when_empty(message, WAIT_MAX) {
+            self.beat.strike();
             if out.is_closed() {
                 return false;
             }

@@ -12,6 +12,7 @@ pub mod report;
 pub mod run;
 pub mod summary;
 mod ui_thread;
+mod watchdog_thread;
 
 pub use ui_thread::SnapshotRequest;
 pub mod bench;

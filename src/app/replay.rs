@@ -12,8 +12,8 @@ use crate::config::{Loaded, OutputConfig};
 use crate::decision::{Actions, Decision};
 use crate::geometry::Rect;
 use crate::message::{
-    Detection, Detections, Findings, Grade, GradedItem, GradedItems, LineHealth, OutputState,
-    Verdict,
+    Detection, Detections, DetectorTest, Findings, Grade, GradedItem, GradedItems, LineHealth,
+    OutputState, Verdict,
 };
 use crate::output::SimulatedOperator;
 use crate::units::{LabelId, MonotonicTime, Score, StreamId};
@@ -120,6 +120,11 @@ impl Player {
         let initial = player.decision.initial(player.now);
         player.tell(&initial);
         player.trips = 0;
+        // The run that wrote the report had passed it, or it would have found nobody.
+        let started = player
+            .decision
+            .on_self_test(DetectorTest::Passed, player.now);
+        player.tell(&started);
         player
     }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::summary::Summary;
 use crate::geometry::{Normalised, Rect};
 use crate::message::{
-    Decided, InspectionVerdict, OutputCommand, OutputState, SafetyVerdict, Verdict,
+    Decided, DetectorTest, InspectionVerdict, OutputCommand, OutputState, SafetyVerdict, Verdict,
 };
 use crate::units::{LabelId, ZoneIndex, ZoneKind};
 
@@ -173,6 +173,43 @@ impl ReportWriter {
         cause: &str,
     ) -> Result<(), ReportError> {
         self.line(&output_line(since_start, command, cause))
+    }
+
+    /// Writes the outcome of a self-test.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn self_test(
+        &mut self,
+        since_start: Duration,
+        outcome: DetectorTest,
+    ) -> Result<(), ReportError> {
+        let result = match outcome {
+            DetectorTest::Passed => "passed",
+            DetectorTest::Failed => "failed",
+        };
+        self.line(&json!({
+            "type": "self_test", "t_ms": millis(since_start), "result": result,
+        }))
+    }
+
+    /// Writes that the run permission is in another state.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn state(
+        &mut self,
+        since_start: Duration,
+        state: &'static str,
+        cause: Option<&str>,
+    ) -> Result<(), ReportError> {
+        let mut line = json!({ "type": "state", "t_ms": millis(since_start), "state": state });
+        if let Some(cause) = cause {
+            merge(&mut line, json!({ "cause": cause }));
+        }
+        self.line(&line)
     }
 
     /// Writes the last line and makes sure that everything is in the file.

@@ -1,9 +1,12 @@
 //! One run: opens everything, spawns the threads, writes the report, ends in order.
 
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use rtrb::{Consumer, RingBuffer};
+use sd_notify::NotifyState;
 
 use super::capture_thread::{CaptureOutcome, CaptureThread};
 use super::decide_thread::{DecideOutcome, DecideThread};
@@ -12,12 +15,16 @@ use super::progress::Progress;
 use super::report::{Header, InputEntry, ModelEntry, Names, ReportError, ReportWriter, ZoneEntry};
 use super::summary::Summary;
 use super::ui_thread::{self, PictureError, SnapshotRequest, UiFigures, UiPlan};
+use super::watchdog_thread::{WatchdogThread, tell};
 use crate::capture::{self, CaptureError, FrameSource, Pacer, SourceInfo};
 use crate::config::{Anchor, Config, DisplayChoice, Loaded, OutputConfig, Pace};
 use crate::decision::Decision;
 use crate::frame::Frame;
+use crate::health::{Beat, PipelinePulse};
 use crate::inference::{InferenceError, Inferencer};
-use crate::message::{Cause, Event, OutputChange, OutputName, OutputState, Snapshot};
+use crate::message::{
+    Cause, Event, OutputChange, OutputName, OutputState, PermissionState, Snapshot,
+};
 use crate::output::{SimulatedOperator, SimulatedOutput};
 use crate::sync::{Latest, Signal};
 use crate::sys::{ProcessUsage, StopFlag, monotonic_now, process_usage};
@@ -36,6 +43,12 @@ const INSPECTION_ALLOWANCE: Duration = Duration::from_secs(1);
 
 /// Events on their way to the report; more than a second's worth.
 const EVENTS_MAX: usize = 1024;
+
+/// Time between two looks for events: short against what a person notices, long against the work.
+const EVENTS_WAIT: Duration = Duration::from_millis(5);
+
+/// Longest time for a thread to end once it was asked to; an inference or a picture takes a fraction.
+const END_MAX: Duration = Duration::from_secs(10);
 
 /// How a run is made, beyond the configuration.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +84,19 @@ pub enum RunError {
     /// The report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A line of the outputs or inputs was lost.
+    #[error("{0}")]
+    Line(String),
+    /// The hardware watchdog cannot be used.
+    #[error(
+        "cannot use the watchdog {device}: {source}; check [watchdog], and that nobody else feeds it"
+    )]
+    Watchdog {
+        /// Its device.
+        device: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A thread cannot be started, or died.
     #[error("thread {name}: {reason}")]
     Thread {
@@ -113,7 +139,22 @@ pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<Run
     };
     log::info!("engine: {}", inferencer.engine_description());
     let total = total_frames(options, &sources);
-    let pipeline = Pipeline::start(config, options, stop, sources, inferencer)?;
+    let beats = Beats::default();
+    let over = StopFlag::new();
+    let pulse = PipelinePulse::new(beats.by_name());
+    let watchdog = WatchdogThread::open(config.watchdog.as_ref(), pulse, over.clone());
+    let watchdog = watchdog.map_err(|source| {
+        let device = config.watchdog.as_ref().map(|config| &config.device);
+        RunError::Watchdog {
+            device: device.cloned().unwrap_or_default(),
+            source,
+        }
+    })?;
+    let mut pipeline = Pipeline::start(config, options, stop, sources, inferencer, &beats)?;
+    let watchdog = match watchdog {
+        Some(watchdog) => Some(spawn("watchdog", move || watchdog.run())?),
+        None => None,
+    };
     let mut supervisor = Supervisor {
         report,
         progress: Progress::new(total, options.progress),
@@ -122,9 +163,19 @@ pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<Run
         zone_names: names.zones,
         origin: pipeline.origin,
     };
-    supervisor.follow(&pipeline.events);
+    supervisor.follow(&mut pipeline.events, stop);
     stop.raise();
-    Ok(supervisor.close(pipeline))
+    let mut outcome = supervisor.close(pipeline);
+    over.raise();
+    if let Some(watchdog) = watchdog
+        && watchdog.join().is_err()
+    {
+        outcome.error.get_or_insert(RunError::Thread {
+            name: "watchdog",
+            reason: "panicked".to_owned(),
+        });
+    }
+    Ok(outcome)
 }
 
 /// The first line of the report.
@@ -186,6 +237,26 @@ fn header(
     }
 }
 
+/// The signs of life of the threads without which the pipeline is dead.
+#[derive(Debug, Default)]
+struct Beats {
+    capture: [Beat; 2],
+    infer: Beat,
+    decide: Beat,
+}
+
+impl Beats {
+    fn by_name(&self) -> [(&'static str, Beat); 4] {
+        let [safety, inspection] = self.capture.clone();
+        [
+            ("capture-0", safety),
+            ("capture-1", inspection),
+            ("infer", self.infer.clone()),
+            ("decide", self.decide.clone()),
+        ]
+    }
+}
+
 /// The running threads.
 #[derive(Debug)]
 struct Pipeline {
@@ -193,7 +264,7 @@ struct Pipeline {
     infer: JoinHandle<()>,
     decide: JoinHandle<DecideOutcome>,
     ui: Option<JoinHandle<UiFigures>>,
-    events: Receiver<Event>,
+    events: Consumer<Event>,
     /// Instant of media time zero on the decision clock.
     origin: MonotonicTime,
     /// Usage of the process when everything was loaded and the first frame was about to come.
@@ -207,6 +278,7 @@ impl Pipeline {
         stop: &StopFlag,
         sources: [Box<dyn FrameSource>; 2],
         inferencer: Inferencer,
+        beats: &Beats,
     ) -> Result<Self, RunError> {
         let (ui, snapshots) = match ui_plan(config, options, &sources, &inferencer)? {
             Some(plan) => start_ui(plan).map(|(ui, snapshots)| (Some(ui), Some(snapshots)))?,
@@ -226,7 +298,7 @@ impl Pipeline {
             Pace::Realtime => Latest::new(&found_signal),
         };
         let found = [first, second];
-        let (event_sender, events) = sync_channel(EVENTS_MAX);
+        let (event_sender, events) = RingBuffer::new(EVENTS_MAX);
         let OutputConfig::Simulated {
             operator_reset_after,
         } = config.output;
@@ -240,6 +312,8 @@ impl Pipeline {
             events: event_sender,
             snapshots,
             origin,
+            stop: stop.clone(),
+            beat: beats.decide.clone(),
         };
         let infer = InferThread {
             inferencer,
@@ -248,9 +322,10 @@ impl Pipeline {
             inboxes: frames.clone(),
             signal: frame_signal,
             out: found,
+            beat: beats.infer.clone(),
         };
         let [safety, inspection] = sources;
-        let capture = |source, out: &Latest<Frame>| CaptureThread {
+        let capture = |source, out: &Latest<Frame>, beat| CaptureThread {
             source,
             pace: options.pace,
             origin,
@@ -259,8 +334,12 @@ impl Pipeline {
             repeat: options.repeat,
             out: out.clone(),
             stop: stop.clone(),
+            beat,
         };
-        let [safety, inspection] = [capture(safety, &frames[0]), capture(inspection, &frames[1])];
+        let [safety, inspection] = [
+            capture(safety, &frames[0], beats.capture[0].clone()),
+            capture(inspection, &frames[1], beats.capture[1].clone()),
+        ];
         Ok(Self {
             decide: spawn("decide", move || decide.run())?,
             infer: spawn("infer", move || infer.run())?,
@@ -380,20 +459,64 @@ struct Supervisor {
 
 impl Supervisor {
     /// Writes events to the report and shows progress until the decide thread ends.
-    fn follow(&mut self, events: &Receiver<Event>) {
-        for event in events {
-            match event {
-                Event::Decided(decided) => {
-                    let stream = &mut self.summary.streams[decided.meta.stream.index()];
-                    stream.record(&decided);
-                    self.progress.frame();
-                    self.write(|report| report.decided(&decided));
-                }
-                Event::Output(change) => self.output(change),
-                Event::ResetRefused { why, .. } => log::info!("reset refused: {why}"),
+    fn follow(&mut self, events: &mut Consumer<Event>, stop: &StopFlag) {
+        let mut stopping = false;
+        loop {
+            if stop.is_raised() && !stopping {
+                stopping = true;
+                tell(&[NotifyState::Stopping]);
             }
+            // Asked first: whatever was sent before the sender went is then still found below.
+            let over = events.is_abandoned();
+            while let Ok(event) = events.pop() {
+                self.take(event);
+            }
+            if over {
+                break;
+            }
+            thread::sleep(EVENTS_WAIT);
         }
         self.progress.finish();
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Decided(decided) => {
+                if self.summary.streams.iter().all(|stream| stream.frames == 0) {
+                    tell(&[NotifyState::Ready]);
+                }
+                let stream = &mut self.summary.streams[decided.meta.stream.index()];
+                stream.record(&decided);
+                self.progress.frame();
+                self.write(|report| report.decided(&decided));
+            }
+            Event::Output(change) => self.output(change),
+            Event::SelfTest { at, outcome } => {
+                let since_start = at.saturating_since(self.origin);
+                self.write(|report| report.self_test(since_start, outcome));
+            }
+            Event::State { at, state } => self.state(at, state),
+            Event::LineLost { message, .. } => {
+                log::error!("{message}; run permission OFF");
+                self.fault(RunError::Line(message));
+            }
+            Event::ResetRefused { why, .. } => log::info!("reset refused: {why}"),
+        }
+    }
+
+    fn state(&mut self, at: MonotonicTime, state: PermissionState) {
+        let cause = state.cause();
+        let cause = cause.map(|cause| cause.with_names(&self.zone_names).to_string());
+        let words = match &cause {
+            Some(cause) => format!("run permission: {} ({cause})", state.name()),
+            None => format!("run permission: {}", state.name()),
+        };
+        tell(&[NotifyState::Status(&words)]);
+        if let PermissionState::LockedOut(fault) = state {
+            log::error!("locked out: {fault}");
+        }
+        let since_start = at.saturating_since(self.origin);
+        self.write(|report| report.state(since_start, state.name(), cause.as_deref()));
     }
 
     fn output(&mut self, change: OutputChange) {
@@ -436,6 +559,13 @@ impl Supervisor {
         if let Some(outcome) = self.join("decide", pipeline.decide) {
             self.summary.parts = outcome.parts;
             self.summary.events_dropped = outcome.events_dropped;
+            self.summary.ticks_missed = outcome.ticks_missed;
+            if let Some(error) = outcome.error {
+                self.fault(RunError::Thread {
+                    name: "decide",
+                    reason: format!("no timer: {error}"),
+                });
+            }
         }
         if let Some(thread) = pipeline.ui
             && let Some(figures) = self.join("ui", thread)
@@ -462,7 +592,18 @@ impl Supervisor {
         }
     }
 
+    /// Waits for a thread, which was asked to end, but not for ever: one that hangs in a driver is
+    /// left behind and ends with the process.
     fn join<T>(&mut self, name: &'static str, thread: JoinHandle<T>) -> Option<T> {
+        let deadline = monotonic_now() + END_MAX;
+        while !thread.is_finished() {
+            if monotonic_now() > deadline {
+                let reason = format!("does not end within {} s", END_MAX.as_secs());
+                self.fault(RunError::Thread { name, reason });
+                return None;
+            }
+            thread::sleep(EVENTS_WAIT);
+        }
         match thread.join() {
             Ok(value) => Some(value),
             Err(panic) => {

@@ -43,6 +43,8 @@ pub struct Summary {
     pub parts: PartTally,
     /// Event lines that could not be handed on in time.
     pub events_dropped: u64,
+    /// Ticks of the decide thread that came too late and were left out.
+    pub ticks_missed: u64,
     /// Wall-clock time of the run.
     pub wall: Duration,
     /// CPU time and memory of the process, models and start-up included.
@@ -126,6 +128,7 @@ impl Summary {
             "render_ms": latency(self.render.summary()),
             "encode_ms": latency(self.encode.summary()),
             "events_dropped": self.events_dropped,
+            "ticks_missed": self.ticks_missed,
             "wall_s": round(self.wall.as_secs_f64(), 3),
             "cpu_s": round(self.usage.cpu.as_secs_f64(), 3),
             "cpu_ms_per_pair": round(self.cpu_ms_per_pair(), 2),

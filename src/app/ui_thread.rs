@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use super::capture_thread::CloseOnDrop;
 use crate::frame::Frame;
 use crate::geometry::Size;
 use crate::health::Latencies;
@@ -83,13 +84,14 @@ pub(super) fn run(
     inbox: &Latest<Snapshot>,
     ready: &SyncSender<Result<(), PictureError>>,
 ) -> UiFigures {
+    // Also when drawing panics: nobody may wait for a picture that will never be taken.
+    let _inbox = CloseOnDrop(inbox.clone());
     let mut ui = match Ui::start(plan) {
         Ok(ui) => {
             let _ = ready.send(Ok(()));
             ui
         }
         Err(error) => {
-            inbox.close();
             let _ = ready.send(Err(error));
             return UiFigures::default();
         }

@@ -40,6 +40,7 @@ impl From<RunError> for Failure {
             RunError::Inference(_) | RunError::Thread { .. } => Exit::Engine,
             RunError::Picture(_) => Exit::Display,
             RunError::Report(_) => Exit::Usage,
+            RunError::Line(_) | RunError::Watchdog { .. } => Exit::Line,
         };
         Self::new(exit, error)
     }

@@ -40,6 +40,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         engine,
         output,
         display,
+        watchdog,
     } = old;
     let mut changes = Changes::default();
     diff_worker_safety(&mut changes, worker_safety, &new.worker_safety);
@@ -49,6 +50,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     diff_engine(&mut changes, *engine, new.engine);
     changes.note("output", Impact::NeedsRestart, output == &new.output);
     diff_display(&mut changes, *display, new.display);
+    changes.note("watchdog", Impact::NeedsRestart, watchdog == &new.watchdog);
     diff_zones(&mut changes, zones, &new.zones);
     changes.0
 }

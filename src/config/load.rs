@@ -75,6 +75,7 @@ fn load_noting(path: &Path, overrides: &Overrides, problems: &Problems) -> Optio
         engine: settings.engine,
         output: settings.output,
         display: settings.display,
+        watchdog: settings.watchdog,
     };
     Some(Loaded {
         config,

@@ -340,6 +340,20 @@ pub enum OutputConfig {
     },
 }
 
+/// The hardware watchdog that the pipeline feeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchdogConfig {
+    /// Its device, such as `/dev/watchdog`.
+    pub device: PathBuf,
+    /// Time without signs of life after which the machine restarts; whole seconds.
+    pub timeout: Duration,
+}
+
+impl WatchdogConfig {
+    /// Timeout where the file says nothing.
+    pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+}
+
 /// Where and how big the picture is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DisplayConfig {
@@ -378,4 +392,6 @@ pub struct Config {
     pub output: OutputConfig,
     /// Picture.
     pub display: DisplayConfig,
+    /// Hardware watchdog; `None` where none is used.
+    pub watchdog: Option<WatchdogConfig>,
 }

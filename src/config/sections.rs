@@ -16,7 +16,7 @@ use super::table::{Table, fit_text, share};
 use super::{
     DisplayChoice, DisplayConfig, EngineChoice, EngineConfig, GradeAction, InputSpec, ModelRef,
     ModelsConfig, OutputConfig, Overrides, Restart, SafetyConfig, VisualInspectionConfig,
-    WorkerSafetyConfig,
+    WatchdogConfig, WorkerSafetyConfig,
 };
 use crate::geometry::Size;
 use crate::units::Score;
@@ -47,6 +47,7 @@ pub(super) struct Settings {
     pub(super) engine: EngineConfig,
     pub(super) output: OutputConfig,
     pub(super) display: DisplayConfig,
+    pub(super) watchdog: Option<WatchdogConfig>,
 }
 
 /// What every section needs.
@@ -79,6 +80,7 @@ pub(super) fn read(
     let engine = engine(top.table("engine"), &context);
     let output = output(top.table("output"));
     let display = display(top.table("display"), &context);
+    let watchdog = watchdog(top.table("watchdog"));
     top.finish();
     if let (Some(one), Some(other)) = (&worker_safety, &visual_inspection) {
         let origins = (worker_origin, inspection_origin);
@@ -93,6 +95,7 @@ pub(super) fn read(
         engine,
         output,
         display,
+        watchdog,
     }
 }
 
@@ -379,6 +382,18 @@ fn output(mut table: Table<'_>) -> OutputConfig {
     OutputConfig::Simulated {
         operator_reset_after: after.map(|ms| Duration::from_millis(u64::from(ms))),
     }
+}
+
+fn watchdog(mut table: Table<'_>) -> Option<WatchdogConfig> {
+    let device = table.text("device", PATH_MAX);
+    let timeout = table.integer("timeout_s", 1..=300, " seconds");
+    table.finish();
+    Some(WatchdogConfig {
+        device: PathBuf::from(device?),
+        timeout: timeout.map_or(WatchdogConfig::TIMEOUT_DEFAULT, |seconds| {
+            Duration::from_secs(u64::from(seconds))
+        }),
+    })
 }
 
 /// Whether an edge of the picture has a length that can be rendered and encoded.

@@ -75,8 +75,8 @@ pub struct Guard {
     clear_run: u32,
     /// When the first of the frames in a row that could not be judged was taken.
     unjudged_since: Option<MonotonicTime>,
-    /// Whether a frame was judged since the zones are what they are.
-    judged: bool,
+    /// When the newest frame that could be judged was taken, since the zones are what they are.
+    judged: Option<MonotonicTime>,
     /// Whether the source said that it has ended.
     ended: bool,
 }
@@ -92,7 +92,7 @@ impl Guard {
             occupied_run: 0,
             clear_run: 0,
             unjudged_since: None,
-            judged: false,
+            judged: None,
             ended: false,
         }
     }
@@ -136,7 +136,9 @@ impl Guard {
             }
         }
         self.latest = occupancy;
-        self.judged |= occupancy != Occupancy::Unjudged;
+        if occupancy != Occupancy::Unjudged {
+            self.judged = Some(captured);
+        }
         if arrival == Arrival::Backwards {
             self.clear_run = 0;
         }
@@ -159,7 +161,7 @@ impl Guard {
         self.clear_run = 0;
         self.occupied_run = 0;
         self.latest = Occupancy::Unjudged;
-        self.judged = false;
+        self.judged = None;
     }
 
     /// Lets time pass: a guard that went stale has to be clear for `clear_after` frames again.
@@ -172,7 +174,7 @@ impl Guard {
     /// Whether a frame was judged since the zones are what they are.
     #[must_use]
     pub const fn has_judged(&self) -> bool {
-        self.judged
+        self.judged.is_some()
     }
 
     /// Whether the newest frame is older than `max_age`, or there is none.
@@ -198,8 +200,21 @@ impl Guard {
         match self.latest {
             Occupancy::Clear => None,
             Occupancy::Occupied(zone) => (counts && !muted).then_some(TripCause::Zone(zone)),
-            Occupancy::Unjudged => counts.then_some(TripCause::Unjudged(self.stream)),
+            // However many frames may trip: what was last found must not be older than `max_age`.
+            Occupancy::Unjudged => (counts || self.is_judgement_stale(settings, now))
+                .then_some(TripCause::Unjudged(self.stream)),
         }
+    }
+
+    fn is_judgement_stale(&self, settings: &GuardSettings, now: MonotonicTime) -> bool {
+        self.judged
+            .is_none_or(|judged| now.saturating_since(judged) > settings.max_age)
+    }
+
+    /// Whether the newest frame, and the newest that could be judged, are not older than `max_age`.
+    #[must_use]
+    pub fn is_fresh(&self, settings: &GuardSettings, now: MonotonicTime) -> bool {
+        !self.ended && !self.is_stale(settings, now) && !self.is_judgement_stale(settings, now)
     }
 
     /// Why the guard sees nothing at this moment, if it does not.
@@ -289,12 +304,17 @@ impl Guard {
     /// The same guard with every instant mapped: tests fold equivalent states into one.
     pub(super) fn with_times(mut self, map: impl Fn(MonotonicTime) -> MonotonicTime) -> Self {
         self.newest = self.newest.map(&map);
+        self.judged = self.judged.map(&map);
         self.unjudged_since = self.unjudged_since.map(&map);
         self
     }
 
     pub(super) const fn newest(&self) -> Option<MonotonicTime> {
         self.newest
+    }
+
+    pub(super) const fn judged(&self) -> Option<MonotonicTime> {
+        self.judged
     }
 
     pub(super) const fn latest(&self) -> Occupancy {
@@ -563,7 +583,10 @@ mod tests {
         assert_eq!(guard.newest(), Some(at(20)), "time goes on");
         let mut guard = seen(&[(0, Occupied(ZONE)), (10, Occupied(ZONE))]);
         guard.forget_verdicts();
-        assert_eq!(guard.hazard(&SETTINGS, false, at(10)), None);
+        assert_eq!(
+            guard.hazard(&SETTINGS, false, at(10)),
+            Some(TripCause::Unjudged(STREAM))
+        );
         let mut guard = clear_at_20();
         guard.forget_clear();
         assert_eq!(guard.doubt(&SETTINGS, at(20)), Some(Doubt::NotYetClear));

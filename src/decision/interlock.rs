@@ -23,7 +23,9 @@
 //!   never to `On`: counting clear frames starts anew and, with manual restart, a second reset is
 //!   needed. Safety light curtains do the same: leaving lock-out is not a restart.
 //! - After a configuration change a reset is needed even where restart is automatic.
-//! - A late frame and a gap trip at once; `trip_after` counts frames, and there are none.
+//! - A late frame and a gap trip at once; `trip_after` counts frames, and there are none. So does a
+//!   frame that could not be judged once the last judged one is older than `max_age`.
+//! - `SelfTest` is left only after a self-test has passed; one that fails later is a fault.
 //! - Muting lets a person in a zone pass while `On`, for a limited time. It never switches anything
 //!   ON and excuses neither late nor unjudged frames.
 //! - Warn zones are not known here.
@@ -35,7 +37,7 @@ use super::reset::{Mute, ResetButton, ResetSignal};
 use crate::config::{Restart, SafetyConfig};
 use crate::message::{
     Cause, Fault, Feedback, FieldLevels, LineHealth, PermissionState, ResetPrompt, ResetRefusal,
-    TripCause,
+    SelfTestFailure, SelfTestLevel, TripCause,
 };
 use crate::units::{MonotonicTime, StreamId};
 
@@ -110,6 +112,8 @@ pub struct Inputs {
     pub field: FieldLevels,
     /// Whether the lines work.
     pub lines: LineHealth,
+    /// Whether the program proved that it works.
+    pub self_test: SelfTestLevel,
 }
 
 /// What a step decided besides the new state.
@@ -121,6 +125,20 @@ pub struct Outcome {
     pub refused: Option<ResetRefusal>,
     /// Whether a reset would be accepted if it came now.
     pub prompt: ResetPrompt,
+    /// What the heartbeat may be made of.
+    pub proof: Proof,
+}
+
+/// Whether a step has shown that everything the run permission rests on works. Whether somebody is
+/// in a zone has no part in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// Every guarding stream is fresh and judged, the self-test passed, nothing is broken, and
+    /// nothing is locked out.
+    Fresh,
+    /// Something of that is missing.
+    #[default]
+    Missing,
 }
 
 /// The interlock's whole memory: a value.
@@ -192,12 +210,14 @@ impl Interlock {
         let fault = fault_of_lines(inputs)
             .or(clock_fault)
             .or(arrival.fault)
-            .or_else(|| next.fault(settings, now));
+            .or_else(|| next.fault(settings, now))
+            .or_else(|| next.fault_of_self_test(settings, inputs.self_test, now));
         let moment = Moment {
             fault,
             hazard: arrival.lapse.or_else(|| next.hazard(settings, now)),
             obstacle: next.obstacle(settings, fault, now),
-            judged: next.guards.iter().flatten().all(Guard::has_judged),
+            judged: inputs.self_test == SelfTestLevel::Passed
+                && next.guards.iter().flatten().all(Guard::has_judged),
             changed: inputs.occurrence == Occurrence::ConfigurationChanged,
             reset: signal == ResetSignal::Reset,
             automatic: settings.restart == Restart::Automatic && !next.reset_required,
@@ -211,8 +231,24 @@ impl Interlock {
                 ResetSignal::Reset => moment.refusal(self.state),
             },
             prompt: next.prompt(settings, fault, now),
+            proof: next.proof(settings, fault, now),
         };
         (next, outcome)
+    }
+
+    fn proof(&self, settings: &Settings, fault: Option<Fault>, now: MonotonicTime) -> Proof {
+        let works = match self.state {
+            PermissionState::SelfTest | PermissionState::LockedOut(_) => false,
+            PermissionState::Interlocked | PermissionState::On | PermissionState::Tripped(_) => {
+                fault.is_none()
+            }
+        };
+        let mut guards = self.guards.iter().flatten();
+        if works && guards.all(|guard| guard.is_fresh(&settings.guard, now)) {
+            Proof::Fresh
+        } else {
+            Proof::Missing
+        }
     }
 
     fn enter(&mut self, state: PermissionState) {
@@ -302,6 +338,25 @@ impl Interlock {
             .find_map(|guard| guard.fault(&settings.guard, since, now))
     }
 
+    /// A self-test that failed, or that is missing where one must have passed.
+    fn fault_of_self_test(
+        &self,
+        settings: &Settings,
+        self_test: SelfTestLevel,
+        now: MonotonicTime,
+    ) -> Option<Fault> {
+        match self_test {
+            SelfTestLevel::Passed => None,
+            SelfTestLevel::Failed(failure) => Some(Fault::SelfTestFailed(failure)),
+            SelfTestLevel::Pending => {
+                let since = self.watched_since.unwrap_or(now);
+                let waited = now.saturating_since(since) > settings.guard.start_within;
+                let overdue = waited || self.state != PermissionState::SelfTest;
+                overdue.then_some(Fault::SelfTestFailed(SelfTestFailure::Overdue))
+            }
+        }
+    }
+
     /// Why the run permission has to go although nothing is broken.
     fn hazard(&self, settings: &Settings, now: MonotonicTime) -> Option<TripCause> {
         let muted = self.mute.is_active();
@@ -357,7 +412,7 @@ struct Moment {
     hazard: Option<TripCause>,
     /// What stands against a reset, a fault included.
     obstacle: Option<ResetRefusal>,
-    /// Every guard has judged a frame.
+    /// The self-test has passed and every guard has judged a frame.
     judged: bool,
     /// The configuration changed.
     changed: bool,

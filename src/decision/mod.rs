@@ -14,6 +14,7 @@
 //! | [`inspection`] | what does a grade mean? |
 //! | [`parts`] | which detections are one part, and what becomes of it? |
 //! | [`pulse`] | when is the reject line active? |
+//! | `self_check` | has the program proved that it works, and when? |
 //!
 //! Whatever is missing, late or malformed counts as an occupied zone. After construction nothing
 //! here allocates, but for the text of a frame that could not be judged.
@@ -35,23 +36,28 @@ pub mod interlock;
 pub mod parts;
 pub mod pulse;
 pub mod reset;
+mod self_check;
 pub mod warning;
 pub mod zones;
+
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
 use crate::config::{Config, Zone};
 use crate::message::{
-    Cause, Disposition, FieldLevels, Findings, Inferred, LineHealth, OutputChange, OutputCommand,
-    OutputName, OutputState, PartTally, PermissionState, ResetPrompt, ResetRefusal, Verdict,
+    Cause, DetectorTest, Disposition, FieldLevels, Findings, Inferred, LineHealth, OutputChange,
+    OutputCommand, OutputName, OutputState, PartTally, PermissionState, ResetPrompt, ResetRefusal,
+    Verdict,
 };
 use crate::units::{MonotonicTime, Score, StreamId, ZoneKind};
 
 use guard::Occupancy;
 use inspection::Grading;
-use interlock::{GuardFrame, Inputs, Interlock, Occurrence, Settings};
+use interlock::{GuardFrame, Inputs, Interlock, Occurrence, Proof, Settings};
 use parts::PartTracker;
 use pulse::PulseTrain;
+use self_check::SelfTestRecord;
 use warning::Warning;
 
 /// Most edges of one call: one per output, and one more for each when the program ends.
@@ -79,7 +85,9 @@ pub struct Decision {
     interlock: Interlock,
     field: FieldLevels,
     lines: LineHealth,
+    self_test: SelfTestRecord,
     prompt: ResetPrompt,
+    proof: Proof,
     warning: Warning,
     grading: Grading,
     tracker: PartTracker,
@@ -99,7 +107,9 @@ impl Decision {
             interlock: Interlock::new(),
             field: FieldLevels::default(),
             lines: LineHealth::default(),
+            self_test: SelfTestRecord::new(self_check::zones_are_where_they_should_be(&zones)),
             prompt: ResetPrompt::default(),
+            proof: Proof::Missing,
             warning: Warning::new(|stream| zones::watches(&zones, ZoneKind::Warn, stream)),
             grading: Grading::new(&config.visual_inspection, classifier_labels),
             tracker: PartTracker::new(),
@@ -167,6 +177,19 @@ impl Decision {
         self.step(Occurrence::Nothing, now)
     }
 
+    /// Takes the outcome of a known-answer test of the detector. With it goes a check of the zones:
+    /// each must still hold what lies inside it.
+    pub fn on_self_test(&mut self, passed: DetectorTest, now: MonotonicTime) -> Actions {
+        let geometry = self_check::zones_are_where_they_should_be(&self.zones);
+        self.self_test.take(passed, geometry, now);
+        self.step(Occurrence::Nothing, now)
+    }
+
+    /// From now on a self-test must come at least this often; before, one at the start is enough.
+    pub const fn expect_self_tests_every(&mut self, period: Duration) {
+        self.self_test.within = Some(period);
+    }
+
     /// A source has ended. If it guards a zone, the run permission goes.
     pub fn source_ended(&mut self, stream: StreamId, now: MonotonicTime) -> Actions {
         if stream == StreamId::VisualInspection {
@@ -191,6 +214,7 @@ impl Decision {
         self.settings = fresh.settings;
         self.warning = fresh.warning.after_change(lit);
         self.grading = fresh.grading;
+        self.self_test.geometry = fresh.self_test.geometry;
         self.step(Occurrence::ConfigurationChanged, now)
     }
 
@@ -227,6 +251,12 @@ impl Decision {
     #[must_use]
     pub const fn is_muting(&self) -> bool {
         self.interlock.is_muting()
+    }
+
+    /// Whether the last step has shown that everything works: what the heartbeat is made of.
+    #[must_use]
+    pub const fn proof(&self) -> Proof {
+        self.proof
     }
 
     /// Whether a reset would be accepted now.
@@ -283,10 +313,12 @@ impl Decision {
             occurrence,
             field: self.field,
             lines: self.lines,
+            self_test: self.self_test.state(now),
         };
         let (interlock, outcome) = self.interlock.step(&self.settings, &inputs, now);
         self.interlock = interlock;
         self.prompt = outcome.prompt;
+        self.proof = outcome.proof;
         let mut actions = Actions {
             refused: outcome.refused,
             ..Actions::default()

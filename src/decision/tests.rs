@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::geometry::{Point, Polygon, Rect, Size};
 use crate::message::{
-    Detection, Fault, Feedback, Grade, GradedItem, GradedItems, InputState, TripCause,
+    Detection, DetectorTest, Fault, Feedback, Grade, GradedItem, GradedItems, InputState, TripCause,
 };
 use crate::units::{LabelId, ZoneIndex};
 use OutputName::{Reject, RunPermission, Warning as WarningLamp};
@@ -89,6 +89,7 @@ fn config() -> Config {
             },
             anonymize: false,
         },
+        watchdog: None,
     }
 }
 
@@ -129,12 +130,15 @@ struct Stage {
 
 impl Stage {
     fn new(config: &Config) -> Self {
-        Self {
+        let mut stage = Self {
             decision: Decision::new(config, &labels()),
             ms: 0,
             edges: Vec::new(),
             refused: Vec::new(),
-        }
+        };
+        let tested = stage.decision.on_self_test(DetectorTest::Passed, at(0));
+        stage.take(tested);
+        stage
     }
 
     fn take(&mut self, actions: Actions) {

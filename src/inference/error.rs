@@ -49,6 +49,12 @@ pub enum InferenceError {
         /// Hash of the file.
         actual: String,
     },
+    /// The known-answer test cannot be prepared.
+    #[error("self-test picture: {reason}; the program is damaged, install it again")]
+    SelfTest {
+        /// What is wrong.
+        reason: String,
+    },
     /// The file is no model, or a damaged one.
     #[error("model {path}: {source}")]
     Damaged {

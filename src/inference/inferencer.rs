@@ -8,13 +8,15 @@ use super::error::InferenceError;
 use super::labels::Labels;
 use super::registry::{ModelFile, load_model};
 use super::scheduler::Due;
+use super::self_test::KnownAnswer;
 use super::stage::Stopwatch;
 use crate::config::{
     Config, EngineChoice, EngineConfig, GradeAction, VisualInspectionConfig, WorkerSafetyConfig,
 };
 use crate::frame::Frame;
 use crate::message::{
-    Detections, Findings, GradedItem, GradedItems, ITEMS_MAX, InferenceTiming, Inferred,
+    Detections, DetectorTest, Findings, GradedItem, GradedItems, ITEMS_MAX, InferenceTiming,
+    Inferred,
 };
 use crate::units::{MonotonicTime, StreamId};
 
@@ -27,6 +29,7 @@ pub struct Inferencer {
     persons: Wanted,
     parts: Wanted,
     crop_margin: f32,
+    known_answer: KnownAnswer,
 }
 
 /// An inspection frame on its way through its inferences.
@@ -112,6 +115,7 @@ impl Inferencer {
         check_grades(classifier.labels(), &inspection.grades)?;
         Ok(Self {
             engine: engine.description().to_owned(),
+            known_answer: KnownAnswer::new(&detector)?,
             detector,
             classifier,
             persons,
@@ -146,6 +150,11 @@ impl Inferencer {
     #[must_use]
     pub fn classifier_labels(&self) -> &[String] {
         self.classifier.labels().names()
+    }
+
+    /// Shows the detector a picture whose content is known: one inference.
+    pub fn self_test(&mut self) -> DetectorTest {
+        self.known_answer.run(&mut self.detector)
     }
 
     /// Does everything there is to do for a frame. `clock` is the clock of `meta.arrived`.

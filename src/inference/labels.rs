@@ -88,6 +88,12 @@ impl Labels {
         &self.names
     }
 
+    /// The number of every word.
+    pub fn ids(&self) -> impl Iterator<Item = LabelId> {
+        let numbers = (0_u16..).zip(&self.names);
+        numbers.map(|(number, _)| LabelId(number))
+    }
+
     /// Number of a word.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ mod inferencer;
 mod labels;
 mod registry;
 pub mod scheduler;
+mod self_test;
 mod stage;
 mod tflite_graph;
 mod tflite_sys;

@@ -1,4 +1,8 @@
-//! Thin safe wrappers over the operating system: clock, process figures, shutdown signals.
+//! Thin safe wrappers over the operating system: clock, timer, priority, watchdog, process figures,
+//! shutdown signals.
+
+mod realtime;
+mod watchdog;
 
 use std::io;
 use std::sync::Arc;
@@ -12,6 +16,9 @@ use nix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::units::MonotonicTime;
+
+pub use realtime::{Ticker, lock_memory, raise_priority};
+pub use watchdog::Watchdog;
 
 /// `CLOCK_MONOTONIC`, now.
 ///

@@ -85,6 +85,7 @@ impl Shadow<'_> {
         let before = step.checked_sub(1).map(|before| &self.history[before]);
         let lines = record.inputs.lines == LineHealth::Lost
             || record.inputs.field.feedback == Feedback::Disagrees;
+        let self_test = record.inputs.self_test != SelfTestLevel::Passed;
         let clock = before.is_some_and(|before| record.ms < before.ms);
         let guards = self
             .guarding()
@@ -103,7 +104,7 @@ impl Shadow<'_> {
                 }
                 _ => false,
             });
-        lines || clock || guards
+        lines || self_test || clock || guards
     }
 
     fn guarding(&self) -> impl Iterator<Item = StreamId> + '_ {
@@ -206,6 +207,10 @@ impl Shadow<'_> {
             if now.ms - newest.captured_ms > MAX_AGE_MS {
                 return Some("ON and late");
             }
+            let judged = frames.iter().rfind(|seen| seen.occupancy != Unjudged);
+            if judged.is_none_or(|judged| now.ms - judged.captured_ms > MAX_AGE_MS) {
+                return Some("ON and not judged for too long");
+            }
             let latest = &frames[frames.len().saturating_sub(TRIP_AFTER)..];
             let occupied =
                 latest.len() == TRIP_AFTER && latest.iter().all(|seen| seen.occupancy != Clear);
@@ -285,6 +290,7 @@ enum Operation {
     End {
         other: bool,
     },
+    SelfTest(SelfTestLevel),
     ChangeConfiguration,
     ClockBack {
         ms: u64,
@@ -310,6 +316,11 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => prop_oneof![3 => Just((true, true)), 1 => any::<(bool, bool)>()]
             .prop_map(|(healthy, feedback)| Operation::Lines { healthy, feedback }),
         1 => any::<bool>().prop_map(|other| Operation::End { other }),
+        2 => prop_oneof![
+            3 => Just(SelfTestLevel::Passed),
+            1 => Just(SelfTestLevel::Failed(SelfTestFailure::Detector)),
+        ]
+        .prop_map(Operation::SelfTest),
         1 => Just(Operation::ChangeConfiguration),
         1 => (1_u64..50).prop_map(|ms| Operation::ClockBack { ms }),
     ]
@@ -321,6 +332,7 @@ struct Machine {
     interlock: Interlock,
     field: FieldLevels,
     lines: LineHealth,
+    self_test: SelfTestLevel,
     ms: u64,
     history: Vec<Record>,
 }
@@ -332,6 +344,7 @@ impl Machine {
             interlock: Interlock::new(),
             field: FieldLevels::default(),
             lines: LineHealth::default(),
+            self_test: SelfTestLevel::Passed,
             ms: 1000,
             history: Vec::new(),
         }
@@ -342,6 +355,7 @@ impl Machine {
             occurrence,
             field: self.field,
             lines: self.lines,
+            self_test: self.self_test,
         };
         let now = MonotonicTime::from_duration(Duration::from_millis(self.ms));
         let was_on = self.interlock.state().is_on();
@@ -428,6 +442,10 @@ impl Machine {
                 } else {
                     Feedback::Disagrees
                 };
+                self.step(Occurrence::Nothing)
+            }
+            Operation::SelfTest(self_test) => {
+                self.self_test = self_test;
                 self.step(Occurrence::Nothing)
             }
             Operation::End { other } => self.step(Occurrence::SourceEnded(stream(other))),

@@ -35,6 +35,7 @@ struct Story {
     interlock: Interlock,
     field: FieldLevels,
     lines: LineHealth,
+    self_test: SelfTestLevel,
     ms: u64,
 }
 
@@ -45,6 +46,7 @@ impl Story {
             interlock: Interlock::new(),
             field: FieldLevels::default(),
             lines: LineHealth::default(),
+            self_test: SelfTestLevel::Passed,
             ms: 0,
         }
     }
@@ -70,6 +72,7 @@ impl Story {
             occurrence,
             field: self.field,
             lines: self.lines,
+            self_test: self.self_test,
         };
         let (next, outcome) = self.interlock.step(&self.settings, &inputs, at(self.ms));
         self.interlock = next;

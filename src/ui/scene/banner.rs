@@ -9,7 +9,9 @@ use super::layout::whole;
 use super::symbol::{Inks, Layer, Symbol};
 use super::{Align, Rgba, SceneContext, palette, symbol};
 use crate::geometry::{Point, Rect, ScreenPixels};
-use crate::message::{Fault, PermissionState, Snapshot, TripCause, Verdict, ZoneSet};
+use crate::message::{
+    Fault, PermissionState, SelfTestFailure, Snapshot, TripCause, Verdict, ZoneSet,
+};
 use crate::units::{StreamId, ZoneIndex, ZoneKind};
 
 struct Look {
@@ -214,6 +216,14 @@ fn fault_words(fault: Fault) -> (&'static str, String) {
         Fault::InferenceLost(stream) => (
             "detection lost",
             format!("Check what runs the models of {}", stream_words(stream)),
+        ),
+        Fault::SelfTestFailed(failure) => (
+            "self-test failed",
+            match failure {
+                SelfTestFailure::Detector => String::from("The detector is blind: call service"),
+                SelfTestFailure::Geometry => String::from("The zones are wrong: call service"),
+                SelfTestFailure::Overdue => String::from("The detector does not answer"),
+            },
         ),
     };
     (why, format!("{look_at}, then press reset."))

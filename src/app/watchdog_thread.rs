@@ -1,0 +1,99 @@
+//! The watchdog thread: tells the service manager and the hardware watchdog that the pipeline lives,
+//! and only when every thread of it has come round since it told so last. There is no timer that
+//! feeds: a pipeline that hangs anywhere is restarted, and starts OFF.
+
+use std::io;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use crate::config::WatchdogConfig;
+use crate::health::PipelinePulse;
+use crate::sys::{StopFlag, Watchdog};
+
+/// Time between two looks at the pipeline: well below the shortest timeout, one second.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What feeds the watchdogs.
+#[derive(Debug)]
+pub(super) struct WatchdogThread {
+    pulse: PipelinePulse,
+    service_manager: ServiceManager,
+    device: Option<Watchdog>,
+    /// Raised when every other thread has ended.
+    over: StopFlag,
+}
+
+/// Whether systemd waits for signs of life (`WatchdogSec=`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ServiceManager {
+    Waits,
+    DoesNotWait,
+}
+
+impl WatchdogThread {
+    /// Opens what is configured; `None` where nobody waits for signs of life.
+    ///
+    /// # Errors
+    ///
+    /// The configured device cannot be opened.
+    pub(super) fn open(
+        config: Option<&WatchdogConfig>,
+        pulse: PipelinePulse,
+        over: StopFlag,
+    ) -> io::Result<Option<Self>> {
+        let service_manager = match sd_notify::watchdog_enabled() {
+            Some(timeout) => {
+                log::info!("the service manager waits {timeout:?} for signs of life");
+                ServiceManager::Waits
+            }
+            None => ServiceManager::DoesNotWait,
+        };
+        let device = match config {
+            Some(config) => {
+                let watchdog = Watchdog::open(&config.device, config.timeout)?;
+                let (path, timeout) = (config.device.display(), watchdog.timeout());
+                log::info!("{path} restarts the machine after {timeout:?} without signs of life");
+                Some(watchdog)
+            }
+            None => None,
+        };
+        let wanted = service_manager == ServiceManager::Waits || device.is_some();
+        Ok(wanted.then_some(Self {
+            pulse,
+            service_manager,
+            device,
+            over,
+        }))
+    }
+
+    /// Feeds until the run is over; then disarms the device.
+    pub(super) fn run(mut self) {
+        while !self.over.is_raised() {
+            if self.pulse.has_come_round() {
+                self.feed();
+            }
+            std::thread::sleep(LOOK);
+        }
+        if let Some(Err(error)) = self.device.take().map(Watchdog::disarm) {
+            log::error!("the watchdog cannot be disarmed and will restart the machine: {error}");
+        }
+    }
+
+    fn feed(&mut self) {
+        if self.service_manager == ServiceManager::Waits {
+            tell(&[NotifyState::Watchdog]);
+        }
+        if let Some(Err(error)) = self.device.as_mut().map(Watchdog::feed) {
+            log::error!("the watchdog cannot be fed and will restart the machine: {error}");
+            self.device = None;
+        }
+    }
+}
+
+/// Tells the service manager something, where there is one. It is not told twice.
+pub(super) fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        log::debug!("the service manager cannot be told: {error}");
+    }
+}
