@@ -357,3 +357,7 @@ fn say_what_is_permitted() {
         );
     }
 }
+
+#[cfg(test)]
+#[path = "decide_thread_tests.rs"]
+mod tests;

@@ -1,0 +1,453 @@
+//! Faults around the decide thread, injected into the very thread that runs in the product: whatever
+//! stalls, lies, dies or blocks, the run permission goes, and the cause is told.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rtrb::{Consumer, RingBuffer};
+
+use super::*;
+use crate::config::{Config, Overrides, load};
+use crate::frame::{
+    BufferPool, ColorMatrix, ColorRange, Frame, FrameFormat, FrameMeta, PixelFormat,
+};
+use crate::geometry::{Rect, Size};
+use crate::message::{
+    Detection, DetectorTest, Feedback, Findings, InferenceTiming, InputState, ResetPrompt,
+    TripCause,
+};
+use crate::output::{EdgeLog, SimulatedOutput};
+use crate::units::{LabelId, Score};
+use OutputState::{Active, Inactive};
+
+/// Longer than anything here takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Time between two frames of the simulated camera.
+const PERIOD: Duration = Duration::from_millis(10);
+
+/// Where the tests reach into the running thread.
+#[derive(Clone, Debug, Default)]
+struct Levers {
+    /// Levels of the input lines; reset is pressed by [`Levers::operator`].
+    feedback_disagrees: Arc<AtomicBool>,
+    reset_stuck: Arc<AtomicBool>,
+    input_panics: Arc<AtomicBool>,
+    /// So many orders for OFF fail from now on.
+    failing_orders: Arc<AtomicU32>,
+    presses: Arc<Mutex<Option<MonotonicTime>>>,
+}
+
+impl FieldInputs for Levers {
+    fn read(
+        &mut self,
+        now: MonotonicTime,
+        prompt: ResetPrompt,
+    ) -> Result<FieldLevels, OutputError> {
+        assert!(!self.input_panics.load(Ordering::Acquire), "as planned");
+        let mut pressed = self.presses.lock().expect("nobody panics with it");
+        let since = match (*pressed, prompt) {
+            (Some(since), _) if now.saturating_since(since) < Duration::from_millis(60) => {
+                Some(since)
+            }
+            (None, ResetPrompt::Invited) => Some(now),
+            (Some(_), _) | (None, ResetPrompt::Wait) => None,
+        };
+        *pressed = since;
+        let active = since.is_some() || self.reset_stuck.load(Ordering::Acquire);
+        Ok(FieldLevels {
+            reset: if active {
+                InputState::Active
+            } else {
+                InputState::Inactive
+            },
+            feedback: if self.feedback_disagrees.load(Ordering::Acquire) {
+                Feedback::Disagrees
+            } else {
+                Feedback::Agrees
+            },
+            ..FieldLevels::default()
+        })
+    }
+}
+
+/// A relay board that can refuse orders.
+#[derive(Debug)]
+struct Board {
+    output: SimulatedOutput,
+    levers: Levers,
+}
+
+impl SwitchingOutput for Board {
+    fn apply(&mut self, change: &OutputChange) -> Result<(), OutputError> {
+        let failing = &self.levers.failing_orders;
+        let off = change.command.state == Inactive;
+        if off && failing.load(Ordering::Acquire) > 0 {
+            failing.fetch_sub(1, Ordering::AcqRel);
+            let source = io::Error::from_raw_os_error(nix::libc::EIO);
+            return Err(OutputError::drive(change.command.output, source));
+        }
+        self.output.apply(change)
+    }
+}
+
+/// A running decide thread with everything around it simulated.
+struct Rig {
+    config: Config,
+    inboxes: [Latest<FromInfer>; 2],
+    events: Consumer<Event>,
+    told: Vec<Event>,
+    edges: EdgeLog,
+    stop: StopFlag,
+    levers: Levers,
+    pool: BufferPool,
+    sequence: u64,
+    thread: Option<JoinHandle<DecideOutcome>>,
+}
+
+impl Rig {
+    fn new(events_max: usize, snapshots: Option<Latest<Snapshot>>) -> Self {
+        let loaded = load(Path::new("config/andon.toml"), &Overrides::default());
+        let mut config = loaded.expect("the shipped configuration is good").config;
+        config.safety.clear_after = 3;
+        config.safety.max_age = Duration::from_millis(300);
+        config.safety.fault_after = Duration::from_millis(1000);
+        let signal = Signal::new();
+        let inboxes = [Latest::new(&signal), Latest::new(&signal)];
+        let (producer, events) = RingBuffer::new(events_max);
+        let (levers, stop) = (Levers::default(), StopFlag::new());
+        let output = SimulatedOutput::new();
+        let edges = output.log();
+        let labels: Vec<String> = config
+            .visual_inspection
+            .grades
+            .iter()
+            .map(|(label, _)| label.clone())
+            .collect();
+        let thread = DecideThread {
+            decision: Decision::new(&config, &labels),
+            output: Box::new(Board {
+                output,
+                levers: levers.clone(),
+            }),
+            field: Box::new(levers.clone()),
+            pace: Pace::Realtime,
+            inboxes: inboxes.clone(),
+            signal,
+            events: producer,
+            snapshots,
+            origin: monotonic_now(),
+            stop: stop.clone(),
+            beat: Beat::new(),
+        };
+        let thread = std::thread::spawn(move || thread.run());
+        let mut rig = Self {
+            config,
+            inboxes,
+            events,
+            told: Vec::new(),
+            edges,
+            stop,
+            levers,
+            pool: BufferPool::new(),
+            sequence: 0,
+            thread: Some(thread),
+        };
+        rig.hand(FromInfer::SelfTest(DetectorTest::Passed));
+        rig
+    }
+
+    /// A rig whose run permission is ON.
+    fn on() -> Self {
+        let mut rig = Self::new(4096, None);
+        rig.feed_until("ON", |rig| rig.is_on());
+        rig
+    }
+
+    fn hand(&self, message: FromInfer) {
+        let handed = self.inboxes[0].put_when_empty(message, DEADLINE);
+        assert!(handed.is_ok(), "the decide thread takes no results");
+    }
+
+    fn frame(&mut self) -> Frame {
+        let format = FrameFormat {
+            size: Size {
+                width: 2,
+                height: 2,
+            },
+            pixel_format: PixelFormat::I420,
+            matrix: ColorMatrix::Bt601,
+            range: ColorRange::Limited,
+        };
+        let now = monotonic_now();
+        let meta = FrameMeta {
+            stream: StreamId::WorkerSafety,
+            sequence: self.sequence,
+            media_time: PERIOD * u32::try_from(self.sequence).expect("a short test"),
+            timestamp: now,
+            arrived: now,
+        };
+        self.sequence += 1;
+        let mut buffer = self.pool.take();
+        buffer.prepare(&format);
+        Frame::new(meta, format, buffer, &mut self.pool)
+    }
+
+    fn judged(&mut self, findings: Findings) {
+        let frame = self.frame();
+        self.hand(FromInfer::Inferred(Inferred {
+            frame,
+            findings,
+            timing: InferenceTiming::default(),
+        }));
+    }
+
+    fn clear_frame(&mut self) {
+        self.judged(Findings::Persons(std::iter::empty().collect()));
+    }
+
+    /// A person whose feet are in the middle of the first stop zone.
+    fn occupied_frame(&mut self) {
+        let corners = self.config.zones[0].polygon.points();
+        let count = f32::from(u8::try_from(corners.len()).expect("a few corners"));
+        let x = corners.iter().map(|corner| corner.x).sum::<f32>() / count;
+        let y = corners.iter().map(|corner| corner.y).sum::<f32>() / count;
+        let person = Detection {
+            label: LabelId(0),
+            score: Score::ONE,
+            bbox: Rect::new(x - 0.02, y - 0.3, x + 0.02, y).expect("a box"),
+        };
+        self.judged(Findings::Persons(std::iter::once(person).collect()));
+    }
+
+    fn is_on(&self) -> bool {
+        self.permission_edges()
+            .last()
+            .map(|edge| edge.command.state)
+            == Some(Active)
+    }
+
+    fn permission_edges(&self) -> Vec<OutputChange> {
+        let edges = self.edges.edges().into_iter();
+        edges
+            .filter(|edge| edge.command.output == OutputName::RunPermission)
+            .collect()
+    }
+
+    /// Waits for something to come true while no frame comes.
+    fn wait_until(&mut self, what: &str, done: impl Fn(&mut Self) -> bool) {
+        self.turn_until(what, done, |_| {});
+    }
+
+    /// Waits for something to come true while clear frames come.
+    fn feed_until(&mut self, what: &str, done: impl Fn(&mut Self) -> bool) {
+        self.turn_until(what, done, Self::clear_frame);
+    }
+
+    fn turn_until(
+        &mut self,
+        what: &str,
+        done: impl Fn(&mut Self) -> bool,
+        mut each: impl FnMut(&mut Self),
+    ) {
+        let deadline = monotonic_now() + DEADLINE;
+        while !done(self) {
+            assert!(monotonic_now() < deadline, "never: {what}");
+            each(self);
+            std::thread::sleep(PERIOD);
+        }
+    }
+
+    /// Everything told so far.
+    fn told(&mut self) -> &[Event] {
+        while let Ok(event) = self.events.pop() {
+            self.told.push(event);
+        }
+        &self.told
+    }
+
+    fn is_locked_out(&mut self, fault: Fault) -> bool {
+        self.told().iter().any(|event| {
+            matches!(event, Event::State { state: PermissionState::LockedOut(told), .. } if *told == fault)
+        })
+    }
+
+    /// The cause of the last time the run permission went.
+    fn off_cause(&self) -> Option<Cause> {
+        let edges = self.permission_edges();
+        let off = edges.iter().rfind(|edge| edge.command.state == Inactive);
+        off.map(|edge| edge.cause)
+    }
+
+    /// Ends the thread and gives what it counted; `None` where it had panicked.
+    fn end(&mut self) -> Option<DecideOutcome> {
+        self.stop.raise();
+        self.thread.take().expect("ended once").join().ok()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.stop.raise();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[test]
+fn a_person_in_the_zone_takes_the_permission() {
+    let mut rig = Rig::on();
+    rig.occupied_frame();
+    rig.wait_until("OFF", |rig| !rig.is_on());
+    let zone = crate::units::ZoneIndex(0);
+    assert_eq!(rig.off_cause(), Some(Cause::Trip(TripCause::Zone(zone))));
+}
+
+#[test]
+fn a_source_or_an_inference_that_stalls_takes_the_permission_and_locks_out() {
+    let mut rig = Rig::on();
+    let stream = StreamId::WorkerSafety;
+    // Nothing comes any more, as from a camera that stalls or an engine that hangs.
+    rig.wait_until("OFF", |rig| !rig.is_on());
+    assert_eq!(rig.off_cause(), Some(Cause::Trip(TripCause::Stale(stream))));
+    rig.wait_until("locked out", |rig| {
+        rig.is_locked_out(Fault::SourceLost(stream))
+    });
+    // Frames alone do not bring it back; the two resets do.
+    rig.feed_until("ON again", |rig| rig.is_on());
+    let states: Vec<PermissionState> = rig
+        .told()
+        .iter()
+        .filter_map(|event| match event {
+            Event::State { state, .. } => Some(*state),
+            Event::Decided(_)
+            | Event::Output(_)
+            | Event::SelfTest { .. }
+            | Event::LineLost { .. }
+            | Event::ResetRefused { .. } => None,
+        })
+        .collect();
+    let ending = &states[states.len() - 3..];
+    let expected = [
+        PermissionState::LockedOut(Fault::SourceLost(stream)),
+        PermissionState::Interlocked,
+        PermissionState::On,
+    ];
+    assert_eq!(ending, expected);
+}
+
+#[test]
+fn an_inference_that_fails_takes_the_permission() {
+    let mut rig = Rig::on();
+    rig.judged(Findings::Failed("detector: no power".into()));
+    rig.wait_until("OFF", |rig| !rig.is_on());
+    let cause = Cause::Trip(TripCause::Unjudged(StreamId::WorkerSafety));
+    assert_eq!(rig.off_cause(), Some(cause));
+}
+
+#[test]
+fn a_self_test_that_fails_takes_the_permission_and_locks_out() {
+    let mut rig = Rig::on();
+    rig.hand(FromInfer::SelfTest(DetectorTest::Failed));
+    rig.feed_until("OFF", |rig| !rig.is_on());
+    let fault = Fault::SelfTestFailed(crate::message::SelfTestFailure::Detector);
+    assert_eq!(rig.off_cause(), Some(Cause::Fault(fault)));
+}
+
+#[test]
+fn the_death_of_the_threads_before_it_takes_the_permission() {
+    let mut rig = Rig::on();
+    // What the infer thread leaves behind, panicking or not.
+    rig.inboxes.iter().for_each(Latest::close);
+    rig.wait_until("OFF", |rig| !rig.is_on());
+    assert_eq!(rig.off_cause(), Some(Cause::ShutDown));
+}
+
+#[test]
+fn its_own_death_takes_the_permission() {
+    let mut rig = Rig::on();
+    rig.levers.input_panics.store(true, Ordering::Release);
+    rig.wait_until("OFF", |rig| !rig.is_on());
+    assert!(rig.end().is_none(), "the thread had panicked");
+    assert!(rig.inboxes[0].is_closed(), "nobody waits for the dead");
+}
+
+#[test]
+fn an_output_that_fails_is_ordered_off_until_it_listens() {
+    let mut rig = Rig::on();
+    rig.levers.failing_orders.store(5, Ordering::Release);
+    rig.occupied_frame();
+    rig.wait_until("OFF", |rig| !rig.is_on());
+    assert_eq!(rig.levers.failing_orders.load(Ordering::Acquire), 0);
+    assert_eq!(rig.off_cause(), Some(Cause::Fault(Fault::OutputLost)));
+    rig.wait_until("locked out", |rig| rig.is_locked_out(Fault::OutputLost));
+    let lost = |event: &Event| matches!(event, Event::LineLost { message, .. } if message.contains("run_permission"));
+    assert_eq!(rig.told().iter().filter(|event| lost(event)).count(), 1);
+}
+
+#[test]
+fn a_feedback_contact_that_disagrees_takes_the_permission_and_locks_out() {
+    let mut rig = Rig::on();
+    rig.levers.feedback_disagrees.store(true, Ordering::Release);
+    rig.feed_until("OFF", |rig| !rig.is_on());
+    assert_eq!(rig.off_cause(), Some(Cause::Fault(Fault::FeedbackMismatch)));
+}
+
+#[test]
+fn a_reset_button_that_is_stuck_never_starts_anything() {
+    let mut rig = Rig::new(4096, None);
+    rig.levers.reset_stuck.store(true, Ordering::Release);
+    rig.feed_until("a second of frames", |rig| rig.sequence >= 100);
+    assert!(rig.permission_edges().is_empty());
+    rig.levers.reset_stuck.store(false, Ordering::Release);
+    rig.feed_until("ON", |rig| rig.is_on());
+}
+
+#[test]
+fn events_that_nobody_takes_are_counted_and_delay_nothing() {
+    let mut rig = Rig::new(4, None);
+    rig.feed_until("ON", |rig| rig.is_on());
+    rig.occupied_frame();
+    rig.wait_until("OFF", |rig| !rig.is_on());
+    let outcome = rig.end().expect("it lives");
+    assert!(outcome.events_dropped > 0);
+}
+
+#[test]
+fn a_display_that_hangs_delays_nothing() {
+    let snapshots = Latest::new(&Signal::new());
+    let mut rig = Rig::new(4096, Some(snapshots.clone()));
+    // Hung in the middle of taking a picture, with the mailbox's lock in its hands.
+    let (locked, is_locked) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    snapshots.put(Snapshot {
+        at: MonotonicTime::ZERO,
+        permission: PermissionState::SelfTest,
+        streams: [None, None],
+        newest: StreamId::WorkerSafety,
+    });
+    let hung = std::thread::spawn(move || {
+        let _ = snapshots.peek(|_| {
+            let _ = locked.send(());
+            let _ = released.recv();
+        });
+    });
+    is_locked.recv().expect("the lock is held");
+    rig.feed_until("ON", |rig| rig.is_on());
+    rig.occupied_frame();
+    rig.wait_until("OFF", |rig| !rig.is_on());
+    drop(release);
+    hung.join().expect("it was let go");
+}
+
+#[test]
+fn a_request_to_stop_takes_the_permission_first_though_frames_go_on() {
+    let mut rig = Rig::on();
+    rig.stop.raise();
+    rig.wait_until("OFF", |rig| !rig.is_on());
+    assert_eq!(rig.off_cause(), Some(Cause::ShutDown));
+    assert!(rig.end().is_some());
+}
