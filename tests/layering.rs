@@ -167,3 +167,27 @@ fn the_scan_sees_groups_and_ignores_comments() {
     let expected = ["config", "sys", "ui", "units"].map(String::from);
     assert_eq!(imports(source), BTreeSet::from(expected));
 }
+
+/// A wall clock jumps; what decides about the run permission must not notice.
+#[test]
+fn the_decision_knows_no_wall_clock() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = ["units.rs", "message.rs", "sync.rs"]
+        .map(|name| source.join(name))
+        .to_vec();
+    rust_files(&source.join("decision"), &mut files);
+    rust_files(&source.join("output"), &mut files);
+    assert!(files.len() > 10, "only {} files", files.len());
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a source file");
+        for word in [
+            "SystemTime",
+            "UNIX_EPOCH",
+            "CLOCK_REALTIME",
+            "chrono",
+            "jiff",
+        ] {
+            assert!(!text.contains(word), "{}: {word}", file.display());
+        }
+    }
+}
