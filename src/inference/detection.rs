@@ -1,8 +1,10 @@
 //! The detector: a frame in, boxes with labels and scores out.
 //!
-//! Reads the four outputs of `TFLite_Detection_PostProcess`, as Coral's SSD models and ours have
-//! them: boxes `[1, N, 4]` (ymin, xmin, ymax, xmax, normalised), classes `[1, N]`, scores `[1, N]`,
-//! count `[1]`, all `f32`. Rows at and beyond `count` are uninitialised memory and never read.
+//! Coral's SSD models and ours end in the operator `TFLite_Detection_PostProcess`. It is cut out of
+//! the model at load and done here, by [`PostProcess`], from the raw outputs. Where a model has it in
+//! a form that cannot be cut, it stays and its four outputs are read: boxes `[1, N, 4]` (ymin, xmin,
+//! ymax, xmax, normalised), classes `[1, N]`, scores `[1, N]`, count `[1]`, all `f32`. Rows at and
+//! beyond `count` are uninitialised memory and never read.
 //!
 //! A box is never dropped because it looks odd: whatever no healthy model puts out (NaN, corners the
 //! wrong way round, a label that does not exist, an impossible count) fails the whole frame, which
@@ -15,10 +17,12 @@ use super::engine::{ElementType, Engine, Model, TensorSpec, TensorView};
 use super::error::InferenceError;
 use super::labels::Labels;
 use super::registry::ModelFile;
+use super::ssd::{PostProcess, Rows};
 use super::stage::{Stage, Stopwatch};
+use super::tflite_graph::CutPostProcess;
 use crate::frame::Frame;
 use crate::geometry::{Normalised, Rect};
-use crate::message::{DETECTIONS_MAX, Detection, Detections};
+use crate::message::{DETECTIONS_MAX, Detection, Detections, InferenceTiming};
 use crate::units::{LabelId, MonotonicTime, Score};
 
 /// Where the four tensors are among the model's outputs.
@@ -37,11 +41,24 @@ pub(super) struct Wanted {
     pub(super) threshold: Score,
 }
 
+/// Where boxes come from.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one, and it never moves"
+)]
+enum Ending {
+    /// From the model's raw outputs: encodings, scores.
+    Raw(PostProcess),
+    /// From the operator inside the model.
+    Operator(Outputs),
+}
+
 /// A detector with its model.
 #[derive(Debug)]
 pub struct Detector {
     stage: Stage,
-    outputs: Outputs,
+    ending: Ending,
     labels: Labels,
 }
 
@@ -52,6 +69,64 @@ impl Detector {
     ///
     /// The file is no detector, or the engine cannot run it.
     pub fn new(file: ModelFile, engine: &dyn Engine) -> Result<Self, InferenceError> {
+        match file.graph.cut_post_process(&file.bytes) {
+            Ok(cut) => Self::with_raw_outputs(file, cut, engine),
+            Err(reason) => {
+                log::debug!(
+                    "model {}: post-processing stays inside it: {reason}",
+                    file.name
+                );
+                Self::with_operator(file, engine)
+            }
+        }
+    }
+
+    fn with_raw_outputs(
+        file: ModelFile,
+        cut: CutPostProcess,
+        engine: &dyn Engine,
+    ) -> Result<Self, InferenceError> {
+        log::debug!(
+            "model {}: its post-process operator was cut out and is done outside",
+            file.name
+        );
+        let (path, labels) = (file.path.clone(), file.labels.clone());
+        let unsuitable = |reason| InferenceError::Unsuitable {
+            path: path.clone(),
+            task: "detector",
+            reason,
+        };
+        let CutPostProcess {
+            bytes,
+            graph,
+            options,
+            anchors,
+        } = cut;
+        let file = ModelFile {
+            bytes,
+            graph,
+            ..file
+        };
+        let stage = Stage::new("detector", file, engine)?;
+        let post_process = match stage.model().outputs() {
+            [encodings, scores] => PostProcess::new(options, anchors, encodings, scores),
+            outputs => Err(format!("it has {} raw outputs, not two", outputs.len())),
+        }
+        .map_err(unsuitable)?;
+        Ok(Self {
+            stage,
+            ending: Ending::Raw(post_process),
+            labels,
+        })
+    }
+
+    /// Loads a detector that keeps its post-process operator. [`Detector::new`] does so only where it
+    /// must; tests compare the two.
+    ///
+    /// # Errors
+    ///
+    /// As [`Detector::new`].
+    pub fn with_operator(file: ModelFile, engine: &dyn Engine) -> Result<Self, InferenceError> {
         let outputs = find_outputs(&file)?;
         let (path, labels) = (file.path.clone(), file.labels.clone());
         let stage = Stage::new("detector", file, engine)?;
@@ -64,9 +139,40 @@ impl Detector {
         })?;
         Ok(Self {
             stage,
-            outputs,
+            ending: Ending::Operator(outputs),
             labels,
         })
+    }
+
+    /// Whether the post-process operator stayed inside the model.
+    #[must_use]
+    pub const fn keeps_operator(&self) -> bool {
+        match self.ending {
+            Ending::Raw(_) => false,
+            Ending::Operator(_) => true,
+        }
+    }
+
+    /// Everything of any label in a frame with at least this score, highest score first, and how long
+    /// the inference took on this clock.
+    ///
+    /// # Errors
+    ///
+    /// The frame cannot be read, the engine failed, or the model put out nonsense.
+    pub fn find(
+        &mut self,
+        frame: &Frame,
+        threshold: Score,
+        clock: impl Fn() -> MonotonicTime,
+    ) -> Result<(Detections, InferenceTiming), InferenceError> {
+        let all = (0..=u16::MAX).map(LabelId).take(self.labels.names().len());
+        let wanted = Wanted {
+            labels: all.collect(),
+            threshold,
+        };
+        let mut watch = Stopwatch::new(clock, InferenceTiming::default());
+        let found = self.detect(frame, &wanted, &mut watch)?;
+        Ok((found, watch.timing()))
     }
 
     /// The labels of its detections.
@@ -90,18 +196,21 @@ impl Detector {
         let whole = Rect::FULL.to_frame(frame.size());
         self.stage.run(frame, whole, watch)?;
         let model = self.stage.model();
-        rows(model, self.outputs)
-            .and_then(|rows| read(rows, self.labels.names(), wanted))
+        let rows = match &mut self.ending {
+            Ending::Raw(post_process) => watch.inferring(|| raw_rows(model, post_process)),
+            Ending::Operator(outputs) => rows(model, *outputs),
+        };
+        rows.and_then(|rows| read(rows, self.labels.names(), wanted))
             .map_err(|reason| self.stage.nonsense(reason))
     }
 }
 
-/// The valid rows of the four tensors.
-#[derive(Clone, Copy, Debug)]
-struct Rows<'a> {
-    boxes: &'a [[f32; 4]],
-    classes: &'a [f32],
-    scores: &'a [f32],
+fn raw_rows<'a>(model: &dyn Model, post_process: &'a mut PostProcess) -> Result<Rows<'a>, String> {
+    let output = |index: usize| {
+        let view = model.output(index);
+        view.ok_or_else(|| format!("its raw output {index} cannot be read"))
+    };
+    post_process.run(output(0)?, output(1)?)
 }
 
 fn rows(model: &dyn Model, outputs: Outputs) -> Result<Rows<'_>, String> {

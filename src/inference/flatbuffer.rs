@@ -32,7 +32,7 @@ pub(super) struct Table {
 }
 
 /// A vector whose elements all lie inside the buffer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Vector {
     /// Position of the first element.
     pub(super) start: usize,
@@ -143,6 +143,14 @@ impl<'a> Bytes<'a> {
             Some(end) if end <= self.0.len() => Ok(Vector { start: at + 4, len }),
             Some(_) | None => Err(self.outside("vector", at)),
         }
+    }
+
+    /// The bytes of a vector of bytes.
+    pub(super) fn slice(self, vector: Vector) -> Result<&'a [u8]> {
+        let Vector { start, len } = vector;
+        let end = start.checked_add(len);
+        let bytes = end.and_then(|end| self.0.get(start..end));
+        bytes.ok_or(self.outside("vector", start))
     }
 
     /// The sub-table that field `index` points to.

@@ -28,6 +28,13 @@ impl<C: Fn() -> MonotonicTime> Stopwatch<C> {
         self.timing
     }
 
+    /// Does work that counts as inference.
+    pub(super) fn inferring<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        let (result, spent) = self.measured(work);
+        self.timing.inference += spent;
+        result
+    }
+
     fn measured<R>(&self, work: impl FnOnce() -> R) -> (R, Duration) {
         let start = (self.clock)();
         let result = work();

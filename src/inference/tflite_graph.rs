@@ -9,8 +9,13 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use super::engine::{ElementType, Quantisation, TensorSpec};
-use super::flatbuffer::{Bytes, FlatbufferError, Table};
+use super::engine::{ElementType, Quantisation, TensorSpec, TensorView};
+use super::flatbuffer::{Bytes, FlatbufferError, Table, Vector};
+
+mod edit;
+mod post_process;
+
+pub(super) use post_process::CutPostProcess;
 
 /// Largest tensor accepted; the largest of the shipped models has 1.3 million elements.
 const ELEMENTS_MAX: usize = 1 << 28;
@@ -18,9 +23,6 @@ const ELEMENTS_MAX: usize = 1 << 28;
 /// Scales of whole tensors; per-channel ones may be smaller. With scales far outside TFLite's checks
 /// of derived multipliers end the program.
 const SCALES: RangeInclusive<f32> = 1e-9..=1e6;
-
-/// `BuiltinOperator.QUANTIZE` of the schema.
-pub(super) const QUANTIZE: i32 = 114;
 
 /// `BuiltinOperator.CUSTOM` of the schema.
 const CUSTOM: i32 = 32;
@@ -64,17 +66,27 @@ fn damaged<T>(what: impl Into<String>) -> Result<T> {
 #[derive(Clone, Debug)]
 struct Tensor {
     spec: TensorSpec,
-    constant: bool,
+    /// Where its bytes lie in the file; empty unless it is a constant.
+    data: Vector,
+    dense: bool,
     variable: bool,
 }
 
+impl Tensor {
+    const fn is_constant(&self) -> bool {
+        self.data.len > 0
+    }
+}
+
 /// An operator of the graph.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Operator {
     builtin: i32,
     custom: String,
     inputs: Vec<i32>,
     outputs: Vec<i32>,
+    /// Where the options of a custom operator lie in the file.
+    options: Vector,
 }
 
 /// The main subgraph of a model: its tensors, operators, inputs and outputs.
@@ -87,6 +99,8 @@ pub struct Graph {
     subgraphs: usize,
     /// Where the list of inputs lies in the file: position of the first.
     inputs_at: usize,
+    /// The same of the outputs.
+    outputs_at: usize,
     /// Where the list of operators lies in the file: position of the first offset.
     operators_at: usize,
 }
@@ -109,7 +123,7 @@ impl Graph {
             return Err(GraphError::Version(version));
         }
         let codes = operator_codes(bytes, model)?;
-        let buffers = buffer_lengths(bytes, model)?;
+        let buffers = self::buffers(bytes, model)?;
         let subgraphs = bytes.tables(model, 2)?;
         let Some((main, others)) = subgraphs.split_first() else {
             return damaged("it has no subgraph");
@@ -126,7 +140,8 @@ impl Graph {
         let split = inputs.len();
         let tensor = |spec| Tensor {
             spec,
-            constant: false,
+            data: Vector::default(),
+            dense: true,
             variable: false,
         };
         let tensors: Vec<Tensor> = inputs.into_iter().chain(outputs).map(tensor).collect();
@@ -137,6 +152,7 @@ impl Graph {
             operators: Vec::new(),
             subgraphs: 1,
             inputs_at: 0,
+            outputs_at: 0,
             operators_at: 0,
         }
     }
@@ -201,80 +217,11 @@ impl Graph {
         Some(positions)
     }
 
-    /// Makes the model take `i8` where it takes `u8` and at once turns it into `i8`, in `file`,
-    /// which is the file this graph was read from. Returns whether it did; a file of any other
-    /// shape stays as it is.
-    ///
-    /// TFLite runs that one operator outside XNNPACK. The values are the same: with equal scales and
-    /// zero points 128 apart the operator only flips the top bit, which costs nothing where the
-    /// tensor is filled.
-    pub fn take_signed_input(&self, file: &mut [u8]) -> bool {
-        let Some((operator, signed)) = self.input_quantize() else {
-            return false;
-        };
-        let Ok(signed) = u32::try_from(signed) else {
-            return false;
-        };
-        // Offsets are relative to where they lie: those behind the dropped one move up by 4.
-        let count = self.operators.len();
-        let at = |index: usize| self.operators_at + 4 * index;
-        let mut moved = Vec::with_capacity(count);
-        for index in operator + 1..count {
-            let Some(offset) = Bytes(file)
-                .u32(at(index))
-                .ok()
-                .and_then(|o| o.checked_add(4))
-            else {
-                return false;
-            };
-            moved.push(offset);
-        }
-        let Ok(left) = u32::try_from(count - 1) else {
-            return false;
-        };
-        for (index, offset) in (operator..).zip(moved) {
-            write_u32(file, at(index), offset);
-        }
-        write_u32(file, self.operators_at - 4, left);
-        write_u32(file, self.inputs_at, signed);
-        true
-    }
-
-    /// The operator that only turns the one `u8` input into `i8`, and the tensor it makes.
-    fn input_quantize(&self) -> Option<(usize, usize)> {
-        let &[input] = self.inputs.as_slice() else {
-            return None;
-        };
-        let is_input = |index: &i32| usize::try_from(*index) == Ok(input);
-        let mut users = self
-            .operators
-            .iter()
-            .enumerate()
-            .filter(|(_, operator)| operator.inputs.iter().any(is_input));
-        let (position, operator) = users.next().filter(|_| users.next().is_none())?;
-        let (&[_], &[output]) = (operator.inputs.as_slice(), operator.outputs.as_slice()) else {
-            return None;
-        };
-        let output = usize::try_from(output).ok()?;
-        let (unsigned, signed) = (&self.tensors[input].spec, &self.tensors[output].spec);
-        let (from, to) = (unsigned.quantisation?, signed.quantisation?);
-        let only_flips_the_top_bit = operator.builtin == QUANTIZE
-            && unsigned.element == ElementType::U8
-            && signed.element == ElementType::I8
-            && unsigned.shape == signed.shape
-            && from.scale.to_bits() == to.scale.to_bits()
-            && from.zero_point - to.zero_point == 128;
-        let inner = self.subgraphs == 1
-            && !self.outputs.contains(&input)
-            && !self.outputs.contains(&output);
-        (only_flips_the_top_bit && inner).then_some((position, output))
-    }
-
     fn read(
         bytes: Bytes<'_>,
         subgraph: Table,
         codes: &[(i32, String)],
-        buffers: &[usize],
+        buffers: &[Vector],
         subgraphs: usize,
     ) -> Result<Self> {
         let tensors = bytes
@@ -299,19 +246,21 @@ impl Graph {
             inputs: list(1, "input")?,
             outputs: list(2, "output")?,
             inputs_at: bytes.vector(subgraph, 1, 4)?.start,
+            outputs_at: bytes.vector(subgraph, 2, 4)?.start,
             operators_at: bytes.vector(subgraph, 3, 4)?.start,
             tensors,
             operators,
             subgraphs,
         };
         graph.check_order()?;
+        graph.check_post_process(bytes)?;
         Ok(graph)
     }
 
     /// Every tensor is known before it is used, and made once.
     fn check_order(&self) -> Result<()> {
         let given = |(index, tensor): (usize, &Tensor)| {
-            (tensor.constant || tensor.variable).then_some(index)
+            (tensor.is_constant() || tensor.variable).then_some(index)
         };
         let mut known: HashSet<usize> = self.tensors.iter().enumerate().filter_map(given).collect();
         if self.inputs.iter().any(|input| !known.insert(*input)) {
@@ -343,12 +292,6 @@ impl Graph {
     }
 }
 
-fn write_u32(file: &mut [u8], at: usize, value: u32) {
-    if let Some(bytes) = file.get_mut(at..at + 4) {
-        bytes.copy_from_slice(&value.to_le_bytes());
-    }
-}
-
 /// Builtin code and custom name per operator code.
 fn operator_codes(bytes: Bytes<'_>, model: Table) -> Result<Vec<(i32, String)>> {
     let code = |table: Table| {
@@ -362,16 +305,16 @@ fn operator_codes(bytes: Bytes<'_>, model: Table) -> Result<Vec<(i32, String)>> 
     bytes.tables(model, 1)?.into_iter().map(code).collect()
 }
 
-/// Bytes per buffer of the model. Buffer 0 is empty by convention.
-fn buffer_lengths(bytes: Bytes<'_>, model: Table) -> Result<Vec<usize>> {
-    let length = |table: Table| {
+/// The bytes of each buffer of the model. Buffer 0 is empty by convention.
+fn buffers(bytes: Bytes<'_>, model: Table) -> Result<Vec<Vector>> {
+    let data = |table: Table| {
         // Data behind the flatbuffer (models over 2 GB) has an offset of its own.
         if bytes.field(table, 1, 8)?.is_some() {
             return damaged("it keeps its weights outside the flatbuffer, which is not supported");
         }
-        Ok(bytes.vector(table, 0, 1)?.len)
+        Ok(bytes.vector(table, 0, 1)?)
     };
-    bytes.tables(model, 4)?.into_iter().map(length).collect()
+    bytes.tables(model, 4)?.into_iter().map(data).collect()
 }
 
 fn operator(bytes: Bytes<'_>, table: Table, codes: &[(i32, String)]) -> Result<Operator> {
@@ -381,16 +324,16 @@ fn operator(bytes: Bytes<'_>, table: Table, codes: &[(i32, String)]) -> Result<O
     let Some((builtin, custom)) = codes.get(code as usize) else {
         return damaged(format!("operator code {code} does not exist"));
     };
-    bytes.vector(table, 5, 1)?;
     Ok(Operator {
         builtin: *builtin,
         custom: custom.clone(),
         inputs: bytes.i32s(table, 1)?,
         outputs: bytes.i32s(table, 2)?,
+        options: bytes.vector(table, 5, 1)?,
     })
 }
 
-fn tensor(bytes: Bytes<'_>, table: Table, index: usize, buffers: &[usize]) -> Result<Tensor> {
+fn tensor(bytes: Bytes<'_>, table: Table, index: usize, buffers: &[Vector]) -> Result<Tensor> {
     let name = bytes.text(table, 3)?.to_owned();
     let element = bytes.field(table, 1, 1)?.map_or(Ok(0), |at| bytes.u8(at))?;
     let Some((element, size)) = element_type(element) else {
@@ -413,20 +356,21 @@ fn tensor(bytes: Bytes<'_>, table: Table, index: usize, buffers: &[usize]) -> Re
     let buffer = bytes
         .field(table, 2, 4)?
         .map_or(Ok(0), |at| bytes.u32(at))?;
-    let Some(length) = buffers.get(buffer as usize).copied() else {
+    let Some(data) = buffers.get(buffer as usize).copied() else {
         return damaged(format!(
             "tensor {index} ({name}) has buffer {buffer}, which does not exist"
         ));
     };
     let dense = bytes.sub_table(table, 6)?.is_none();
     if let Some(size) = size
-        && length > 0
+        && data.len > 0
         && dense
-        && length != elements * size
+        && data.len != elements * size
     {
         return damaged(format!(
-            "tensor {index} ({name}) needs {} bytes and has {length}",
-            elements * size
+            "tensor {index} ({name}) needs {} bytes and has {}",
+            elements * size,
+            data.len
         ));
     }
     let variable = bytes.field(table, 5, 1)?.map_or(Ok(0), |at| bytes.u8(at))? != 0;
@@ -440,7 +384,8 @@ fn tensor(bytes: Bytes<'_>, table: Table, index: usize, buffers: &[usize]) -> Re
     };
     Ok(Tensor {
         spec,
-        constant: length > 0,
+        data,
+        dense,
         variable,
     })
 }

@@ -1,0 +1,410 @@
+//! From an SSD's raw outputs to boxes: what the operator `TFLite_Detection_PostProcess` does in its
+//! fast mode, outside TFLite.
+//!
+//! Role words: an *anchor* is one of the fixed boxes (centre y, centre x, height, width, normalised)
+//! that the network looks at; its *encoding* says how the object's box differs from it; its *scores*
+//! are one per class. An anchor whose best score reaches the threshold is a *candidate*.
+//!
+//! ```text
+//! scores ─▶ candidates, best first ─▶ decoded one by one ─▶ kept unless one kept before overlaps ─▶ rows
+//! ```
+//!
+//! The result is the operator's, bit for bit where the compiler rounds alike (x86-64; elsewhere it
+//! may fuse a multiplication with an addition in TFLite, and the last bit differs). Ties go as there:
+//! of equal classes the first, of equal anchors the first. Where it differs, on purpose:
+//!
+//! - Scores that are no finite numbers are an error; the operator overlooks a row that begins with NaN.
+//! - With more than one class per detection the operator counts anchors instead of rows, so that
+//!   readers miss rows, and orders equal scores within an anchor as its sort happens to leave them.
+//!   Here every row counts and the first of equal classes comes first.
+//!
+//! Quantised tensors are searched as they are: only candidates ever become real numbers. Nothing is
+//! allocated after construction. Pure; called by the infer thread.
+
+use std::cmp::Ordering;
+
+use super::engine::{ElementType, Quantisation, TensorSpec, TensorView};
+use super::ssd_options::{Options, Suppression};
+use crate::message::DETECTIONS_MAX;
+
+/// Centre y, centre x, height, width; or ymin, xmin, ymax, xmax.
+type Four = [f32; 4];
+
+/// Detections: entry `i` of all three belongs together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows<'a> {
+    /// ymin, xmin, ymax, xmax, normalised; may stick out of the picture.
+    pub(super) boxes: &'a [[f32; 4]],
+    /// Class numbers, whole.
+    pub(super) classes: &'a [f32],
+    /// Confidence.
+    pub(super) scores: &'a [f32],
+}
+
+/// The post-process step of one model.
+#[derive(Debug)]
+pub(super) struct PostProcess {
+    options: Options,
+    anchors: Vec<Four>,
+    encodings: Form,
+    scores: Form,
+    /// Column of class 0: 1 where column 0 is the background.
+    first_class: usize,
+    /// Classes put out per anchor.
+    per_anchor: usize,
+    /// The lowest stored score that reaches the threshold, by [`Stored::rank`].
+    lowest_rank: u8,
+    candidates: Vec<Candidate>,
+    boxes: Vec<Four>,
+    classes: Vec<f32>,
+    row_scores: Vec<f32>,
+}
+
+/// The form of a raw output: `length` values per anchor.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    length: usize,
+    element: ElementType,
+    quantisation: Option<Quantisation>,
+}
+
+/// An anchor worth looking at.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    score: f32,
+    anchor: usize,
+    /// Its best class, the first of equals.
+    class: usize,
+}
+
+impl PostProcess {
+    /// A step for raw outputs of these forms: encodings `[1, N, 4 or more]` of which four count,
+    /// scores `[1, N, classes]` or `[1, N, 1 + classes]` with the background first; N anchors.
+    ///
+    /// # Errors
+    ///
+    /// The parts do not fit together, or an anchor is no box.
+    pub(super) fn new(
+        options: Options,
+        anchors: Vec<[f32; 4]>,
+        encodings: &TensorSpec,
+        scores: &TensorSpec,
+    ) -> Result<Self, String> {
+        if options.suppression == Suppression::Regular {
+            return Err("it suppresses class by class, which only TFLite does".to_owned());
+        }
+        let (encodings, scores) = (
+            Form::of(encodings, anchors.len())?,
+            Form::of(scores, anchors.len())?,
+        );
+        if encodings.length < 4 {
+            return Err(format!(
+                "it has {} raw values per box, not 4",
+                encodings.length
+            ));
+        }
+        let background = scores.length.checked_sub(options.classes);
+        let Some(first_class) = background.filter(|columns| *columns <= 1) else {
+            return Err(format!(
+                "it has {} classes, but {} scores per anchor",
+                options.classes, scores.length
+            ));
+        };
+        // The operator refuses boxes that are inside out at every inference; those come of nothing
+        // but anchors of negative size.
+        let is_box = |anchor: &Four| {
+            let [_, _, height, width] = anchor;
+            anchor.iter().all(|v| v.is_finite()) && *height >= 0.0 && *width >= 0.0
+        };
+        if let Some(index) = anchors.iter().position(|anchor| !is_box(anchor)) {
+            return Err(format!("its anchor {index} is {:?}", anchors[index]));
+        }
+        let per_anchor = options.classes_per_detection.min(options.classes);
+        let rows = options.detections_max.saturating_mul(per_anchor);
+        if rows > DETECTIONS_MAX {
+            return Err(format!(
+                "it puts out {rows} detections; at most {DETECTIONS_MAX} are read"
+            ));
+        }
+        let Some(lowest_rank) = lowest_rank(scores, options.score_threshold) else {
+            return Err(format!(
+                "none of its scores can reach its threshold {}",
+                options.score_threshold
+            ));
+        };
+        Ok(Self {
+            options,
+            encodings,
+            scores,
+            first_class,
+            per_anchor,
+            lowest_rank,
+            candidates: Vec::with_capacity(anchors.len()),
+            anchors,
+            boxes: Vec::with_capacity(rows),
+            classes: Vec::with_capacity(rows),
+            row_scores: Vec::with_capacity(rows),
+        })
+    }
+
+    /// The detections in an inference's raw outputs, anchors with the highest score first.
+    ///
+    /// # Errors
+    ///
+    /// A tensor is not of the form announced, or a score is no finite number.
+    pub(super) fn run(
+        &mut self,
+        encodings: TensorView<'_>,
+        scores: TensorView<'_>,
+    ) -> Result<Rows<'_>, String> {
+        let anchors = self.anchors.len();
+        self.encodings.check("raw boxes", encodings, anchors)?;
+        self.scores.check("raw scores", scores, anchors)?;
+        self.find_candidates(scores)?;
+        // No two are equal, so that an unstable sort, which needs no memory, gives one order.
+        self.candidates.sort_unstable_by(|a, b| {
+            let by_score = b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal);
+            by_score.then(a.anchor.cmp(&b.anchor))
+        });
+        self.suppress(encodings, scores);
+        Ok(Rows {
+            boxes: &self.boxes,
+            classes: &self.classes,
+            scores: &self.row_scores,
+        })
+    }
+
+    fn find_candidates(&mut self, scores: TensorView<'_>) -> Result<(), String> {
+        self.candidates.clear();
+        match scores {
+            TensorView::U8(values) => self.find_ranked(values, scores),
+            TensorView::I8(values) => self.find_ranked(values, scores),
+            TensorView::F32(values) => return self.find_float(values),
+        }
+        Ok(())
+    }
+
+    /// Compares stored scores; only the best of a candidate becomes a real number.
+    fn find_ranked<T: Stored>(&mut self, values: &[T], view: TensorView<'_>) {
+        let (length, first_class) = (self.scores.length, self.first_class);
+        for (anchor, row) in values.chunks_exact(length).enumerate() {
+            let row = &row[first_class..];
+            let best = row.iter().fold(0, |best: u8, value| best.max(value.rank()));
+            if best < self.lowest_rank {
+                continue;
+            }
+            let class = row.iter().position(|value| value.rank() == best);
+            let class = class.unwrap_or_default();
+            self.candidates.push(Candidate {
+                score: self
+                    .scores
+                    .real(view, anchor * length + first_class + class),
+                anchor,
+                class,
+            });
+        }
+    }
+
+    fn find_float(&mut self, values: &[f32]) -> Result<(), String> {
+        for (anchor, row) in values.chunks_exact(self.scores.length).enumerate() {
+            let mut best = Candidate {
+                score: f32::NEG_INFINITY,
+                anchor,
+                class: 0,
+            };
+            for (class, score) in row[self.first_class..].iter().copied().enumerate() {
+                if !score.is_finite() {
+                    return Err(format!(
+                        "class {class} of anchor {anchor} has score {score}"
+                    ));
+                }
+                if score > best.score {
+                    best = Candidate {
+                        score,
+                        anchor,
+                        class,
+                    };
+                }
+            }
+            if best.score >= self.options.score_threshold {
+                self.candidates.push(best);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through the candidates, best first, and keeps those that none kept before overlaps.
+    fn suppress(&mut self, encodings: TensorView<'_>, scores: TensorView<'_>) {
+        self.boxes.clear();
+        self.classes.clear();
+        self.row_scores.clear();
+        let rows = self.options.detections_max * self.per_anchor;
+        for candidate in &self.candidates {
+            if self.boxes.len() >= rows {
+                break;
+            }
+            let at = candidate.anchor * self.encodings.length;
+            let encoding = [0, 1, 2, 3].map(|i| self.encodings.real(encodings, at + i));
+            let bbox = decode(
+                encoding,
+                self.anchors[candidate.anchor],
+                self.options.scales,
+            );
+            let mut kept = self.boxes.iter().step_by(self.per_anchor);
+            if kept.any(|kept| overlap(kept, &bbox) > self.options.iou_threshold) {
+                continue;
+            }
+            let (mut class, mut score) = (candidate.class, candidate.score);
+            for more in (0..self.per_anchor).rev() {
+                self.boxes.push(bbox);
+                self.classes.push(class_number(class));
+                self.row_scores.push(score);
+                if more > 0 {
+                    (class, score) = self.next_class(scores, candidate.anchor, (class, score));
+                }
+            }
+        }
+    }
+
+    /// The class that follows `last` where classes are ordered by falling score, then by number.
+    fn next_class(
+        &self,
+        scores: TensorView<'_>,
+        anchor: usize,
+        last: (usize, f32),
+    ) -> (usize, f32) {
+        let at = anchor * self.scores.length + self.first_class;
+        let mut best: Option<(usize, f32)> = None;
+        for class in 0..self.options.classes {
+            let score = self.scores.real(scores, at + class);
+            let follows = score < last.1 || (score <= last.1 && class > last.0);
+            if follows && best.is_none_or(|best| score > best.1) {
+                best = Some((class, score));
+            }
+        }
+        best.unwrap_or(last)
+    }
+}
+
+impl Form {
+    fn of(spec: &TensorSpec, anchors: usize) -> Result<Self, String> {
+        let quantised = match spec.element {
+            ElementType::F32 => true,
+            ElementType::U8 | ElementType::I8 => spec.quantisation.is_some(),
+            ElementType::Other(_) => false,
+        };
+        match spec.shape.as_slice() {
+            &[1, rows, length] if quantised && rows > 0 && rows == anchors => Ok(Self {
+                length,
+                element: spec.element,
+                quantisation: spec
+                    .quantisation
+                    .filter(|_| spec.element != ElementType::F32),
+            }),
+            _ => Err(format!(
+                "its raw output {} is {spec}; float32, or uint8 or int8 with one scale, [1, {anchors}, n] can be read",
+                spec.name
+            )),
+        }
+    }
+
+    fn check(self, what: &str, view: TensorView<'_>, anchors: usize) -> Result<(), String> {
+        let element = match view {
+            TensorView::U8(_) => ElementType::U8,
+            TensorView::I8(_) => ElementType::I8,
+            TensorView::F32(_) => ElementType::F32,
+        };
+        if element == self.element && view.len() == anchors * self.length {
+            return Ok(());
+        }
+        Err(format!(
+            "its {what} are {} values of {}, not {} of {}",
+            view.len(),
+            element.name(),
+            anchors * self.length,
+            self.element.name()
+        ))
+    }
+
+    /// Value `index` of a tensor that has been checked.
+    fn real(self, view: TensorView<'_>, index: usize) -> f32 {
+        view.real(index, self.quantisation).unwrap_or(f32::NAN)
+    }
+}
+
+/// A stored score: `rank` rises with its value and fits a byte, so that a row's maximum is a few
+/// vector instructions on every processor.
+trait Stored: Copy {
+    fn rank(self) -> u8;
+}
+
+impl Stored for u8 {
+    fn rank(self) -> u8 {
+        self
+    }
+}
+
+impl Stored for i8 {
+    fn rank(self) -> u8 {
+        self.cast_unsigned() ^ 0x80
+    }
+}
+
+/// The lowest rank that stands for `threshold` or more; 0 for floats, `None` where none does.
+fn lowest_rank(scores: Form, threshold: f32) -> Option<u8> {
+    let reaches = |rank: &u8| {
+        let real = match scores.element {
+            ElementType::U8 => scores.real(TensorView::U8(&[*rank]), 0),
+            ElementType::I8 => scores.real(TensorView::I8(&[(*rank ^ 0x80).cast_signed()]), 0),
+            ElementType::F32 | ElementType::Other(_) => threshold,
+        };
+        real >= threshold
+    };
+    (0..=u8::MAX).find(reaches)
+}
+
+/// The box that an encoding makes of its anchor. In `f64` and in this order as in TFLite.
+#[allow(clippy::cast_possible_truncation, reason = "boxes are f32")]
+fn decode(encoding: Four, anchor: Four, scales: Four) -> Four {
+    let [y, x, height, width] = [0, 1, 2, 3].map(|i| f64::from(encoding[i]) / f64::from(scales[i]));
+    let [anchor_y, anchor_x, anchor_height, anchor_width] = anchor.map(f64::from);
+    let centre_y = (y * anchor_height + anchor_y) as f32;
+    let centre_x = (x * anchor_width + anchor_x) as f32;
+    let half_height = (0.5 * height.exp() * anchor_height) as f32;
+    let half_width = (0.5 * width.exp() * anchor_width) as f32;
+    [
+        centre_y - half_height,
+        centre_x - half_width,
+        centre_y + half_height,
+        centre_x + half_width,
+    ]
+}
+
+/// Intersection over union; 0 where a box has no area. NaN, which overlaps nothing, where a corner
+/// is no number: such a box stays and fails the frame.
+fn overlap(a: &Four, b: &Four) -> f32 {
+    let area = |[ymin, xmin, ymax, xmax]: &Four| (ymax - ymin) * (xmax - xmin);
+    let (area_a, area_b) = (area(a), area(b));
+    if area_a <= 0.0 || area_b <= 0.0 {
+        return 0.0;
+    }
+    // Unlike `f32::max` and `f32::min` these keep a NaN in their first argument, as C++'s do.
+    let larger = |a: f32, b: f32| if a < b { b } else { a };
+    let smaller = |a: f32, b: f32| if b < a { b } else { a };
+    let height = smaller(a[2], b[2]) - larger(a[0], b[0]);
+    let width = smaller(a[3], b[3]) - larger(a[1], b[1]);
+    let intersection = larger(height, 0.0) * larger(width, 0.0);
+    intersection / (area_a + area_b - intersection)
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "there are at most 65 535 classes"
+)]
+const fn class_number(class: usize) -> f32 {
+    class as f32
+}
+
+#[cfg(test)]
+#[path = "ssd_tests.rs"]
+mod tests;
