@@ -27,6 +27,8 @@ mod self_test;
 mod ssd;
 mod ssd_options;
 mod stage;
+#[cfg(test)]
+mod test_model;
 mod tflite_graph;
 mod tflite_sys;
 mod verify;

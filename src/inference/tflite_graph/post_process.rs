@@ -227,3 +227,7 @@ fn anchors(bytes: Bytes<'_>, tensor: &Tensor) -> std::result::Result<Vec<[f32; 4
     }
     Ok(values.as_chunks::<4>().0.to_vec())
 }
+
+#[cfg(test)]
+#[path = "post_process_tests.rs"]
+mod tests;
