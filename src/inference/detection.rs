@@ -165,9 +165,8 @@ impl Detector {
         threshold: Score,
         clock: impl Fn() -> MonotonicTime,
     ) -> Result<(Detections, InferenceTiming), InferenceError> {
-        let all = (0..=u16::MAX).map(LabelId).take(self.labels.names().len());
         let wanted = Wanted {
-            labels: all.collect(),
+            labels: self.labels.ids().collect(),
             threshold,
         };
         let mut watch = Stopwatch::new(clock, InferenceTiming::default());
