@@ -525,6 +525,10 @@ impl Supervisor {
 
     fn output(&mut self, change: OutputChange) {
         let OutputChange { at, command, cause } = change;
+        if command.output == OutputName::Heartbeat {
+            // Ten lines a second would bury the others.
+            return;
+        }
         let cause_text = cause.with_names(&self.zone_names).to_string();
         if command.output == OutputName::RunPermission {
             if command.state == OutputState::Inactive && cause != Cause::Start {
