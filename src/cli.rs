@@ -58,7 +58,7 @@ enum Command {
     Run(RunArgs),
     /// Check the configuration and say what it means.
     CheckConfig(ConfigArgs),
-    /// Say what this machine offers: inputs, engine, models, EGL.
+    /// Say what this machine offers: inputs, engine, models, EGL, gpiochips.
     Probe(ConfigArgs),
     /// Measure each stage and the whole pipeline; a table and a JSON file.
     Bench(BenchArgs),
@@ -71,6 +71,11 @@ enum Command {
     ImportKeepout(ImportKeepoutArgs),
     /// Decide the persons of a report again, with other zones.
     Replay(ReplayArgs),
+    /// Switch output lines by hand.
+    Outputs {
+        #[command(subcommand)]
+        command: OutputsCommand,
+    },
 }
 
 /// What every command that reads the configuration takes.
@@ -176,6 +181,12 @@ pub(crate) enum ModelsCommand {
         #[arg(long, value_name = "DIR")]
         directory: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OutputsCommand {
+    /// Drive every configured output line inactive: for the time after the program has ended.
+    Off(ConfigArgs),
 }
 
 #[derive(Debug, Args)]

@@ -287,6 +287,8 @@ pub enum ResetRefusal {
     Hazard(TripCause),
     /// The stop zones are clear, but not for `clear_after` frames yet.
     NotYetClear,
+    /// The feedback contact (EDM) does not show yet that the relay has dropped out.
+    FeedbackPending,
     /// The cause of the lock-out is still there.
     Fault(Fault),
     /// The button was held too long; a stuck button is no reset.
@@ -396,9 +398,35 @@ pub enum OutputName {
     Warning,
     /// Pulse that takes a bad part off the line.
     Reject,
+    /// Lamp or contact that says that something is broken.
+    Fault,
+    /// Square wave that a pulse-monitoring relay watches: it stops when nothing proves any more
+    /// that everything is fresh.
+    Heartbeat,
 }
 
 impl OutputName {
+    /// Every output, the run permission first.
+    pub const ALL: [Self; 5] = [
+        Self::RunPermission,
+        Self::Warning,
+        Self::Reject,
+        Self::Fault,
+        Self::Heartbeat,
+    ];
+
+    /// Position in [`OutputName::ALL`], for arrays with one entry per output.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::RunPermission => 0,
+            Self::Warning => 1,
+            Self::Reject => 2,
+            Self::Fault => 3,
+            Self::Heartbeat => 4,
+        }
+    }
+
     /// The word in configuration and report.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -406,6 +434,8 @@ impl OutputName {
             Self::RunPermission => "run_permission",
             Self::Warning => "warning",
             Self::Reject => "reject",
+            Self::Fault => "fault",
+            Self::Heartbeat => "heartbeat",
         }
     }
 }
@@ -460,6 +490,10 @@ pub enum Cause {
     PartRejected(u64),
     /// The pulse is over.
     PulseOver,
+    /// This part, counted from 1, should have been taken off and was not, or too late.
+    RejectMissed(u64),
+    /// Everything was just proved fresh: the heartbeat's cause.
+    Proved,
     /// The program is ending.
     ShutDown,
 }
@@ -501,6 +535,8 @@ impl fmt::Display for CauseText<'_> {
             Cause::Clear => f.write_str("clear"),
             Cause::PartRejected(number) => write!(f, "part {number} rejected"),
             Cause::PulseOver => f.write_str("pulse over"),
+            Cause::RejectMissed(number) => write!(f, "part {number} not rejected in time"),
+            Cause::Proved => f.write_str("everything is fresh"),
             Cause::ShutDown => f.write_str("shut down"),
         }
     }
@@ -539,6 +575,9 @@ impl fmt::Display for ResetRefusal {
             ),
             Self::Hazard(_) => f.write_str("a stop zone counts as occupied"),
             Self::NotYetClear => f.write_str("the stop zones are not clear for long enough yet"),
+            Self::FeedbackPending => {
+                f.write_str("the feedback contact does not show the relay dropped out yet")
+            }
             Self::Fault(fault) => write!(f, "the fault is still there: {fault}"),
             Self::Held => f.write_str("the button was held too long"),
         }
@@ -561,6 +600,8 @@ pub enum Feedback {
     /// It does, or none is wired.
     #[default]
     Agrees,
+    /// It does not, but still has time to follow. The run permission cannot go ON.
+    Pending,
     /// It did not follow in time.
     Disagrees,
 }
@@ -595,6 +636,16 @@ pub struct PartTally {
     pub reject: u64,
     /// Could not be graded surely enough; they stayed.
     pub unsure: u64,
+    /// Of those in `reject`: their pulse was never given, or too late.
+    pub missed: u64,
+}
+
+impl PartTally {
+    /// Every part, and so the number of the newest one.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.good + self.reject + self.unsure
+    }
 }
 
 /// Something worth a line in the report.

@@ -4,17 +4,22 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::path::Path;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use andon::config::{Overrides, load};
+use andon::config::{ChipSpec, GpioConfig, LineName, LineSpec, Overrides, Polarity, load};
 use andon::decision::Decision;
 use andon::geometry::Rect;
 use andon::message::{
-    Detection, DetectorTest, FieldLevels, Findings, Grade, GradedItem, InputState, LineHealth,
+    Cause, Detection, DetectorTest, FieldLevels, Findings, Grade, GradedItem, InputState,
+    LineHealth, OutputChange, OutputCommand, OutputName, OutputState, ResetPrompt,
 };
-use andon::output::{FieldInputs, SimulatedOperator, SimulatedOutput, SwitchingOutput};
+use andon::output::{
+    self, FieldInputs, HeartbeatGenerator, SimulatedOperator, SimulatedOutput, SwitchingOutput,
+};
 use andon::units::{LabelId, MonotonicTime, Score, StreamId};
+use embedded_hal::digital::{ErrorType, InputPin, OutputPin, PinState};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -123,6 +128,118 @@ fn deciding_a_frame_and_a_tick_allocates_nothing() {
         "only {switched} edges: the test shows nothing"
     );
     assert_eq!(spent, 0, "allocations in 2000 frames");
+}
+
+/// A board of one chip whose lines take every level and read high.
+#[derive(Debug)]
+struct Board;
+
+#[derive(Debug)]
+struct Pin;
+
+impl ErrorType for Pin {
+    type Error = Infallible;
+}
+
+impl OutputPin for Pin {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl InputPin for Pin {
+    fn is_high(&mut self) -> Result<bool, Infallible> {
+        Ok(true)
+    }
+
+    fn is_low(&mut self) -> Result<bool, Infallible> {
+        Ok(false)
+    }
+}
+
+impl output::Board for Board {
+    type Output = Pin;
+    type Input = Pin;
+
+    fn devices(&self) -> Vec<PathBuf> {
+        vec!["/dev/gpiochip0".into()]
+    }
+
+    fn chip(&self, path: &Path) -> Result<output::Chip, output::OutputError> {
+        Ok(output::Chip {
+            path: path.to_owned(),
+            name: "gpiochip0".to_owned(),
+            label: "chip".to_owned(),
+            lines: vec![output::Line::default(); 8],
+        })
+    }
+
+    fn output(&self, _: &output::Place<'_>, _: PinState, _: &str) -> Result<Pin, String> {
+        Ok(Pin)
+    }
+
+    fn input(&self, _: &output::Place<'_>, _: &str) -> Result<Pin, String> {
+        Ok(Pin)
+    }
+}
+
+#[test]
+fn switching_and_reading_wired_lines_allocates_nothing() {
+    let line = |offset| LineSpec {
+        chip: ChipSpec::Label("chip".to_owned()),
+        line: LineName::Offset(offset),
+        polarity: Polarity::ActiveHigh,
+    };
+    let config = GpioConfig {
+        run_permission: line(0),
+        warning: Some(line(1)),
+        reject: Some(line(2)),
+        fault: Some(line(3)),
+        heartbeat: Some(line(4)),
+        reset: Some(line(5)),
+        edm: Some(line(6)),
+        mute: Some(line(7)),
+        edm_within: GpioConfig::EDM_WITHIN_DEFAULT,
+        debounce: GpioConfig::DEBOUNCE_DEFAULT,
+        mute_limit: None,
+    };
+    let (mut output, mut inputs) = output::open(&Board, &config).expect("a board of eight lines");
+    let mut heartbeat = HeartbeatGenerator::new(Duration::from_millis(100));
+    let mut beats = 0;
+
+    let before = allocations();
+    for tick in 0..1000_u64 {
+        let now = MonotonicTime::from_duration(Duration::from_millis(tick * 5));
+        inputs.read(now, ResetPrompt::Wait).expect("pins that work");
+        for (n, name) in (0..).zip(OutputName::ALL) {
+            let state = if (tick + n) % 3 == 0 {
+                OutputState::Active
+            } else {
+                OutputState::Inactive
+            };
+            let change = OutputChange {
+                at: now,
+                command: OutputCommand {
+                    output: name,
+                    state,
+                },
+                cause: Cause::Reset,
+            };
+            output.apply(&change).expect("pins that work");
+        }
+        if let Some(beat) = heartbeat.prove(now) {
+            output.apply(&beat).expect("pins that work");
+            beats += 1;
+        }
+    }
+    let spent = allocations() - before;
+
+    assert_eq!(beats, 50);
+    assert_eq!(spent, 0, "allocations in 1000 ticks");
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::outputs;
 use crate::capture::{self, FrameSource};
-use crate::config::{Config, Loaded, OutputConfig, Restart};
+use crate::config::{Loaded, Restart};
 use crate::inference::Inferencer;
 use crate::ui::headless::HeadlessRenderer;
 use crate::units::StreamId;
@@ -53,22 +54,8 @@ pub fn configuration(loaded: &Loaded) -> String {
         safety.fault_after.as_millis(),
         safety.clear_after,
     );
-    let _ = writeln!(text, "\n{}", outputs(config));
+    let _ = writeln!(text, "\n{}", outputs::describe(config));
     text
-}
-
-fn outputs(config: &Config) -> String {
-    match config.output {
-        OutputConfig::Simulated {
-            operator_reset_after: Some(after),
-        } => format!(
-            "outputs are simulated; a simulated operator resets {} ms after the zones are clear",
-            after.as_millis()
-        ),
-        OutputConfig::Simulated {
-            operator_reset_after: None,
-        } => "outputs are simulated; nobody resets".to_owned(),
-    }
 }
 
 /// What this machine offers for the configuration: each part says what it is or why it cannot be had.
@@ -104,7 +91,8 @@ pub fn machine(loaded: &Loaded) -> String {
         .map(|renderer| renderer.device())
         .unwrap_or_else(|error| format!("unusable: {error}"));
     let _ = writeln!(text, "{:<18} {picture}", "picture");
-    let _ = writeln!(text, "{}", outputs(config));
+    let _ = write!(text, "{}", outputs::gpiochips());
+    let _ = writeln!(text, "{}", outputs::describe(config));
     text
 }
 

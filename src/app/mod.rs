@@ -19,6 +19,7 @@ pub mod bench;
 pub mod describe;
 pub mod keepout;
 pub mod models;
+pub mod outputs;
 pub mod replay;
 
 use std::io;

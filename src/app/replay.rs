@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 use serde_json::{Value, json};
 
 use super::report::{Names, inspection_line, output_line, safety_line};
-use crate::config::{Loaded, OutputConfig};
+use crate::config::{Loaded, OutputBackend};
 use crate::decision::{Actions, Decision};
 use crate::geometry::Rect;
 use crate::message::{
@@ -102,9 +102,13 @@ struct Player {
 impl Player {
     fn new(loaded: &Loaded, grades: Vec<String>) -> Self {
         let config = &loaded.config;
-        let OutputConfig::Simulated {
-            operator_reset_after,
-        } = config.output;
+        // Of a wired machine's buttons the report knows nothing: nobody presses.
+        let operator_reset_after = match config.output.backend {
+            OutputBackend::Simulated {
+                operator_reset_after,
+            } => operator_reset_after,
+            OutputBackend::Gpio(_) => None,
+        };
         let mut player = Self {
             decision: Decision::new(config, &grades),
             operator: SimulatedOperator::new(operator_reset_after),

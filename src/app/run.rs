@@ -11,13 +11,14 @@ use sd_notify::NotifyState;
 use super::capture_thread::{CaptureOutcome, CaptureThread};
 use super::decide_thread::{DecideOutcome, DecideThread};
 use super::infer_thread::InferThread;
+use super::outputs::{Outputs, open_outputs};
 use super::progress::Progress;
 use super::report::{Header, InputEntry, ModelEntry, Names, ReportError, ReportWriter, ZoneEntry};
 use super::summary::Summary;
 use super::ui_thread::{self, PictureError, SnapshotRequest, UiFigures, UiPlan};
 use super::watchdog_thread::{WatchdogThread, tell};
 use crate::capture::{self, CaptureError, FrameSource, Pacer, SourceInfo};
-use crate::config::{Anchor, Config, DisplayChoice, Loaded, OutputConfig, Pace};
+use crate::config::{Anchor, Config, DisplayChoice, Loaded, Pace};
 use crate::decision::Decision;
 use crate::frame::Frame;
 use crate::health::{Beat, PipelinePulse};
@@ -25,7 +26,7 @@ use crate::inference::{InferenceError, Inferencer};
 use crate::message::{
     Cause, Event, OutputChange, OutputName, OutputState, PermissionState, Snapshot,
 };
-use crate::output::{SimulatedOperator, SimulatedOutput};
+use crate::output::OutputError;
 use crate::sync::{Latest, Signal};
 use crate::sys::{ProcessUsage, StopFlag, monotonic_now, process_usage};
 use crate::ui::scene::{MaskMemory, People, SceneContext};
@@ -81,6 +82,9 @@ pub enum RunError {
     /// The picture or the film cannot be made.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// A line cannot be used.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// The report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -123,6 +127,8 @@ pub struct RunOutcome {
 /// Something could not be opened, loaded or created; nothing ran. What fails later is in the outcome.
 pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<RunOutcome, RunError> {
     let config = &loaded.config;
+    // First of all: from here on every line is inactive.
+    let outputs = open_outputs(config, options.pace)?;
     let sources = [
         capture::open(&config.worker_safety.input, StreamId::WorkerSafety)?,
         capture::open(&config.visual_inspection.input, StreamId::VisualInspection)?,
@@ -150,7 +156,8 @@ pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<Run
             source,
         }
     })?;
-    let mut pipeline = Pipeline::start(config, options, stop, sources, inferencer, &beats)?;
+    let devices = (sources, outputs);
+    let mut pipeline = Pipeline::start(config, options, stop, devices, inferencer, &beats)?;
     let watchdog = match watchdog {
         Some(watchdog) => Some(spawn("watchdog", move || watchdog.run())?),
         None => None,
@@ -276,7 +283,7 @@ impl Pipeline {
         config: &Config,
         options: &RunOptions,
         stop: &StopFlag,
-        sources: [Box<dyn FrameSource>; 2],
+        (sources, (output, field)): ([Box<dyn FrameSource>; 2], Outputs),
         inferencer: Inferencer,
         beats: &Beats,
     ) -> Result<Self, RunError> {
@@ -299,13 +306,10 @@ impl Pipeline {
         };
         let found = [first, second];
         let (event_sender, events) = RingBuffer::new(EVENTS_MAX);
-        let OutputConfig::Simulated {
-            operator_reset_after,
-        } = config.output;
         let decide = DecideThread {
             decision: Decision::new(config, inferencer.classifier_labels()),
-            output: Box::new(SimulatedOutput::new()),
-            field: Box::new(SimulatedOperator::new(operator_reset_after)),
+            output,
+            field,
             pace: options.pace,
             inboxes: found.clone(),
             signal: found_signal,
@@ -521,12 +525,19 @@ impl Supervisor {
 
     fn output(&mut self, change: OutputChange) {
         let OutputChange { at, command, cause } = change;
+        if command.output == OutputName::Heartbeat {
+            // Ten lines a second would bury the others.
+            return;
+        }
         let cause_text = cause.with_names(&self.zone_names).to_string();
         if command.output == OutputName::RunPermission {
             if command.state == OutputState::Inactive && cause != Cause::Start {
                 self.summary.trips += 1;
             }
             self.progress.permission(command.state, &cause_text);
+        }
+        if let Cause::RejectMissed(_) = cause {
+            log::error!("{cause_text}; see docs/report.md, `parts`");
         }
         let since_start = at.saturating_since(self.origin);
         self.write(|report| report.output(since_start, command, &cause_text));

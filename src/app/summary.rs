@@ -123,6 +123,7 @@ impl Summary {
                 "good": self.parts.good,
                 "reject": self.parts.reject,
                 "unsure": self.parts.unsure,
+                "missed": self.parts.missed,
             },
             "recorded": self.recorded,
             "render_ms": latency(self.render.summary()),
@@ -180,10 +181,15 @@ impl Summary {
             good,
             reject,
             unsure,
+            missed,
         } = self.parts;
+        let missed = match missed {
+            0 => String::new(),
+            missed => format!(" ({missed} of them NOT IN TIME)"),
+        };
         let _ = writeln!(
             text,
-            "parts: {good} good, {reject} reject, {unsure} unsure · run permission lost {} times",
+            "parts: {good} good, {reject} reject{missed}, {unsure} unsure · run permission lost {} times",
             self.trips
         );
         let _ = writeln!(

@@ -5,12 +5,12 @@ use std::io::Write as _;
 use std::path::Path;
 
 use super::{
-    BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, ReplayArgs,
-    RunArgs,
+    BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, OutputsCommand,
+    ReplayArgs, RunArgs,
 };
 use crate::app::run::{RunError, RunOptions};
 use crate::app::{self, SnapshotRequest};
-use crate::config::{InputSpec, Loaded, Pace};
+use crate::config::{InputSpec, Loaded, OutputBackend, Pace};
 use crate::geometry::{ParseSizeError, Size};
 
 /// Why a command failed, and how the process ends.
@@ -40,7 +40,7 @@ impl From<RunError> for Failure {
             RunError::Inference(_) | RunError::Thread { .. } => Exit::Engine,
             RunError::Picture(_) => Exit::Display,
             RunError::Report(_) => Exit::Usage,
-            RunError::Line(_) | RunError::Watchdog { .. } => Exit::Line,
+            RunError::Output(_) | RunError::Line(_) | RunError::Watchdog { .. } => Exit::Line,
         };
         Self::new(exit, error)
     }
@@ -67,6 +67,9 @@ pub(super) fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Models { command }) => models(&command),
         Some(Command::ImportKeepout(args)) => import_keepout(&args),
         Some(Command::Replay(args)) => replay(&args),
+        Some(Command::Outputs {
+            command: OutputsCommand::Off(args),
+        }) => outputs_off(&args),
     }
 }
 
@@ -120,14 +123,15 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
         .map_or(Ok(Exit::Done), |error| Err(error.into()))
 }
 
-/// Files are processed as fast as possible unless somebody watches them live.
+/// Files are processed as fast as possible unless somebody watches them live or a machine is wired.
 fn default_pace(loaded: &Loaded) -> Pace {
     let config = &loaded.config;
     let camera = [&config.worker_safety.input, &config.visual_inspection.input]
         .into_iter()
         .any(|input| matches!(input, InputSpec::Camera(_)));
     let live = config.display.display == crate::config::DisplayChoice::Kms;
-    if camera || live {
+    let wired = matches!(config.output.backend, OutputBackend::Gpio(_));
+    if camera || live || wired {
         Pace::Realtime
     } else {
         Pace::Asap
@@ -144,6 +148,20 @@ fn probe(args: &ConfigArgs) -> Result<Exit, Failure> {
     let loaded = args.load()?;
     print(&app::describe::machine(&loaded));
     Ok(Exit::Done)
+}
+
+fn outputs_off(args: &ConfigArgs) -> Result<Exit, Failure> {
+    let loaded = args.load()?;
+    let done = app::outputs::outputs_off(&loaded.config);
+    print(&done.text);
+    match done.errors.as_slice() {
+        [] => Ok(Exit::Done),
+        errors => {
+            let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            let error = anyhow::anyhow!("{}", texts.join("\nerror: "));
+            Err(Failure::new(Exit::Line, error))
+        }
+    }
 }
 
 fn bench(args: &BenchArgs) -> Result<Exit, Failure> {

@@ -102,6 +102,8 @@ fn diff_visual_inspection(
         crop_margin,
         grade_threshold,
         grades,
+        reject_delay,
+        reject_pulse,
     } = old;
     let same_margin = crop_margin.to_bits() == new.crop_margin.to_bits();
     for (key, impact, same) in [
@@ -115,6 +117,16 @@ fn diff_visual_inspection(
             grade_threshold == &new.grade_threshold,
         ),
         ("grades", Cosmetic, grades == &new.grades),
+        (
+            "reject_delay_ms",
+            Cosmetic,
+            reject_delay == &new.reject_delay,
+        ),
+        (
+            "reject_pulse_ms",
+            Cosmetic,
+            reject_pulse == &new.reject_pulse,
+        ),
     ] {
         changes.note(&format!("visual_inspection.{key}"), impact, same);
     }
@@ -282,7 +294,7 @@ mod tests {
 
     #[test]
     fn each_key_has_its_impact() {
-        let cases: [(&str, Impact, Edit); 26] = [
+        let cases: [(&str, Impact, Edit); 28] = [
             ("worker_safety.input", NeedsRestart, |c| {
                 c.worker_safety.input = InputSpec::Pattern("x".into())
             }),
@@ -309,6 +321,12 @@ mod tests {
             }),
             ("visual_inspection.grades", Cosmetic, |c| {
                 c.visual_inspection.grades[0].1 = GradeAction::Reject
+            }),
+            ("visual_inspection.reject_delay_ms", Cosmetic, |c| {
+                c.visual_inspection.reject_delay = Some(Duration::from_secs(1))
+            }),
+            ("visual_inspection.reject_pulse_ms", Cosmetic, |c| {
+                c.visual_inspection.reject_pulse = Duration::from_secs(1)
             }),
             ("safety.trip_after", SafetyRelevant, |c| {
                 c.safety.trip_after = 3
@@ -339,9 +357,7 @@ mod tests {
             }),
             ("engine.threads", NeedsRestart, |c| c.engine.threads = 7),
             ("output", NeedsRestart, |c| {
-                c.output = OutputConfig::Simulated {
-                    operator_reset_after: None,
-                }
+                c.output = OutputConfig::simulated(None)
             }),
             ("display.display", NeedsRestart, |c| {
                 c.display.display = DisplayChoice::Kms

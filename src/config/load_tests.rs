@@ -73,9 +73,7 @@ fn what_is_left_out_has_the_documented_default() {
     let mut shipped = shipped.expect("config/andon.toml is valid").config;
     assert_eq!(
         shipped.output,
-        OutputConfig::Simulated {
-            operator_reset_after: Some(Duration::from_millis(2000))
-        }
+        OutputConfig::simulated(Some(Duration::from_millis(2000)))
     );
     // But for the required keys, the zones and the simulated operator the shipped file says what
     // is default anyway.
@@ -84,9 +82,7 @@ fn what_is_left_out_has_the_documented_default() {
     shipped.models.directory = site.path("models");
     shipped.models.detector = ModelRef::Named("ssd".to_owned());
     shipped.models.classifier = ModelRef::Named("apples".to_owned());
-    shipped.output = OutputConfig::Simulated {
-        operator_reset_after: None,
-    };
+    shipped.output = OutputConfig::simulated(None);
     shipped.zones.clone_from(&config.zones);
     assert_eq!(shipped, config);
 }
@@ -315,7 +311,7 @@ fn each_wrong_value_of_the_main_file_is_named() {
         ("[engine]", "engine = \"gpu\"",
             "engine.engine is \"gpu\"; it must be \"auto\" or \"cpu\" or \"edgetpu\" or \"edgetpu:usb\" or \"edgetpu:pcie\"".into()),
         ("[engine]", "threads = 17", "engine.threads is 17; it must be a whole number from 1 to 16".into()),
-        ("[output]", "backend = \"gpio\"", "output.backend is \"gpio\"; it must be \"simulated\"".into()),
+        ("[output]", "backend = \"relays\"", "output.backend is \"relays\"; it must be \"simulated\" or \"gpio\"".into()),
         ("[display]", "display = true",
             "display.display is true; it must be \"none\" or \"headless\" or \"kms\"".into()),
         ("[display]", "size = \"961x540\"",

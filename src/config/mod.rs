@@ -17,6 +17,7 @@ mod error;
 mod input;
 mod keepout;
 mod load;
+mod output;
 mod overrides;
 mod sections;
 mod source;
@@ -31,6 +32,7 @@ pub use diff::{Change, Impact, diff};
 pub use error::{ConfigError, Excerpt, Origin, Problem};
 pub use input::InputError;
 pub use load::{ConfigFile, Loaded, default_paths, load};
+pub use output::{ChipSpec, GpioConfig, LineName, LineSpec, OutputBackend, OutputConfig, Polarity};
 pub use overrides::Overrides;
 
 use crate::geometry::{Polygon, Size};
@@ -280,6 +282,10 @@ pub struct VisualInspectionConfig {
     pub grade_threshold: Score,
     /// What each classifier label means, in the order of the file.
     pub grades: Vec<(String, GradeAction)>,
+    /// From the last picture of a part until it is before the pusher; `None` rejects at once.
+    pub reject_delay: Option<Duration>,
+    /// Length of the reject output's pulse.
+    pub reject_pulse: Duration,
 }
 
 impl VisualInspectionConfig {
@@ -287,6 +293,8 @@ impl VisualInspectionConfig {
     pub const THRESHOLD_DEFAULT: Score = Score::percent(40);
     /// Grade threshold where the file says nothing.
     pub const GRADE_THRESHOLD_DEFAULT: Score = Score::percent(60);
+    /// Reject pulse where the file says nothing: pneumatic rejectors open within 10 to 50 ms.
+    pub const REJECT_PULSE_DEFAULT: Duration = Duration::from_millis(200);
     /// Crop margin where the file says nothing.
     pub const CROP_MARGIN_DEFAULT: f32 = 0.05;
 }
@@ -327,17 +335,6 @@ pub struct EngineConfig {
     pub engine: EngineChoice,
     /// CPU threads per inference.
     pub threads: u8,
-}
-
-/// The outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputConfig {
-    /// Nothing is wired: every edge is recorded in the report only.
-    Simulated {
-        /// A simulated operator presses reset this long after the zones became clear. For demo and
-        /// tests; only this backend can have one.
-        operator_reset_after: Option<Duration>,
-    },
 }
 
 /// The hardware watchdog that the pipeline feeds.

@@ -31,9 +31,6 @@ const NAME_MAX: usize = 64;
 const PICTURE_MIN: u32 = 64;
 const PICTURE_MAX: u32 = 3840;
 
-/// Longest span a key in milliseconds may have: ten minutes.
-const SPAN_MS_MAX: u32 = 600_000;
-
 const THREADS_MAX: u8 = 16;
 
 /// `andon.toml` and the command line together. A missing part has been noted as a problem.
@@ -78,7 +75,7 @@ pub(super) fn read(
     let safety = safety(top.table("safety"));
     let models = models(top.table("models"), &context);
     let engine = engine(top.table("engine"), &context);
-    let output = output(top.table("output"));
+    let output = super::output::read(top.table("output"), safety.restart);
     let display = display(top.table("display"), &context);
     let watchdog = watchdog(top.table("watchdog"));
     top.finish();
@@ -203,6 +200,9 @@ fn visual_inspection(
     let crop_margin = table.share("crop_margin");
     let grade_threshold = table.share("grade_threshold");
     let grades = table.choices_by_text("grades", NAME_MAX, &GradeAction::ALL, GradeAction::name);
+    let reject_delay = table.integer("reject_delay_ms", 1..=60_000, " milliseconds");
+    let reject_pulse = table.integer("reject_pulse_ms", 10..=5_000, " milliseconds");
+    let span = |ms: u32| Duration::from_millis(u64::from(ms));
     table.finish();
     let default_grades = || {
         vec![
@@ -217,6 +217,8 @@ fn visual_inspection(
         crop_margin: crop_margin.map_or(VisualInspectionConfig::CROP_MARGIN_DEFAULT, Score::get),
         grade_threshold: grade_threshold.unwrap_or(VisualInspectionConfig::GRADE_THRESHOLD_DEFAULT),
         grades: grades.unwrap_or_else(default_grades),
+        reject_delay: reject_delay.map(span),
+        reject_pulse: reject_pulse.map_or(VisualInspectionConfig::REJECT_PULSE_DEFAULT, span),
     });
     (config, origin)
 }
@@ -372,15 +374,6 @@ fn engine(mut table: Table<'_>, context: &Context<'_>) -> EngineConfig {
     EngineConfig {
         engine: overrides.engine.or(engine).unwrap_or_default(),
         threads: overrides.threads.or(threads).unwrap_or(1),
-    }
-}
-
-fn output(mut table: Table<'_>) -> OutputConfig {
-    let _ = table.choice("backend", &["simulated"], |name| name);
-    let after = table.integer("operator_reset_after_ms", 0..=SPAN_MS_MAX, " milliseconds");
-    table.finish();
-    OutputConfig::Simulated {
-        operator_reset_after: after.map(|ms| Duration::from_millis(u64::from(ms))),
     }
 }
 

@@ -349,6 +349,25 @@ impl<'d> Table<'d> {
             .is_some_and(|entries| entries.contains_key(key))
     }
 
+    /// Whether the file has `key`, and it is a text.
+    pub(super) fn has_text(&self, key: &str) -> bool {
+        self.entries
+            .and_then(|entries| entries.get(key))
+            .is_some_and(|value| value.get_ref().is_str())
+    }
+
+    /// Whether the file has `key` in the table under `parent`.
+    pub(super) fn has_below(&self, parent: &str, key: &str) -> bool {
+        self.entries
+            .and_then(|entries| entries.get(parent)?.get_ref().as_table())
+            .is_some_and(|table| table.contains_key(key))
+    }
+
+    /// What messages call the table.
+    pub(super) fn path(&self) -> String {
+        self.name.clone()
+    }
+
     /// Notes every key that no look-up asked for.
     pub(super) fn finish(self) {
         for key in self.entries.iter().flat_map(|entries| entries.keys()) {

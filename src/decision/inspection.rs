@@ -94,6 +94,8 @@ mod tests {
                 ("rotten_apple".to_owned(), GradeAction::Reject),
                 ("fresh_apple".to_owned(), GradeAction::Good),
             ],
+            reject_delay: None,
+            reject_pulse: VisualInspectionConfig::REJECT_PULSE_DEFAULT,
         };
         let labels = ["fresh_apple", "rotten_apple", "leaf"].map(str::to_owned);
         Grading::new(&config, &labels)

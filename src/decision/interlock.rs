@@ -28,6 +28,8 @@
 //! - `SelfTest` is left only after a self-test has passed; one that fails later is a fault.
 //! - Muting lets a person in a zone pass while `On`, for a limited time. It never switches anything
 //!   ON and excuses neither late nor unjudged frames.
+//! - The feedback contact (EDM) must agree before the run permission goes ON. While it may still
+//!   follow, ON has to wait; once its time is over it is a fault.
 //! - Warn zones are not known here.
 
 use std::time::Duration;
@@ -215,7 +217,7 @@ impl Interlock {
         let moment = Moment {
             fault,
             hazard: arrival.lapse.or_else(|| next.hazard(settings, now)),
-            obstacle: next.obstacle(settings, fault, now),
+            obstacle: next.obstacle(settings, fault, inputs.field.feedback, now),
             judged: inputs.self_test == SelfTestLevel::Passed
                 && next.guards.iter().flatten().all(Guard::has_judged),
             changed: inputs.occurrence == Occurrence::ConfigurationChanged,
@@ -230,7 +232,7 @@ impl Interlock {
                 ResetSignal::Held => Some(ResetRefusal::Held),
                 ResetSignal::Reset => moment.refusal(self.state),
             },
-            prompt: next.prompt(settings, fault, now),
+            prompt: next.prompt(settings, fault, inputs.field.feedback, now),
             proof: next.proof(settings, fault, now),
         };
         (next, outcome)
@@ -371,6 +373,7 @@ impl Interlock {
         &self,
         settings: &Settings,
         fault: Option<Fault>,
+        feedback: Feedback,
         now: MonotonicTime,
     ) -> Option<ResetRefusal> {
         if let Some(fault) = fault {
@@ -386,16 +389,24 @@ impl Interlock {
                 guards
                     .find_map(|guard| guard.doubt(&settings.guard, now))
                     .map(refusal_of)
+                    .or((feedback != Feedback::Agrees).then_some(ResetRefusal::FeedbackPending))
             }
         }
     }
 
-    fn prompt(&self, settings: &Settings, fault: Option<Fault>, now: MonotonicTime) -> ResetPrompt {
+    fn prompt(
+        &self,
+        settings: &Settings,
+        fault: Option<Fault>,
+        feedback: Feedback,
+        now: MonotonicTime,
+    ) -> ResetPrompt {
         let waiting = matches!(
             self.state,
             PermissionState::Interlocked | PermissionState::LockedOut(_)
         );
-        if waiting && self.obstacle(settings, fault, now).is_none() {
+        let obstacle = self.obstacle(settings, fault, feedback, now);
+        if waiting && obstacle.is_none() {
             ResetPrompt::Invited
         } else {
             ResetPrompt::Wait
@@ -500,7 +511,7 @@ fn fault_of_lines(inputs: &Inputs) -> Option<Fault> {
     match (inputs.lines, inputs.field.feedback) {
         (LineHealth::Lost, _) => Some(Fault::OutputLost),
         (LineHealth::Healthy, Feedback::Disagrees) => Some(Fault::FeedbackMismatch),
-        (LineHealth::Healthy, Feedback::Agrees) => None,
+        (LineHealth::Healthy, Feedback::Agrees | Feedback::Pending) => None,
     }
 }
 

@@ -15,6 +15,7 @@
 //! | [`parts`] | which detections are one part, and what becomes of it? |
 //! | [`pulse`] | when is the reject line active? |
 //! | `self_check` | has the program proved that it works, and when? |
+//! | [`fault`] | is the fault lamp lit? |
 //!
 //! Whatever is missing, late or malformed counts as an occupied zone. After construction nothing
 //! here allocates, but for the text of a frame that could not be judged.
@@ -30,6 +31,7 @@
     )
 )]
 
+pub mod fault;
 pub mod guard;
 pub mod inspection;
 pub mod interlock;
@@ -52,11 +54,12 @@ use crate::message::{
 };
 use crate::units::{MonotonicTime, Score, StreamId, ZoneKind};
 
+use fault::FaultLamp;
 use guard::Occupancy;
 use inspection::Grading;
 use interlock::{GuardFrame, Inputs, Interlock, Occurrence, Proof, Settings};
 use parts::PartTracker;
-use pulse::PulseTrain;
+use pulse::{Ordered, PulseTiming, PulseTrain};
 use self_check::SelfTestRecord;
 use warning::Warning;
 
@@ -92,6 +95,7 @@ pub struct Decision {
     grading: Grading,
     tracker: PartTracker,
     pulses: PulseTrain,
+    fault: FaultLamp,
     parts: PartTally,
 }
 
@@ -103,7 +107,10 @@ impl Decision {
         let guarding = StreamId::ALL.map(|stream| zones::watches(&zones, ZoneKind::Stop, stream));
         Self {
             person_threshold: config.worker_safety.threshold,
-            settings: Settings::new(&config.safety, guarding),
+            settings: Settings {
+                mute_limit: config.output.mute_limit(),
+                ..Settings::new(&config.safety, guarding)
+            },
             interlock: Interlock::new(),
             field: FieldLevels::default(),
             lines: LineHealth::default(),
@@ -113,14 +120,18 @@ impl Decision {
             warning: Warning::new(|stream| zones::watches(&zones, ZoneKind::Warn, stream)),
             grading: Grading::new(&config.visual_inspection, classifier_labels),
             tracker: PartTracker::new(),
-            pulses: PulseTrain::new(),
+            pulses: PulseTrain::new(PulseTiming {
+                delay: config.visual_inspection.reject_delay,
+                length: config.visual_inspection.reject_pulse,
+            }),
+            fault: FaultLamp::new(),
             parts: PartTally::default(),
             zones,
         }
     }
 
     /// The outputs as they are before anything happened: all inactive. For the report, which tells
-    /// every output's first state.
+    /// every output's first state; the heartbeat is not in the report.
     #[must_use]
     pub fn initial(&self, now: MonotonicTime) -> Actions {
         let mut actions = Actions::default();
@@ -128,6 +139,7 @@ impl Decision {
             OutputName::RunPermission,
             OutputName::Warning,
             OutputName::Reject,
+            OutputName::Fault,
         ] {
             actions.push(now, output, OutputState::Inactive, Cause::Start);
         }
@@ -160,7 +172,7 @@ impl Decision {
                 let verdict = self.grading.judge(findings);
                 if verdict.failure.is_none() {
                     let decided = self.tracker.observe(captured, &verdict.items);
-                    self.count_parts(decided);
+                    self.count_parts(decided, now);
                 }
                 // Nobody looks for people in this stream: zones in it can never be seen clear.
                 let unknown = Occupancy::Unjudged;
@@ -194,7 +206,7 @@ impl Decision {
     pub fn source_ended(&mut self, stream: StreamId, now: MonotonicTime) -> Actions {
         if stream == StreamId::VisualInspection {
             let decided = self.tracker.finish();
-            self.count_parts(decided);
+            self.count_parts(decided, now);
         }
         self.warning.end(stream);
         self.step(Occurrence::SourceEnded(stream), now)
@@ -215,10 +227,15 @@ impl Decision {
         self.warning = fresh.warning.after_change(lit);
         self.grading = fresh.grading;
         self.self_test.geometry = fresh.self_test.geometry;
+        self.pulses.set_timing(PulseTiming {
+            delay: config.visual_inspection.reject_delay,
+            length: config.visual_inspection.reject_pulse,
+        });
         self.step(Occurrence::ConfigurationChanged, now)
     }
 
-    /// The program is ending: every active output goes inactive. Orders for pulses are forgotten.
+    /// The program is ending: every active output goes inactive. Parts that wait for their pulse are
+    /// counted as missed.
     pub fn shut_down(&mut self, now: MonotonicTime) -> Actions {
         let active = [
             (OutputName::RunPermission, self.permission().is_on()),
@@ -230,6 +247,7 @@ impl Decision {
                 OutputName::Reject,
                 self.pulses.state() == OutputState::Active,
             ),
+            (OutputName::Fault, self.fault.state() == OutputState::Active),
         ];
         let mut actions = Actions::default();
         for (output, _) in active.into_iter().filter(|(_, active)| *active) {
@@ -237,7 +255,8 @@ impl Decision {
         }
         self.interlock = Interlock::new();
         self.warning = Warning::new(|_| false);
-        self.pulses = PulseTrain::new();
+        self.parts.missed += self.pulses.forget();
+        self.fault = FaultLamp::new();
         actions
     }
 
@@ -289,22 +308,26 @@ impl Decision {
         self.step(Occurrence::Frame(frame), now)
     }
 
-    fn count_parts(&mut self, decided: parts::DecidedParts) {
-        for disposition in decided {
-            match disposition {
+    fn count_parts(&mut self, decided: parts::DecidedParts, now: MonotonicTime) {
+        for part in decided {
+            match part.disposition {
                 Disposition::Good => self.parts.good += 1,
                 Disposition::Unsure => self.parts.unsure += 1,
                 Disposition::Reject => {
                     self.parts.reject += 1;
-                    let PartTally {
-                        good,
-                        reject,
-                        unsure,
-                    } = self.parts;
-                    self.pulses.order(good + reject + unsure);
+                    let number = self.parts.total();
+                    match self.pulses.order(number, part.seen_at, now) {
+                        Ordered::Accepted => {}
+                        Ordered::NoRoom => self.miss(number),
+                    }
                 }
             }
         }
+    }
+
+    fn miss(&mut self, number: u64) {
+        self.parts.missed += 1;
+        self.fault.part_missed(number);
     }
 
     /// Steps everything that switches an output. The run permission comes first.
@@ -334,8 +357,15 @@ impl Decision {
         if let Some((state, cause)) = self.warning.tick(&self.settings.guard, now) {
             actions.push(now, OutputName::Warning, state, cause);
         }
-        if let Some((state, cause)) = self.pulses.tick(now) {
-            actions.push(now, OutputName::Reject, state, cause);
+        if let Some(edge) = self.pulses.tick(now) {
+            actions.push(now, OutputName::Reject, edge.state, edge.cause);
+            if let Some(number) = edge.late {
+                self.miss(number);
+            }
+        }
+        let permission = self.interlock.state();
+        if let Some((state, cause)) = self.fault.tick(permission, self.field.reset, now) {
+            actions.push(now, OutputName::Fault, state, cause);
         }
         actions
     }

@@ -37,8 +37,17 @@ const SAME_PART_SHARE: f32 = 0.7;
 /// Boxes nearer to the picture's edge than this touch it: detectors draw boxes with about 1 % noise.
 const EDGE: f32 = 0.01;
 
+/// A part that has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecidedPart {
+    /// What becomes of it.
+    pub disposition: Disposition,
+    /// When the last picture of it was taken: at most one frame interval before it left the picture.
+    pub seen_at: MonotonicTime,
+}
+
 /// Parts decided by one frame.
-pub type DecidedParts = ArrayVec<Disposition, TRACKS_MAX>;
+pub type DecidedParts = ArrayVec<DecidedPart, TRACKS_MAX>;
 
 /// Follows the parts of one stream.
 #[derive(Clone, Debug, Default)]
@@ -270,13 +279,16 @@ impl Track {
     }
 
     /// What becomes of the part; `None` where it was but a flicker.
-    fn verdict(&self) -> Option<Disposition> {
+    fn verdict(&self) -> Option<DecidedPart> {
         let votes = if self.whole.total() > 0 {
             self.whole
         } else {
             self.cut
         };
-        (self.sightings >= SIGHTINGS_MIN).then(|| votes.majority())
+        (self.sightings >= SIGHTINGS_MIN).then(|| DecidedPart {
+            disposition: votes.majority(),
+            seen_at: self.seen_at,
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::message::{
     Detection, DetectorTest, Fault, Feedback, Grade, GradedItem, GradedItems, InputState, TripCause,
 };
 use crate::units::{LabelId, ZoneIndex};
-use OutputName::{Reject, RunPermission, Warning as WarningLamp};
+use OutputName::{Fault as FaultLamp, Reject, RunPermission, Warning as WarningLamp};
 use OutputState::{Active, Inactive};
 
 const SAFETY: StreamId = StreamId::WorkerSafety;
@@ -57,6 +57,8 @@ fn config() -> Config {
                 ("fresh_apple".to_owned(), GradeAction::Good),
                 ("rotten_apple".to_owned(), GradeAction::Reject),
             ],
+            reject_delay: None,
+            reject_pulse: Duration::from_millis(200),
         },
         zones: vec![
             zone("press", ZoneKind::Stop, 0.0, 0.4),
@@ -78,9 +80,7 @@ fn config() -> Config {
             engine: EngineChoice::Cpu,
             threads: 1,
         },
-        output: OutputConfig::Simulated {
-            operator_reset_after: None,
-        },
+        output: OutputConfig::simulated(None),
         display: DisplayConfig {
             display: DisplayChoice::None,
             size: Size {
@@ -199,7 +199,7 @@ fn the_report_begins_with_every_output_inactive() {
     let decision = Decision::new(&config(), &labels());
     let initial = decision.initial(at(7)).changes;
     let outputs: Vec<_> = initial.iter().map(|change| change.command.output).collect();
-    assert_eq!(outputs, [RunPermission, WarningLamp, Reject]);
+    assert_eq!(outputs, [RunPermission, WarningLamp, Reject, FaultLamp]);
     for change in initial {
         assert_eq!(
             (change.at, change.command.state, change.cause),
@@ -303,6 +303,27 @@ fn a_lost_line_and_a_lying_contact_take_the_permission() {
 }
 
 #[test]
+fn the_fault_lamp_is_lit_after_the_permission_went_and_until_a_reset() {
+    let mut stage = Stage::on(&config());
+    let lost = stage
+        .decision
+        .tick(at(150), FieldLevels::default(), LineHealth::Lost);
+    let cause = Cause::Fault(Fault::OutputLost);
+    let told: Vec<_> = lost.changes.iter().map(|c| (c.command, c.cause)).collect();
+    let command = |output, state| OutputCommand { output, state };
+    let expected = [
+        (command(RunPermission, Inactive), cause),
+        (command(FaultLamp, Active), cause),
+    ];
+    assert_eq!(told, expected, "the run permission first");
+    stage.tick(160, InputState::Active);
+    stage.tick(200, InputState::Inactive);
+    let out = [(200, Inactive, Cause::Reset)];
+    assert_eq!(stage.edges_of(FaultLamp), out);
+    assert_eq!(stage.decision.permission(), PermissionState::Interlocked);
+}
+
+#[test]
 fn a_lost_line_stays_lost_for_frames_until_a_tick_says_otherwise() {
     let mut stage = Stage::new(&config());
     stage.take(Actions::default());
@@ -361,6 +382,7 @@ fn a_rotten_part_gets_one_pulse_and_every_part_is_counted() {
         good: 1,
         reject: 2,
         unsure: 1,
+        missed: 0,
     };
     assert_eq!(stage.decision.parts(), tally);
     let expected = [
@@ -370,6 +392,71 @@ fn a_rotten_part_gets_one_pulse_and_every_part_is_counted() {
         (7700, Inactive, Cause::PulseOver),
     ];
     assert_eq!(stage.edges_of(Reject), expected);
+}
+
+/// One rotten part, last seen at 900 ms, decided with the frame of 1500 ms.
+fn one_rotten_part(stage: &mut Stage) {
+    for n in 0..10_u64 {
+        let left = 0.05 + f32::from(u8::try_from(n).unwrap()) * 0.08;
+        stage.parts(n * 100, &apple(left, 1));
+    }
+    for n in 10..16_u64 {
+        stage.parts(n * 100, &Findings::Items(GradedItems::new()));
+    }
+}
+
+#[test]
+fn a_rotten_part_is_pushed_when_it_has_travelled_to_the_pusher() {
+    let mut config = config();
+    config.visual_inspection.reject_delay = Some(Duration::from_millis(1000));
+    config.visual_inspection.reject_pulse = Duration::from_millis(50);
+    let mut stage = Stage::new(&config);
+    one_rotten_part(&mut stage);
+    for ms in (1505..3000).step_by(5) {
+        stage.tick(ms, InputState::Inactive);
+    }
+    let expected = [
+        (1900, Active, Cause::PartRejected(1)),
+        (1950, Inactive, Cause::PulseOver),
+    ];
+    assert_eq!(stage.edges_of(Reject), expected);
+    assert_eq!(stage.decision.parts().missed, 0);
+}
+
+#[test]
+fn a_part_decided_after_it_has_passed_the_pusher_is_told_and_counted() {
+    let mut config = config();
+    config.visual_inspection.reject_delay = Some(Duration::from_millis(300));
+    let mut stage = Stage::new(&config);
+    one_rotten_part(&mut stage);
+    assert_eq!(stage.decision.parts().missed, 1);
+    assert_eq!(
+        stage.edges_of(Reject),
+        [(1500, Active, Cause::PartRejected(1))],
+        "the pulse comes all the same"
+    );
+    let lit = stage.edges_of(FaultLamp);
+    assert!(
+        lit.iter().any(|(_, state, cause)| *state == Active
+            && matches!(cause, Cause::RejectMissed(1) | Cause::Fault(_))),
+        "{lit:?}"
+    );
+}
+
+#[test]
+fn a_part_that_waits_for_its_pulse_when_the_program_ends_is_counted() {
+    let mut config = config();
+    config.visual_inspection.reject_delay = Some(Duration::from_secs(10));
+    let mut stage = Stage::new(&config);
+    one_rotten_part(&mut stage);
+    assert_eq!(stage.decision.parts().missed, 0);
+    stage.decision.shut_down(at(1500));
+    assert_eq!(
+        (stage.decision.parts().reject, stage.decision.parts().missed),
+        (1, 1)
+    );
+    stage.decision.shut_down(at(1600));
+    assert_eq!(stage.decision.parts().missed, 1, "once");
 }
 
 #[test]

@@ -166,6 +166,8 @@ fn inspection_config() -> VisualInspectionConfig {
         crop_margin: 0.0,
         grade_threshold: score(0.5),
         grades: vec![("rotten".to_owned(), GradeAction::Reject)],
+        reject_delay: None,
+        reject_pulse: VisualInspectionConfig::REJECT_PULSE_DEFAULT,
     }
 }
 

@@ -4,6 +4,9 @@
 //! line. Ours are switching outputs, not OSSDs: supplementary protection in front of a certified
 //! safety relay. Wiring is de-energise-to-trip, so that inactive is what a dead line is, too.
 //!
+//! [`SimulatedOutput`] is not wired and records; [`open`] takes the lines of gpiochips. Below it,
+//! [`Board`] is what the kernel offers, and `edm`, `debounce` and `heartbeat` are pure.
+//!
 //! What every backend promises:
 //!
 //! - all lines are inactive once it is constructed, before anything was ordered;
@@ -24,12 +27,30 @@
     )
 )]
 
+mod board;
+mod cdev;
+mod debounce;
+mod edm;
+mod error;
+mod find;
+mod gpio;
+mod gpio_inputs;
+mod heartbeat;
 mod operator;
 mod simulated;
 
-use crate::message::{FieldLevels, OutputChange, OutputName, ResetPrompt};
+use crate::message::{FieldLevels, OutputChange, ResetPrompt};
 use crate::units::MonotonicTime;
 
+pub use board::{Board, Chip, Line, Place, Usage};
+pub use cdev::CharacterDevices;
+pub use debounce::Debounce;
+pub use edm::Edm;
+pub use error::OutputError;
+pub use find::{Survey, survey};
+pub use gpio::{GpioOutput, Opened, open, outputs_off};
+pub use gpio_inputs::GpioInputs;
+pub use heartbeat::HeartbeatGenerator;
 pub use operator::SimulatedOperator;
 pub use simulated::{EDGES_MAX, EdgeLog, SimulatedOutput};
 
@@ -54,36 +75,4 @@ pub trait FieldInputs: Send + std::fmt::Debug {
     /// A line could not be read; nothing may be concluded from it.
     fn read(&mut self, now: MonotonicTime, prompt: ResetPrompt)
     -> Result<FieldLevels, OutputError>;
-}
-
-/// Why a line cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OutputError {
-    /// An output line could not be driven.
-    #[error("cannot drive output line {name}: {source}; check wiring and [output]")]
-    Drive {
-        /// Which line.
-        name: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// An input line could not be read.
-    #[error("cannot read input line {name}: {source}; check wiring and [output]")]
-    Read {
-        /// Which line.
-        name: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
-impl OutputError {
-    /// An output line could not be driven.
-    #[must_use]
-    pub const fn drive(output: OutputName, source: std::io::Error) -> Self {
-        Self::Drive {
-            name: output.name(),
-            source,
-        }
-    }
 }

@@ -1,4 +1,5 @@
-//! Outputs that are not wired: every edge is recorded with its time and cause.
+//! Outputs that are not wired: every edge is recorded with its time and cause. Edges of the heartbeat
+//! are only counted; ten a second would push everything else out of the record.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +11,6 @@ use crate::units::MonotonicTime;
 /// Edges that are kept; the oldest go first. At one trip and reset a minute: half a day.
 pub const EDGES_MAX: usize = 1440;
 
-const LINES: [OutputName; 3] = [
-    OutputName::RunPermission,
-    OutputName::Warning,
-    OutputName::Reject,
-];
-
 /// The record of a simulated output. Clones are handles to the same record, which outlives the output.
 #[derive(Clone, Debug, Default)]
 pub struct EdgeLog(Arc<Mutex<Record>>);
@@ -24,10 +19,11 @@ pub struct EdgeLog(Arc<Mutex<Record>>);
 struct Record {
     edges: VecDeque<OutputChange>,
     forgotten: u64,
+    heartbeats: u64,
 }
 
 impl EdgeLog {
-    /// The edges so far, oldest first.
+    /// The edges so far, oldest first, without the heartbeat's.
     #[must_use]
     pub fn edges(&self) -> Vec<OutputChange> {
         self.with(|record| record.edges.iter().copied().collect())
@@ -39,8 +35,18 @@ impl EdgeLog {
         self.with(|record| record.forgotten)
     }
 
+    /// Number of edges of the heartbeat.
+    #[must_use]
+    pub fn heartbeats(&self) -> u64 {
+        self.with(|record| record.heartbeats)
+    }
+
     fn push(&self, edge: OutputChange) {
         self.with(|record| {
+            if edge.command.output == OutputName::Heartbeat {
+                record.heartbeats += 1;
+                return;
+            }
             if record.edges.len() >= EDGES_MAX {
                 record.edges.pop_front();
                 record.forgotten += 1;
@@ -57,8 +63,8 @@ impl EdgeLog {
 /// Lines that exist in memory only.
 #[derive(Debug)]
 pub struct SimulatedOutput {
-    /// In the order of [`LINES`].
-    states: [OutputState; LINES.len()],
+    /// By [`OutputName::index`].
+    states: [OutputState; OutputName::ALL.len()],
     log: EdgeLog,
     /// When the newest order came: what dropping puts into the record.
     latest: MonotonicTime,
@@ -77,7 +83,7 @@ impl SimulatedOutput {
         let log = EdgeLog::default();
         log.with(|record| record.edges.reserve(EDGES_MAX));
         Self {
-            states: [OutputState::Inactive; LINES.len()],
+            states: [OutputState::Inactive; OutputName::ALL.len()],
             log,
             latest: MonotonicTime::ZERO,
         }
@@ -92,11 +98,8 @@ impl SimulatedOutput {
     /// State of a line.
     #[must_use]
     pub fn state(&self, output: OutputName) -> OutputState {
-        LINES
-            .iter()
-            .zip(self.states)
-            .find(|(line, _)| **line == output)
-            .map_or(OutputState::Inactive, |(_, state)| state)
+        let state = self.states.get(output.index());
+        state.copied().unwrap_or(OutputState::Inactive)
     }
 }
 
@@ -104,11 +107,7 @@ impl SwitchingOutput for SimulatedOutput {
     fn apply(&mut self, change: &OutputChange) -> Result<(), OutputError> {
         let OutputCommand { output, state } = change.command;
         self.latest = self.latest.max(change.at);
-        let line = LINES
-            .iter()
-            .zip(&mut self.states)
-            .find(|(line, _)| **line == output);
-        if let Some((_, current)) = line
+        if let Some(current) = self.states.get_mut(output.index())
             && *current != state
         {
             *current = state;
@@ -120,7 +119,7 @@ impl SwitchingOutput for SimulatedOutput {
 
 impl Drop for SimulatedOutput {
     fn drop(&mut self) {
-        for output in LINES {
+        for output in OutputName::ALL {
             if self.state(output) == OutputState::Active {
                 self.log.push(OutputChange {
                     at: self.latest,
@@ -148,13 +147,17 @@ mod tests {
         }
     }
 
-    use OutputName::{Reject, RunPermission};
+    use OutputName::{Heartbeat, Reject, RunPermission};
     use OutputState::{Active, Inactive};
 
     #[test]
     fn every_line_is_inactive_at_first() {
         let output = SimulatedOutput::new();
-        assert!(LINES.iter().all(|line| output.state(*line) == Inactive));
+        assert!(
+            OutputName::ALL
+                .iter()
+                .all(|line| output.state(*line) == Inactive)
+        );
         assert!(output.log().edges().is_empty());
     }
 
@@ -180,6 +183,23 @@ mod tests {
             (output.state(RunPermission), output.state(Reject)),
             (Inactive, Active)
         );
+    }
+
+    #[test]
+    fn heartbeats_are_counted_and_push_nothing_out_of_the_record() {
+        let mut output = SimulatedOutput::new();
+        let log = output.log();
+        output.apply(&change(0, RunPermission, Active)).unwrap();
+        for n in 0..2000 {
+            let state = if n % 2 == 0 { Active } else { Inactive };
+            output.apply(&change(n, Heartbeat, state)).unwrap();
+        }
+        output.apply(&change(2000, Heartbeat, Active)).unwrap();
+        output.apply(&change(2001, Heartbeat, Active)).unwrap();
+        assert_eq!(output.state(Heartbeat), Active);
+        drop(output);
+        assert_eq!((log.heartbeats(), log.forgotten()), (2002, 0));
+        assert_eq!(log.edges().len(), 2);
     }
 
     #[test]

@@ -116,7 +116,10 @@ fn happenings(focus: Focus) -> Vec<Happening> {
                     };
                     inputs.field.reset = reset;
                     inputs.field.mute = *mute;
-                    all.push(Happening { inputs, later });
+                    for feedback in [Feedback::Agrees, Feedback::Pending] {
+                        inputs.field.feedback = feedback;
+                        all.push(Happening { inputs, later });
+                    }
                 }
             }
             let mut inputs = Inputs::good();
@@ -240,13 +243,18 @@ fn check(
     let age = age.unwrap_or_else(|| panic!("ON with a frame from the future: {story}"));
     assert!(age <= settings.guard.max_age, "ON and late: {story}");
     assert_eq!(inputs.lines, LineHealth::Healthy, "{story}");
-    assert_eq!(inputs.field.feedback, Feedback::Agrees, "{story}");
     assert_eq!(inputs.self_test, SelfTestLevel::Passed, "{story}");
     let judged = guard.judged().expect("ON without a judged frame");
     let judged_age = now.saturating_since(judged);
     assert!(
         judged_age <= settings.guard.max_age,
         "ON and not judged: {story}"
+    );
+    let feedback = inputs.field.feedback;
+    assert_ne!(feedback, Feedback::Disagrees, "{story}");
+    assert!(
+        from.is_on() || feedback == Feedback::Agrees,
+        "switched ON before the contact agreed: {story}"
     );
     assert_ne!(
         inputs.occurrence,

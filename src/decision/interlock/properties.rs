@@ -226,6 +226,9 @@ impl Shadow<'_> {
     fn entry_violated(&self, last: usize) -> Option<&'static str> {
         let off_before = |step: &usize| *step == 0 || !self.history[*step - 1].state.is_on();
         let entry = (0..=last).rev().find(off_before)?;
+        if self.history[entry].inputs.field.feedback != Feedback::Agrees {
+            return Some("switched ON before the feedback contact agreed");
+        }
         let last_broken = (0..entry).rev().find(|step| self.broken(*step));
         let acknowledged = last_broken.and_then(|broken| {
             (broken + 1..entry).find(|step| {
@@ -285,7 +288,7 @@ enum Operation {
     },
     Lines {
         healthy: bool,
-        feedback: bool,
+        feedback: Feedback,
     },
     End {
         other: bool,
@@ -303,6 +306,11 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (0_u8..3).prop_map(|zone| Occupied(ZoneIndex(zone))),
         1 => Just(Unjudged),
     ];
+    let feedback = prop_oneof![
+        Just(Feedback::Agrees),
+        Just(Feedback::Pending),
+        Just(Feedback::Disagrees),
+    ];
     let lag = prop_oneof![8 => 0_i64..30, 2 => 30_i64..150, 1 => -20_i64..400];
     prop_oneof![
         4 => (0_u64..60).prop_map(|ms| Operation::Tick { ms }),
@@ -313,7 +321,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         8 => (1_u8..6, 1_u64..60).prop_map(|(count, ms)| Operation::ClearFrames { count, ms }),
         8 => prop_oneof![4 => 30_u64..90, 1 => 0_u64..30].prop_map(|ms| Operation::Press { ms }),
         2 => any::<bool>().prop_map(|active| Operation::Mute { active }),
-        2 => prop_oneof![3 => Just((true, true)), 1 => any::<(bool, bool)>()]
+        2 => prop_oneof![3 => Just((true, Feedback::Agrees)), 1 => (any::<bool>(), feedback)]
             .prop_map(|(healthy, feedback)| Operation::Lines { healthy, feedback }),
         1 => any::<bool>().prop_map(|other| Operation::End { other }),
         2 => prop_oneof![
@@ -437,11 +445,7 @@ impl Machine {
                 } else {
                     LineHealth::Lost
                 };
-                self.field.feedback = if feedback {
-                    Feedback::Agrees
-                } else {
-                    Feedback::Disagrees
-                };
+                self.field.feedback = feedback;
                 self.step(Occurrence::Nothing)
             }
             Operation::SelfTest(self_test) => {

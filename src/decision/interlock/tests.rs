@@ -502,6 +502,29 @@ fn the_gravest_fault_is_named_first() {
 }
 
 #[test]
+fn the_run_permission_waits_for_the_feedback_contact() {
+    let mut story = Story::on(settings());
+    story.field.feedback = Feedback::Pending;
+    story.tick(5);
+    assert_eq!(
+        story.state(),
+        On,
+        "a contact that still has time takes nothing away"
+    );
+    story.frame(10, Occupied(ZONE));
+    for _ in 0..4 {
+        story.frame(20, Clear);
+    }
+    let pending = Some(ResetRefusal::FeedbackPending);
+    assert_eq!(story.press_reset().refused, pending);
+    assert!(!story.state().is_on());
+    story.field.feedback = Feedback::Agrees;
+    story.frame(10, Clear);
+    story.press_reset();
+    assert_eq!(story.state(), On);
+}
+
+#[test]
 fn with_no_stop_zone_nothing_may_run() {
     let mut story = Story::new(Settings {
         guarding: [false; 2],
