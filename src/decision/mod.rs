@@ -7,6 +7,7 @@
 //! | room | question |
 //! |---|---|
 //! | [`zones`] | who stands in which zone? |
+//! | [`distance`] | how far is everybody from the nearest stop zone? (shown, decides nothing) |
 //! | [`guard`] | is a stream fresh and clear, and for how long? |
 //! | [`reset`] | was the button really pressed and let go? |
 //! | [`interlock`] | may the machine run? (the drawing of its states is there) |
@@ -30,6 +31,7 @@
     )
 )]
 
+pub mod distance;
 pub mod guard;
 pub mod inspection;
 pub mod interlock;
@@ -52,6 +54,7 @@ use crate::message::{
 };
 use crate::units::{MonotonicTime, Score, StreamId, ZoneKind};
 
+use distance::Ranging;
 use guard::Occupancy;
 use inspection::Grading;
 use interlock::{GuardFrame, Inputs, Interlock, Occurrence, Proof, Settings};
@@ -80,6 +83,7 @@ pub struct Actions {
 #[derive(Clone, Debug)]
 pub struct Decision {
     zones: Vec<Zone>,
+    ranging: Ranging,
     person_threshold: Score,
     settings: Settings,
     interlock: Interlock,
@@ -102,6 +106,7 @@ impl Decision {
         let zones = config.zones.clone();
         let guarding = StreamId::ALL.map(|stream| zones::watches(&zones, ZoneKind::Stop, stream));
         Self {
+            ranging: Ranging::new(config),
             person_threshold: config.worker_safety.threshold,
             settings: Settings::new(&config.safety, guarding),
             interlock: Interlock::new(),
@@ -150,10 +155,12 @@ impl Decision {
     ) -> (Verdict, Actions) {
         match stream {
             StreamId::WorkerSafety => {
-                let verdict = zones::judge(&self.zones, stream, self.person_threshold, findings);
+                let mut verdict =
+                    zones::judge(&self.zones, stream, self.person_threshold, findings);
                 let [stop, warn] = [ZoneKind::Stop, ZoneKind::Warn]
                     .map(|kind| zones::occupancy(&self.zones, kind, &verdict));
                 let actions = self.on_occupancy(stream, captured, stop, warn, now);
+                self.ranging.measure(stream, &mut verdict);
                 (Verdict::Safety(verdict), actions)
             }
             StreamId::VisualInspection => {
@@ -210,6 +217,7 @@ impl Decision {
         let lit = self.warning.state();
         let fresh = Self::new(config, classifier_labels);
         self.zones = fresh.zones;
+        self.ranging = fresh.ranging;
         self.person_threshold = fresh.person_threshold;
         self.settings = fresh.settings;
         self.warning = fresh.warning.after_change(lit);

@@ -58,6 +58,7 @@ fn config() -> Config {
                 ("rotten_apple".to_owned(), GradeAction::Reject),
             ],
         },
+        ground: None,
         zones: vec![
             zone("press", ZoneKind::Stop, 0.0, 0.4),
             zone("aisle", ZoneKind::Warn, 0.6, 1.0),

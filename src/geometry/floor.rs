@@ -129,6 +129,14 @@ impl FloorPolygon {
         usable.then_some(Self { points })
     }
 
+    /// The smallest convex outline around the places; `None` where it has no area.
+    #[must_use]
+    pub fn around(places: &[Point<Floor>]) -> Option<Self> {
+        let points = hull(places.iter().map(|place| wide(*place)).collect());
+        let points: Vec<Point<Floor>> = points.into_iter().map(narrow).collect();
+        (points.len() >= 3).then_some(Self { points })
+    }
+
     /// The corners in order.
     #[must_use]
     pub fn points(&self) -> &[Point<Floor>] {
