@@ -26,33 +26,36 @@ pub(super) fn floor(config: &Config) -> String {
 }
 
 fn measured(ground: &Ground) -> String {
+    let mut text = format!("\nfloor: {} points", ground.points.len());
     let (worst, residual) = ground.fit.worst();
-    let mut text = format!(
-        "\nfloor: {} points, the worst of them (point {worst}) is missed by {:.3} (at most {:.3})\n",
-        ground.points.len(),
-        residual.floor,
-        ground.residual_max,
-    );
-    text.push_str(
-        "  point  in the picture  on the floor, m    missed by            1/1000 of the frame is\n",
-    );
-    for (number, (point, residual)) in (1..).zip(ground.points.iter().zip(&ground.fit.residuals)) {
-        let step =
-            step(ground, point.image).map_or_else(|| "-".to_owned(), |step| format!("{step:.3}"));
+    if residual.check.is_some() {
         let _ = writeln!(
             text,
-            "  {number:>5}  {:.4} {:.4}   {:>8.2} {:>8.2}  {:.3}, {:.2} % of the frame  {step}",
+            ", the worst of them {:.3} from where the others put it (point {worst}; at most {:.3})",
+            residual.miss(),
+            ground.residual_max,
+        );
+    } else {
+        text.push_str(". Four fit always, right or wrong: measure a fifth to check them\n");
+    }
+    text.push_str(
+        "  point  picture          floor, m           misses the fit         the others  1/1000 of the frame\n",
+    );
+    for (number, (point, residual)) in (1..).zip(ground.points.iter().zip(&ground.fit.residuals)) {
+        let shown = |length: Option<Metres>| {
+            length.map_or_else(|| "-".to_owned(), |length| format!("{length:.3}"))
+        };
+        let _ = writeln!(
+            text,
+            "  {number:>5}  {:.4}, {:.4}  {:>7.2}, {:>7.2}  {:>7} {:>5.2} % frame  {:>10}  {:>10}",
             point.image.x,
             point.image.y,
             point.floor.x,
             point.floor.y,
-            residual.floor,
+            shown(Some(residual.floor)),
             residual.frame * 100.0,
-        );
-    }
-    if ground.points.len() == 4 {
-        text.push_str(
-            "  four points are never missed, right or wrong: measure a fifth to check them\n",
+            shown(residual.check),
+            shown(step(ground, point.image)),
         );
     }
     let axes = match ground.axes {

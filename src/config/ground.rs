@@ -19,9 +19,10 @@ pub struct Ground {
     pub points: Vec<GroundPoint>,
     /// How its axes lie.
     pub axes: AxisOrder,
-    /// The map fitted to the points, none of them missed by more than `residual_max`.
+    /// The map fitted to the points; none of them lies farther than `residual_max` from it, nor from
+    /// where the others put it.
     pub fit: GroundFit,
-    /// Most that a point may be missed by.
+    /// How far a point may lie from where the others put it.
     pub residual_max: Metres,
     /// The terms of the distance by which zones grow.
     pub approach: Approach,
@@ -149,19 +150,19 @@ pub(super) fn read(top: &mut Table<'_>) -> Measured {
                 return None;
             }
         };
-        let (number, worst) = fit.worst();
-        if worst.floor.0 > residual_max.0 {
+        if fit.worst().1.miss().0 > residual_max.0 {
+            let (number, suspect) = fit.suspect(residual_max);
             let message = format!(
-                "point {number} misses the floor fitted to all points by {:.2}, more than \
-                 residual_max_m = {:.2}",
-                worst.floor, residual_max
+                "point {number} lies {:.2} from where the other points put it, more than \
+                 residual_max_m = {residual_max:.2}",
+                suspect.miss(),
             );
             let missed: Vec<String> = (1..)
                 .zip(&fit.residuals)
-                .map(|(number, residual)| format!("point {number} {:.2}", residual.floor))
+                .map(|(number, residual)| format!("point {number} {:.2}", residual.miss()))
                 .collect();
             let help = format!(
-                "measure it again, or one that pulls the others away: {}",
+                "measure it again, or the one that pulls the others away: {}",
                 missed.join(", ")
             );
             let span = spans.get(number - 1).cloned();
@@ -173,7 +174,7 @@ pub(super) fn read(top: &mut Table<'_>) -> Measured {
             axes,
             fit,
             residual_max,
-            approach,
+            approach: approach?,
             zones: Vec::new(),
         })
     });
@@ -181,16 +182,23 @@ pub(super) fn read(top: &mut Table<'_>) -> Measured {
     ground.map_or(Measured::Wrong, Measured::Good)
 }
 
-fn approach(table: &mut Table<'_>) -> Approach {
+/// The terms; `None` where one of them is wrong, so that zones do not ask for it again.
+fn approach(table: &mut Table<'_>) -> Option<Approach> {
     let default = Approach::default();
     let speed = table.integer("approach_speed_mm_s", 100..=10_000, " mm/s");
     let response = table.integer("response_time_ms", 1..=60_000, " milliseconds");
     let depth = table.integer("intrusion_depth_mm", 0..=5000, " millimetres");
-    Approach {
+    let written = [
+        ("approach_speed_mm_s", speed.is_some()),
+        ("response_time_ms", response.is_some()),
+        ("intrusion_depth_mm", depth.is_some()),
+    ];
+    let wrong = |(key, read): (&str, bool)| table.has(key) && !read;
+    (!written.into_iter().any(wrong)).then_some(Approach {
         speed: speed.map_or(default.speed, MillimetresPerSecond),
         response_time: response.map(|ms| Duration::from_millis(u64::from(ms))),
         intrusion_depth: depth.map_or(default.intrusion_depth, Millimetres),
-    }
+    })
 }
 
 fn points(table: &mut Table<'_>) -> Option<(Vec<GroundPoint>, Vec<Span>)> {

@@ -22,7 +22,7 @@ pub struct Floor;
 impl Space for Floor {}
 
 /// Most point pairs: more than anybody measures; the limit bounds the search for the best four.
-pub const GROUND_POINTS_MAX: usize = 32;
+pub const GROUND_POINTS_MAX: usize = 24;
 
 /// Largest floor coordinate of a measured point or a zone's corner, metres either way.
 pub const REACH_MAX_M: f32 = 1000.0;
@@ -200,6 +200,10 @@ impl AxisOrder {
 }
 
 /// How far a map misses one of its points.
+///
+/// A map bends towards each of its points, also towards a wrong one: with five points, an error of a
+/// metre can leave residuals of ten centimetres. So each point is also held against the map that the
+/// others make without it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Residual {
     /// From where the point was measured to where its picture lies on the floor; infinite where
@@ -207,6 +211,18 @@ pub struct Residual {
     pub floor: Metres,
     /// The same in the picture, as a share of the frame.
     pub frame: f32,
+    /// From where the point was measured to where the map of the other points puts it; infinite
+    /// where they contradict it altogether, `None` where they make no map.
+    pub check: Option<Metres>,
+}
+
+impl Residual {
+    /// The greater of the two distances on the floor.
+    #[must_use]
+    pub fn miss(self) -> Metres {
+        let check = self.check.unwrap_or(Metres::ZERO);
+        Metres(self.floor.0.max(check.0))
+    }
 }
 
 /// A floor fitted to points.
@@ -216,20 +232,35 @@ pub struct GroundFit {
     pub homography: Homography,
     /// How far it misses each point, in their order. With four points always 0.
     pub residuals: Vec<Residual>,
+    /// Index of the point without which the others agree best, where they are enough to disagree.
+    suspect: Option<usize>,
 }
 
 impl GroundFit {
+    /// The point that is the likeliest to be wrong among those that miss by more than `limit`,
+    /// numbered from 1: the one without which the others agree best, where that says enough, and else
+    /// the one that is missed by most. A wrong point pulls the map away from right ones, so these need
+    /// not be the same.
+    #[must_use]
+    pub fn suspect(&self, limit: Metres) -> (usize, Residual) {
+        self.suspect
+            .and_then(|index| Some((index + 1, *self.residuals.get(index)?)))
+            .filter(|(_, residual)| residual.miss().0 > limit.0)
+            .unwrap_or_else(|| self.worst())
+    }
+
     /// The point that is missed by most, numbered from 1.
     #[must_use]
     pub fn worst(&self) -> (usize, Residual) {
         let none = Residual {
             floor: Metres::ZERO,
             frame: 0.0,
+            check: None,
         };
         (1..)
             .zip(self.residuals.iter().copied())
             .fold((1, none), |worst, next| {
-                if next.1.floor.0 > worst.1.floor.0 {
+                if next.1.miss().0 > worst.1.miss().0 {
                     next
                 } else {
                     worst
@@ -257,6 +288,34 @@ impl Homography {
     pub fn fit(points: &[GroundPoint], axes: AxisOrder) -> Result<GroundFit, GroundError> {
         check_values(points)?;
         check_repeated(points)?;
+        let homography = Self::determine(points, axes)?;
+        let mut residuals = Vec::with_capacity(points.len());
+        let mut best: Option<(f32, usize)> = None;
+        for (index, point) in points.iter().enumerate() {
+            let mut others = points.to_vec();
+            others.remove(index);
+            let without = Self::determine(&others, axes);
+            // Four always agree with themselves.
+            if let (5.., Ok(without)) = (others.len(), &without) {
+                let misses = others.iter().map(|other| without.miss(*other).0);
+                let most = misses.fold(0.0, f32::max);
+                if best.is_none_or(|(least, _)| most < least) {
+                    best = Some((most, index));
+                }
+            }
+            residuals.push(homography.residual(*point, without));
+        }
+        Ok(GroundFit {
+            homography,
+            residuals,
+            suspect: best.map(|(_, index)| index),
+        })
+    }
+
+    fn determine(points: &[GroundPoint], axes: AxisOrder) -> Result<Self, GroundError> {
+        if points.len() < 4 {
+            return Err(GroundError::TooFewPoints(points.len()));
+        }
         check_spread(points)?;
         let to_floor = direct_linear_transform(points)?;
         let to_floor = face_the_points(to_floor, points)?;
@@ -264,14 +323,11 @@ impl Homography {
             to_floor,
             to_image: inverse(&to_floor).ok_or(GroundError::NoFit)?,
         };
-        if homography.axis_order() != axes {
-            return Err(mirrored(points, axes));
+        if homography.axis_order() == axes {
+            Ok(homography)
+        } else {
+            Err(mirrored(points, axes))
         }
-        let residuals = points.iter().map(|point| homography.residual(*point));
-        Ok(GroundFit {
-            homography,
-            residuals: residuals.collect(),
-        })
     }
 
     /// The place on the floor that the picture shows there; `None` at the horizon (10 km and
@@ -311,12 +367,34 @@ impl Homography {
         apply(&self.to_floor, homogeneous(point))
     }
 
-    fn residual(&self, point: GroundPoint) -> Residual {
-        let floor = self.to_floor(point.image);
+    fn miss(&self, point: GroundPoint) -> Metres {
+        let place = self.to_floor(point.image);
+        Metres(place.map_or(f32::INFINITY, |place| gap(place, point.floor)))
+    }
+
+    fn residual(&self, point: GroundPoint, others: Result<Self, GroundError>) -> Residual {
         let frame = self.to_image(point.floor);
         Residual {
-            floor: Metres(floor.map_or(f32::INFINITY, |place| gap(place, point.floor))),
+            floor: self.miss(point),
             frame: frame.map_or(f32::INFINITY, |place| gap(place, point.image)),
+            check: match others {
+                Ok(others) => Some(others.miss(point)),
+                Err(
+                    GroundError::TooFewPoints(_)
+                    | GroundError::InLine { .. }
+                    | GroundError::TooClose { .. },
+                ) => None,
+                Err(
+                    GroundError::TooManyPoints(_)
+                    | GroundError::NotFinite { .. }
+                    | GroundError::OutsideFrame { .. }
+                    | GroundError::TooFar { .. }
+                    | GroundError::Repeated { .. }
+                    | GroundError::AcrossHorizon { .. }
+                    | GroundError::Mirrored { .. }
+                    | GroundError::NoFit,
+                ) => Some(Metres(f32::INFINITY)),
+            },
         }
     }
 }

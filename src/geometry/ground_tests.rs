@@ -87,7 +87,7 @@ fn too_few_and_too_many_points_are_refused() {
     assert_eq!(refusal(&[]), GroundError::TooFewPoints(0));
     assert_eq!(refusal(&by_hand()[..3]), GroundError::TooFewPoints(3));
     let many = vec![by_hand()[0]; GROUND_POINTS_MAX + 1];
-    assert_eq!(refusal(&many), GroundError::TooManyPoints(33));
+    assert_eq!(refusal(&many), GroundError::TooManyPoints(25));
 }
 
 #[test]
@@ -222,9 +222,36 @@ fn a_point_measured_wrongly_shows_in_the_residuals() {
     assert!(good.worst().1.floor.0 < 0.001);
     points[4].floor = Point::new(points[4].floor.x + 0.5, points[4].floor.y);
     let bad = fit(&points).expect("a floor, if a bad one");
-    let (worst, residual) = bad.worst();
-    assert_eq!(worst, 5);
+    let (suspect, residual) = bad.suspect(Metres(0.1));
+    assert_eq!(suspect, 5);
     assert!(residual.floor.0 > 0.2 && residual.frame > 0.01, "{bad:?}");
+    assert!(
+        residual
+            .check
+            .is_some_and(|check| (check.0 - 0.5).abs() < 0.01),
+        "{bad:?}"
+    );
+}
+
+#[test]
+fn a_wrong_fifth_point_cannot_hide_in_the_fit() {
+    let mut points = by_hand();
+    points.push(pair((0.5, 0.4), (0.0, 4.0)));
+    let fit = fit(&points).expect("a floor, if a bad one");
+    let (worst, residual) = fit.worst();
+    assert!(residual.floor.0 < 0.1, "the fit bends towards it: {fit:?}");
+    assert!((residual.miss().0 - 1.0).abs() < 1e-3, "{fit:?}");
+    assert_eq!((worst, fit.suspect(Metres(0.1)).0), (5, 5));
+}
+
+#[test]
+fn four_points_check_nothing() {
+    let fit = fit(&by_hand()).expect("a floor");
+    assert!(
+        fit.residuals
+            .iter()
+            .all(|residual| residual.check.is_none())
+    );
 }
 
 proptest! {
@@ -255,6 +282,29 @@ proptest! {
         }
     }
 
+    /// One point that is far off is found among many that are not.
+    #[test]
+    fn the_wrong_point_is_named(
+        (camera, mut points) in measured_cameras(),
+        more in prop::collection::vec((0.05..0.95_f32, 0.55..0.95_f32), 4..8),
+        wrong in any::<prop::sample::Index>(),
+        (off_x, off_y) in (1.0..2.0_f32, -1.0..1.0_f32),
+    ) {
+        points.extend(more.iter().filter_map(|(x, y)| camera.measured(*x, *y)));
+        prop_assume!(points.len() >= 7);
+        let wrong = wrong.index(points.len());
+        let place = points[wrong].floor;
+        points[wrong].floor = Point::new(place.x + off_x, place.y + off_y);
+        match fit(&points) {
+            Ok(fit) => {
+                prop_assert!(fit.worst().1.miss().0 > 0.9, "{fit:?}");
+                prop_assert_eq!(fit.suspect(Metres(0.1)).0, wrong + 1, "{:?}", fit);
+            }
+            Err(GroundError::AcrossHorizon { .. } | GroundError::InLine { .. }) => {}
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        }
+    }
+
     /// More points, each a millimetre or so off, make a map that misses none of them by much.
     #[test]
     fn many_points_are_averaged(
@@ -268,7 +318,7 @@ proptest! {
         }
         if let Ok(fit) = fit(&points) {
             let farthest = points.iter().map(|p| p.floor.x.hypot(p.floor.y)).fold(1.0, f32::max);
-            let worst = fit.worst().1.floor.0;
+            let worst = fit.residuals.iter().map(|r| r.floor.0).fold(0.0, f32::max);
             prop_assert!(worst < 0.02 * farthest, "{worst} at {farthest}");
         }
     }
