@@ -273,3 +273,17 @@ fn a_point_that_misses_names_all_residuals() {
     assert!(said.contains("point 1 0."), "{said}");
     assert!(said.contains("point 5 1.00 m"), "{said}");
 }
+
+#[test]
+fn the_example_of_the_readme_is_valid_and_says_what_it_shows() {
+    let readme = fs::read_to_string("README.md").expect("the README");
+    let block = readme
+        .split("```toml\n")
+        .find(|block| block.starts_with("[ground]"));
+    let example = block
+        .and_then(|block| block.split("```").next())
+        .expect("an example");
+    let ground = good(example).ground.expect("a floor");
+    assert!(ground.fit.worst().1.miss().0 < 0.05, "{:?}", ground.fit);
+    assert_eq!(ground.zones[0].growth, Growth::By(Millimetres(800)));
+}
