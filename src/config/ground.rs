@@ -118,7 +118,7 @@ pub(super) enum Measured {
     /// It is wrong, which has been noted.
     Wrong,
     /// It is good.
-    Good(Ground),
+    Good(Box<Ground>),
 }
 
 /// Most that `residual_max_m` may allow, metres.
@@ -179,7 +179,7 @@ pub(super) fn read(top: &mut Table<'_>) -> Measured {
         })
     });
     table.finish();
-    ground.map_or(Measured::Wrong, Measured::Good)
+    ground.map_or(Measured::Wrong, |ground| Measured::Good(Box::new(ground)))
 }
 
 /// The terms; `None` where one of them is wrong, so that zones do not ask for it again.

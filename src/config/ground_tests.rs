@@ -86,7 +86,7 @@ fn a_zone_grows_by_speed_times_time_and_what_is_added() {
         assert_eq!(ground.approach.minimum_distance(), distance, "{terms}");
         assert_eq!(ground.zones[0].growth, Growth::By(Millimetres(expected)));
         // Straight before the square, at Y = 1 - S.
-        let image = |y: f64| Point::<Floor>::new(0.0, y as f32);
+        let image = |y: f32| Point::<Floor>::new(0.0, y);
         let to_image = |y| {
             ground
                 .fit
@@ -94,7 +94,7 @@ fn a_zone_grows_by_speed_times_time_and_what_is_added() {
                 .to_image(image(y))
                 .expect("before the camera")
         };
-        let edge = 1.0 - f64::from(expected) / 1000.0;
+        let edge = 1.0 - Millimetres(expected).to_metres().0;
         let (within, beyond) = (to_image(edge + 0.001), to_image(edge - 0.01));
         let polygon = &config.zones[0].polygon;
         assert!(

@@ -63,7 +63,7 @@ pub(super) fn read(source: &Source, parsed: &Spanned<DeTable<'_>>, problems: &Pr
     }
     let ground = match measured {
         Measured::Absent | Measured::Wrong => None,
-        Measured::Good(ground) => Some(ground),
+        Measured::Good(ground) => Some(*ground),
     };
     Keepout { zones, ground }
 }

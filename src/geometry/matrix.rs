@@ -92,9 +92,9 @@ fn rotate(a: &mut Symmetric9, vectors: &mut Symmetric9, p: usize, q: usize) {
     for row in a.iter_mut().chain(vectors.iter_mut()) {
         (row[p], row[q]) = turn(row[p], row[q]);
     }
-    for column in 0..9 {
-        (a[p][column], a[q][column]) = turn(a[p][column], a[q][column]);
-    }
+    let (row_p, row_q) = (a[p], a[q]);
+    a[p] = std::array::from_fn(|column| turn(row_p[column], row_q[column]).0);
+    a[q] = std::array::from_fn(|column| turn(row_p[column], row_q[column]).1);
 }
 
 #[cfg(test)]
