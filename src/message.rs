@@ -13,7 +13,7 @@ use arrayvec::ArrayVec;
 
 use crate::frame::{Frame, FrameMeta};
 use crate::geometry::{Normalised, Rect};
-use crate::units::{LabelId, MonotonicTime, Score, StreamId, ZoneIndex, ZoneKind};
+use crate::units::{LabelId, Metres, MonotonicTime, Score, StreamId, ZoneIndex, ZoneKind};
 
 /// Most detections of one frame that are kept; Coral's detectors put out at most 100, ours 20.
 pub const DETECTIONS_MAX: usize = 100;
@@ -141,6 +141,9 @@ pub struct PersonVerdict {
     pub zones: ZoneSet,
     /// The gravest kind among them; `None` outside every zone.
     pub kind: Option<ZoneKind>,
+    /// From the person's feet to the nearest stop zone, on the floor; 0 in one. `None` where no
+    /// floor was measured, or the feet are at the horizon or above it. To be shown: decides nothing.
+    pub distance: Option<Metres>,
 }
 
 /// People of one frame with their zones.

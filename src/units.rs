@@ -103,6 +103,64 @@ impl fmt::Display for Score {
     }
 }
 
+/// A length on the floor in metres. Shown with one decimal, as far as a floor is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Metres(pub f32);
+
+impl Metres {
+    /// No length.
+    pub const ZERO: Self = Self(0.0);
+}
+
+impl fmt::Display for Metres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.*} m", f.precision().unwrap_or(1), self.0)
+    }
+}
+
+/// An area of the floor in square metres.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct SquareMetres(pub f32);
+
+impl fmt::Display for SquareMetres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.*} m\u{b2}", f.precision().unwrap_or(2), self.0)
+    }
+}
+
+/// A length in whole millimetres, as the terms of a minimum distance are given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Millimetres(pub u32);
+
+impl Millimetres {
+    /// The same length in metres.
+    #[must_use]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "exact in f64; lengths on a floor keep a tenth of a millimetre as f32"
+    )]
+    pub fn to_metres(self) -> Metres {
+        Metres((f64::from(self.0) / 1000.0) as f32)
+    }
+}
+
+impl fmt::Display for Millimetres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} mm", self.0)
+    }
+}
+
+/// A speed in whole millimetres per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MillimetresPerSecond(pub u32);
+
+impl fmt::Display for MillimetresPerSecond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} mm/s", self.0)
+    }
+}
+
 /// The two jobs, each with one frame source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamId {

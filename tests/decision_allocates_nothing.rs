@@ -13,7 +13,7 @@ use andon::decision::Decision;
 use andon::geometry::Rect;
 use andon::message::{
     Cause, Detection, DetectorTest, FieldLevels, Findings, Grade, GradedItem, InputState,
-    LineHealth, OutputChange, OutputCommand, OutputName, OutputState, ResetPrompt,
+    LineHealth, OutputChange, OutputCommand, OutputName, OutputState, ResetPrompt, Verdict,
 };
 use andon::output::{
     self, FieldInputs, HeartbeatGenerator, SimulatedOperator, SimulatedOutput, SwitchingOutput,
@@ -57,6 +57,25 @@ fn detection([left, top, right, bottom]: [f32; 4]) -> Detection {
     }
 }
 
+/// The shipped zones with a floor, and a zone grown on it, so that distances are measured too.
+const KEEPOUT: &str = concat!(
+    include_str!("../config/keepout.toml"),
+    r#"
+[[zone]]
+name = "on the floor"
+kind = "stop"
+floor = [[-1, 4], [1, 4], [1, 6], [-1, 6]]
+grow = true
+
+[ground]
+response_time_ms = 300
+points = [
+    { image = [0.25, 1.0], floor = [-1, 0] }, { image = [0.75, 1.0], floor = [1, 0] },
+    { image = [0.625, 0.6], floor = [1, 1] }, { image = [0.375, 0.6], floor = [-1, 1] },
+]
+"#
+);
+
 /// People whose feet are everywhere in the picture, from the bottom up.
 fn people(count: u8) -> Findings {
     let bottoms = (0..count).map(|n| 1.0 - f32::from(n) / 100.0);
@@ -75,8 +94,14 @@ fn parts(left: f32) -> Findings {
 
 #[test]
 fn deciding_a_frame_and_a_tick_allocates_nothing() {
-    let loaded = load(Path::new("config/andon.toml"), &Overrides::default());
-    let config = loaded.expect("the shipped configuration is good").config;
+    let keepout = tempfile::NamedTempFile::with_suffix(".toml").expect("a file");
+    std::fs::write(keepout.path(), KEEPOUT).expect("written");
+    let overrides = Overrides {
+        keepout: Some(keepout.path().to_owned()),
+        ..Overrides::default()
+    };
+    let loaded = load(Path::new("config/andon.toml"), &overrides);
+    let config = loaded.expect("the configuration is good").config;
     let labels = config
         .visual_inspection
         .grades
@@ -88,7 +113,7 @@ fn deciding_a_frame_and_a_tick_allocates_nothing() {
     let people = [people(0), people(60), people(90)];
     let parts: Vec<Findings> = (0..9_u8).map(|n| parts(f32::from(n) / 10.0)).collect();
     let _ = decision.on_self_test(DetectorTest::Passed, MonotonicTime::ZERO);
-    let (mut switched, mut pressed) = (0, 0);
+    let (mut switched, mut pressed, mut measured) = (0, 0, 0);
 
     let before = allocations();
     for frame in 0..2000_usize {
@@ -99,7 +124,15 @@ fn deciding_a_frame_and_a_tick_allocates_nothing() {
         } else {
             1 + frame / 100 % 2
         };
-        let (_, safety) = decision.on_findings(StreamId::WorkerSafety, now, &people[crowd], now);
+        let (verdict, safety) =
+            decision.on_findings(StreamId::WorkerSafety, now, &people[crowd], now);
+        if let Verdict::Safety(verdict) = &verdict {
+            measured += verdict
+                .persons
+                .iter()
+                .filter(|p| p.distance.is_some())
+                .count();
+        }
         // A part passes for a second, then the belt is empty for a second.
         let seen = if frame % 100 < 45 {
             Some(&parts[frame % 100 / 5])
@@ -127,6 +160,7 @@ fn deciding_a_frame_and_a_tick_allocates_nothing() {
         switched >= 20 && pressed > 10,
         "only {switched} edges: the test shows nothing"
     );
+    assert!(measured > 1000, "only {measured} distances");
     assert_eq!(spent, 0, "allocations in 2000 frames");
 }
 

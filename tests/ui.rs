@@ -30,7 +30,7 @@ use andon::ui::UiError;
 use andon::ui::gles::VideoMeans;
 use andon::ui::headless::HeadlessRenderer;
 use andon::ui::scene::{Command, MaskMemory, People, Scene, SceneContext, build};
-use andon::units::{StreamId, ZoneIndex, ZoneKind};
+use andon::units::{Metres, StreamId, ZoneIndex, ZoneKind};
 
 use support::*;
 
@@ -96,6 +96,20 @@ fn busy(permission: PermissionState) -> Snapshot {
 fn a_person_in_a_stop_zone() {
     let stopped = busy(PermissionState::Tripped(TripCause::Zone(ZoneIndex(0))));
     assert_golden("stop", &build(&stopped, &context(), HD));
+}
+
+#[test]
+fn the_distance_from_the_stop_zone_stands_beside_the_person() {
+    let mut near = person(0.66, bbox(0.80, 0.22, 0.87, 0.50), &[]);
+    near.distance = Some(Metres(2.44));
+    let streams = [Some(view(worker(size(768, 576)), safety(&[near]))), None];
+    let scene = build(
+        &snapshot(PermissionState::On, 1000, streams),
+        &context(),
+        HD,
+    );
+    let label = |command: &Command| matches!(command, Command::Text { text, .. } if text == "person 0.66  2.4 m");
+    assert!(scene.commands.iter().any(label), "{scene:?}");
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl Rig {
             beat: Beat::new(),
         };
         let thread = std::thread::spawn(move || thread.run());
-        let mut rig = Self {
+        let rig = Self {
             config,
             inboxes,
             events,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::describe_ground;
 use super::outputs;
 use crate::capture::{self, FrameSource};
 use crate::config::{Loaded, Restart};
@@ -40,6 +41,7 @@ pub fn configuration(loaded: &Loaded) -> String {
             zone.camera,
         );
     }
+    text.push_str(&describe_ground::floor(config));
     let safety = &config.safety;
     let restart = match safety.restart {
         Restart::Manual => "by an operator's reset",

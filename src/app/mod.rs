@@ -6,6 +6,7 @@
 
 mod capture_thread;
 mod decide_thread;
+mod describe_ground;
 mod infer_thread;
 mod progress;
 pub mod report;

@@ -279,3 +279,44 @@ fn duration(millis: f64) -> Option<Duration> {
         .contains(&nanos)
         .then(|| Duration::from_nanos(nanos as u64))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Overrides, load};
+
+    #[test]
+    fn a_report_is_decided_again_with_a_zone_that_grows_on_the_floor() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keepout = folder.path().join("keepout.toml");
+        let decide = |grow: bool| -> Value {
+            let text = format!(
+                "[ground]\nresponse_time_ms = 500\npoints = [\n\
+                 {{ image = [0.25, 1.0], floor = [-1, 0] }}, {{ image = [0.75, 1.0], floor = [1, 0] }},\n\
+                 {{ image = [0.625, 0.6], floor = [1, 1] }}, {{ image = [0.375, 0.6], floor = [-1, 1] }},\n]\n\
+                 [[zone]]\nname = \"a\"\nfloor = [[-1, 1], [1, 1], [1, 3], [-1, 3]]\ngrow = {grow}\n"
+            );
+            std::fs::write(&keepout, text).expect("written");
+            let overrides = Overrides {
+                keepout: Some(keepout.clone()),
+                ..Overrides::default()
+            };
+            let loaded = load(Path::new("config/andon.toml"), &overrides).expect("valid");
+            // Feet at 0.75 stand at Y = 0.4545, which is 0.5455 m from the zone.
+            let report = r#"{"type":"safety","frame":0,"t_ms":0.0,"persons":[{"score":0.9,"box":[0.45,0.2,0.55,0.75],"zones":[],"kind":null}],"occupied":false}"#;
+            let lines = replay(report, &loaded).expect("a report").lines;
+            let safety = lines.lines().find(|line| line.contains("\"safety\""));
+            serde_json::from_str(safety.expect("a frame")).expect("JSON")
+        };
+        let [drawn, grown] = [false, true].map(decide);
+        assert_eq!(drawn["occupied"], false);
+        let distance = drawn["persons"][0]["distance_m"]
+            .as_f64()
+            .expect("a distance");
+        assert!((distance - 0.5455).abs() < 1e-3, "{distance}");
+        assert_eq!(grown["occupied"], true);
+        assert_eq!(grown["persons"][0]["distance_m"], 0.0);
+    }
+}

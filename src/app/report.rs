@@ -271,6 +271,7 @@ pub(super) fn safety_line(
                 "box": corners(person.detection.bbox),
                 "zones": zones,
                 "kind": person.kind.map(ZoneKind::name),
+                "distance_m": person.distance.map(|distance| f64::from(distance.0)),
             })
         })
         .collect();

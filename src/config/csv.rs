@@ -208,7 +208,7 @@ mod tests {
             let source = crate::config::source::Source::new("k.toml".as_ref(), text);
             let parsed = source.parse(&problems).expect("valid TOML");
             let zones = crate::config::keepout::read(&source, &parsed, &problems);
-            let zones = problems.into_result(Some(zones)).expect("valid zones");
+            let zones = problems.into_result(Some(zones)).expect("valid zones").zones;
             prop_assert_eq!(&zones[0].name, &name);
             prop_assert_eq!(&zones[0].polygon, &Polygon::new(points).expect("a triangle"));
         }

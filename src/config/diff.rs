@@ -1,8 +1,8 @@
 //! What a change of configuration means for a running line.
 
 use super::{
-    Config, DisplayConfig, EngineConfig, ModelsConfig, SafetyConfig, VisualInspectionConfig,
-    WorkerSafetyConfig, Zone,
+    Approach, Config, DisplayConfig, EngineConfig, FloorZone, Ground, Growth, ModelsConfig,
+    SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
 };
 use crate::units::ZoneKind;
 
@@ -35,6 +35,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         worker_safety,
         visual_inspection,
         zones,
+        ground,
         safety,
         models,
         engine,
@@ -51,7 +52,9 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes.note("output", Impact::NeedsRestart, output == &new.output);
     diff_display(&mut changes, *display, new.display);
     changes.note("watchdog", Impact::NeedsRestart, watchdog == &new.watchdog);
+    diff_ground(&mut changes, ground.as_ref(), new.ground.as_ref());
     diff_zones(&mut changes, zones, &new.zones);
+    diff_floor_zones(&mut changes, old, new);
     changes.0
 }
 
@@ -186,6 +189,75 @@ fn diff_display(changes: &mut Changes, old: DisplayConfig, new: DisplayConfig) {
     changes.note("display.display", NeedsRestart, display == new.display);
     changes.note("display.size", NeedsRestart, size == new.size);
     changes.note("display.anonymize", Cosmetic, anonymize == new.anonymize);
+}
+
+fn diff_ground(changes: &mut Changes, old: Option<&Ground>, new: Option<&Ground>) {
+    let (old, new) = match (old, new) {
+        (None, None) => return,
+        (Some(old), Some(new)) => (old, new),
+        (Some(_), None) | (None, Some(_)) => {
+            changes.note("ground", Impact::SafetyRelevant, false);
+            return;
+        }
+    };
+    let Ground {
+        points,
+        axes,
+        fit: _,
+        residual_max,
+        approach,
+        zones: _,
+    } = old;
+    let Approach {
+        speed,
+        response_time,
+        intrusion_depth,
+    } = approach;
+    let same_residual = residual_max.0.to_bits() == new.residual_max.0.to_bits();
+    let other = &new.approach;
+    for (key, same) in [
+        ("points", points == &new.points),
+        ("axes", axes == &new.axes),
+        ("residual_max_m", same_residual),
+        ("approach_speed_mm_s", speed == &other.speed),
+        ("response_time_ms", response_time == &other.response_time),
+        (
+            "intrusion_depth_mm",
+            intrusion_depth == &other.intrusion_depth,
+        ),
+    ] {
+        changes.note(&format!("ground.{key}"), Impact::SafetyRelevant, same);
+    }
+}
+
+/// What zones of the same name say about the floor; their polygons are compared as all others are.
+fn diff_floor_zones(changes: &mut Changes, old: &Config, new: &Config) {
+    let floor_of = |config: &Config, name: &str| -> Option<FloorZone> {
+        let ground = config.ground.as_ref()?;
+        let named = |zone: &&FloorZone| {
+            let zone = config.zones.get(usize::from(zone.zone.0));
+            zone.is_some_and(|zone| zone.name == name)
+        };
+        ground.zones.iter().find(named).cloned()
+    };
+    for zone in &old.zones {
+        if !new.zones.iter().any(|other| other.name == zone.name) {
+            continue;
+        }
+        let both = [old, new].map(|config| floor_of(config, &zone.name));
+        let [drawn, other_drawn] = both.each_ref().map(|zone| zone.as_ref().map(|z| &z.drawn));
+        let [grows, other_grows] = both.each_ref().map(|zone| {
+            let grows = |zone: &FloorZone| matches!(zone.growth, Growth::By(_));
+            zone.as_ref().is_some_and(grows)
+        });
+        for (key, same) in [
+            ("floor", drawn == other_drawn),
+            ("grow", grows == other_grows),
+        ] {
+            let key = format!("zone.{}.{key}", zone.name);
+            changes.note(&key, Impact::SafetyRelevant, same);
+        }
+    }
 }
 
 /// Zones are the same zone by their name. What touches a stop zone, before or after, is relevant.
@@ -384,6 +456,88 @@ mod tests {
         for (key, impact, edit) in cases {
             assert_eq!(changes(edit), [(key.to_owned(), impact)], "{key}");
         }
+    }
+
+    /// The shipped configuration with a floor and a zone on it.
+    fn on_floor(keepout: &str) -> Config {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keepout.toml");
+        std::fs::write(&path, keepout).expect("written");
+        let overrides = Overrides {
+            keepout: Some(path),
+            ..Overrides::default()
+        };
+        let loaded = load(Path::new("config/andon.toml"), &overrides);
+        loaded.expect("a good configuration").config
+    }
+
+    const ON_FLOOR: &str = r#"[ground]
+response_time_ms = 500
+points = [
+    { image = [0.25, 1.0], floor = [-1, 0] }, { image = [0.75, 1.0], floor = [1, 0] },
+    { image = [0.625, 0.6], floor = [1, 1] }, { image = [0.375, 0.6], floor = [-1, 1] },
+]
+[[zone]]
+name = "press"
+floor = [[-1, 1], [1, 1], [0, 3]]
+grow = true
+"#;
+
+    #[test]
+    fn whatever_touches_the_floor_is_relevant() {
+        let old = on_floor(ON_FLOOR);
+        for (from, to, keys) in [
+            (
+                "[-1, 0]",
+                "[-1.01, 0]",
+                &["ground.points", "zone.press.points"][..],
+            ),
+            (
+                "= 500",
+                "= 500\nresidual_max_m = 0.2",
+                &["ground.residual_max_m"],
+            ),
+            (
+                "= 500",
+                "= 501",
+                &["ground.response_time_ms", "zone.press.points"],
+            ),
+            (
+                "= 500",
+                "= 500\napproach_speed_mm_s = 2000",
+                &["ground.approach_speed_mm_s", "zone.press.points"],
+            ),
+            (
+                "= 500",
+                "= 500\nintrusion_depth_mm = 850",
+                &["ground.intrusion_depth_mm", "zone.press.points"],
+            ),
+            (
+                "[0, 3]",
+                "[0, 4]",
+                &["zone.press.points", "zone.press.floor"],
+            ),
+            ("grow = true", "", &["zone.press.points", "zone.press.grow"]),
+        ] {
+            let new = on_floor(&ON_FLOOR.replace(from, to));
+            let expected: Vec<(String, Impact)> = keys
+                .iter()
+                .map(|key| ((*key).to_owned(), SafetyRelevant))
+                .collect();
+            let found = diff(&old, &new).into_iter().map(|c| (c.key, c.impact));
+            assert_eq!(found.collect::<Vec<_>>(), expected, "{to}");
+        }
+        let mut without = old.clone();
+        without.ground = None;
+        let gravest = |old, new| diff(old, new).into_iter().map(|c| c.impact).max();
+        assert_eq!(gravest(&old, &without), Some(SafetyRelevant));
+        assert_eq!(gravest(&without, &old), Some(SafetyRelevant));
+        let mut turned = old.clone();
+        if let Some(ground) = &mut turned.ground {
+            ground.axes = crate::geometry::AxisOrder::YRightOfX;
+        }
+        let keys: Vec<String> = diff(&old, &turned).into_iter().map(|c| c.key).collect();
+        assert_eq!(keys, ["ground.axes"]);
     }
 
     #[test]

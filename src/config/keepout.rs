@@ -7,11 +7,12 @@ use toml::de::DeTable;
 
 use super::csv::import_csv;
 use super::error::{Origin, Problems};
+use super::ground::{self, FloorZone, Ground, Measured, offending_corner};
 use super::source::Source;
 use super::table::{Table, fit_text, share};
 use super::{Anchor, Zone};
 use crate::geometry::{POLYGON_POINTS_MAX, Point, Polygon, PolygonError, Size};
-use crate::units::{StreamId, ZONES_MAX, ZoneKind};
+use crate::units::{StreamId, ZONES_MAX, ZoneIndex, ZoneKind};
 
 /// Most characters of a zone's name: what fits into the picture beside its outline.
 const ZONE_NAME_MAX: usize = 32;
@@ -21,15 +22,19 @@ const GUARDING: [StreamId; 1] = [StreamId::WorkerSafety];
 
 const KINDS: [ZoneKind; 2] = [ZoneKind::Stop, ZoneKind::Warn];
 
-/// Reads the zones of a parsed `keepout.toml`. What is wrong is noted; the zones returned then are
+/// What the file says.
+#[derive(Debug, Default)]
+pub(super) struct Keepout {
+    pub(super) zones: Vec<Zone>,
+    pub(super) ground: Option<Ground>,
+}
+
+/// Reads the zones and the floor of a parsed `keepout.toml`. What is wrong is noted; the zones returned then are
 /// not all of them.
-pub(super) fn read(
-    source: &Source,
-    parsed: &Spanned<DeTable<'_>>,
-    problems: &Problems,
-) -> Vec<Zone> {
+pub(super) fn read(source: &Source, parsed: &Spanned<DeTable<'_>>, problems: &Problems) -> Keepout {
     let before = problems.count();
     let mut top = Table::top(source, parsed, problems);
+    let mut measured = ground::read(&mut top);
     let tables = top.tables("zone");
     top.finish();
     let count = tables.len();
@@ -43,7 +48,7 @@ pub(super) fn read(
         }
         let name = name(&mut table, number, &names);
         names.push(name.clone().unwrap_or_default());
-        zones.extend(zone(table, name));
+        zones.extend(zone(table, name, &mut measured, zones.len()));
     }
     if problems.count() == before && zones.iter().all(|zone| zone.kind != ZoneKind::Stop) {
         let message = match count {
@@ -56,7 +61,11 @@ pub(super) fn read(
             "write at least one stop zone, as config/keepout.toml shows",
         );
     }
-    zones
+    let ground = match measured {
+        Measured::Absent | Measured::Wrong => None,
+        Measured::Good(ground) => Some(*ground),
+    };
+    Keepout { zones, ground }
 }
 
 fn name(table: &mut Table<'_>, number: usize, names: &[String]) -> Option<String> {
@@ -75,11 +84,17 @@ fn name(table: &mut Table<'_>, number: usize, names: &[String]) -> Option<String
     Some(name)
 }
 
-fn zone(mut table: Table<'_>, name: Option<String>) -> Option<Zone> {
+/// Reads a zone, the `position`th good one, and enters what it is on the floor.
+fn zone(
+    mut table: Table<'_>,
+    name: Option<String>,
+    measured: &mut Measured,
+    position: usize,
+) -> Option<Zone> {
     let camera = table.choice("camera", &GUARDING, StreamId::name);
     let kind = table.choice("kind", &KINDS, ZoneKind::name);
     let anchor = table.choice("anchor", &Anchor::ALL, Anchor::name);
-    let polygon = polygon(&mut table);
+    let polygon = place(&mut table, measured, position);
     table.finish();
     Some(Zone {
         name: name?,
@@ -88,6 +103,41 @@ fn zone(mut table: Table<'_>, name: Option<String>) -> Option<Zone> {
         anchor: anchor.unwrap_or_default(),
         polygon: polygon?,
     })
+}
+
+/// The zone's polygon in the picture, from its corners there or on the floor.
+fn place(table: &mut Table<'_>, measured: &mut Measured, position: usize) -> Option<Polygon> {
+    match (table.has("points"), table.has("floor")) {
+        (false, true) => {
+            let drawn = ground::zone(table, measured)?;
+            if let Measured::Good(ground) = measured {
+                let (floor, growth, grown) = drawn.floor;
+                ground.zones.push(FloorZone {
+                    zone: ZoneIndex(u8::try_from(position).ok()?),
+                    drawn: floor,
+                    growth,
+                    grown,
+                });
+            }
+            Some(drawn.polygon)
+        }
+        (true, true) => {
+            table.ignore("points");
+            table.ignore("floor");
+            table.ignore("grow");
+            table.wrong("floor", "is given, and points too; draw the zone once");
+            None
+        }
+        (_, false) => {
+            let span = table.span_of("grow");
+            if table.boolean("grow") == Some(true) {
+                let help = "draw it on the floor, with floor = [[X, Y], ...] in metres";
+                let message = "only a zone drawn on the floor can grow";
+                table.wrong_at(Some(span), message, Some(help));
+            }
+            polygon(table)
+        }
+    }
 }
 
 fn polygon(table: &mut Table<'_>) -> Option<Polygon> {
@@ -118,24 +168,10 @@ fn polygon(table: &mut Table<'_>) -> Option<Polygon> {
     match Polygon::new(points) {
         Ok(polygon) => Some(polygon),
         Err(error) => {
-            let pair = offending_point(error).and_then(|number| pairs.get(number - 1));
+            let pair = offending_corner(error).and_then(|number| pairs.get(number - 1));
             let span = pair.map_or_else(|| table.span_of("points"), |(_, _, span)| span.clone());
             table.wrong_at(Some(span), &error.to_string(), None);
             None
-        }
-    }
-}
-
-/// The point to show, from 1; `None` where it is their number that is wrong.
-const fn offending_point(error: PolygonError) -> Option<usize> {
-    match error {
-        PolygonError::TooFewPoints(_) | PolygonError::TooManyPoints(_) => None,
-        PolygonError::NotFinite { point }
-        | PolygonError::Outside { point }
-        | PolygonError::FoldsBack { point } => Some(point),
-        PolygonError::ClosingPoint { last } => Some(last),
-        PolygonError::RepeatedPoint { second, .. } | PolygonError::EdgesMeet { second, .. } => {
-            Some(second)
         }
     }
 }

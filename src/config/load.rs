@@ -6,8 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::{Origin, Problems};
 use super::input::has_extension;
+use super::keepout::Keepout;
 use super::source::Source;
-use super::{Anchor, Config, ConfigError, Overrides, Zone, keepout, sections};
+use super::{Anchor, Config, ConfigError, Overrides, keepout, sections};
 use crate::geometry::Size;
 
 /// A file that the configuration was read from.
@@ -64,12 +65,13 @@ fn load_noting(path: &Path, overrides: &Overrides, problems: &Problems) -> Optio
     };
     let help = "a line is not guarded without zones: write the file as config/keepout.toml shows, or name another with --keepout";
     let keepout_source = Source::read(&keepout_path, help, problems)?;
-    let zones = zones(&keepout_source, overrides, problems)?;
+    let Keepout { zones, ground } = keepout(&keepout_source, overrides, problems)?;
     let settings = settings?;
     let config = Config {
         worker_safety: settings.worker_safety?,
         visual_inspection: settings.visual_inspection?,
         zones,
+        ground,
         safety: settings.safety,
         models: settings.models?,
         engine: settings.engine,
@@ -84,20 +86,23 @@ fn load_noting(path: &Path, overrides: &Overrides, problems: &Problems) -> Optio
     })
 }
 
-fn zones(source: &Source, overrides: &Overrides, problems: &Problems) -> Option<Vec<Zone>> {
-    let mut zones = if has_extension(source.path(), &["csv"]) {
+fn keepout(source: &Source, overrides: &Overrides, problems: &Problems) -> Option<Keepout> {
+    let mut keepout = if has_extension(source.path(), &["csv"]) {
         let size = csv_size(source.path(), overrides, problems)?;
-        keepout::read_csv(source, size, problems)
+        Keepout {
+            zones: keepout::read_csv(source, size, problems),
+            ground: None,
+        }
     } else {
         let parsed = source.parse(problems)?;
         keepout::read(source, &parsed, problems)
     };
     if overrides.safety_check_whole_box {
-        for zone in &mut zones {
+        for zone in &mut keepout.zones {
             zone.anchor = Anchor::WholeBox;
         }
     }
-    Some(zones)
+    Some(keepout)
 }
 
 /// The picture that a CSV's pixels belong to. Guessing would put the zone somewhere else.

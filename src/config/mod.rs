@@ -5,7 +5,7 @@
 //! line, column, the offending text and what to do. Whoever holds a [`Config`] never checks again.
 //!
 //! `source` and `table` know TOML and positions; `sections` and `keepout` know the keys of the two
-//! files and turn them into the types here; `input` and `csv` read their small languages; [`diff()`]
+//! files and turn them into the types here, `ground` those of zones drawn on the floor; `input` and `csv` read their small languages; [`diff()`]
 //! says what a change of configuration means for a running line.
 //!
 //! Reads the files it is given and nothing else; no clock, no threads. Called by the command line
@@ -14,6 +14,7 @@
 mod csv;
 mod diff;
 mod error;
+mod ground;
 mod input;
 mod keepout;
 mod load;
@@ -30,6 +31,7 @@ use std::time::Duration;
 pub use csv::{CsvError, import_csv, to_keepout_toml};
 pub use diff::{Change, Impact, diff};
 pub use error::{ConfigError, Excerpt, Origin, Problem};
+pub use ground::{Approach, FloorZone, Ground, Growth};
 pub use input::InputError;
 pub use load::{ConfigFile, Loaded, default_paths, load};
 pub use output::{ChipSpec, GpioConfig, LineName, LineSpec, OutputBackend, OutputConfig, Polarity};
@@ -379,6 +381,8 @@ pub struct Config {
     pub visual_inspection: VisualInspectionConfig,
     /// Keepout zones, at least one stop zone; at most [`crate::units::ZONES_MAX`].
     pub zones: Vec<Zone>,
+    /// The floor of the worker-safety picture, where it was measured.
+    pub ground: Option<Ground>,
     /// Timing and counting.
     pub safety: SafetyConfig,
     /// Model files.

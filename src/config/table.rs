@@ -168,6 +168,23 @@ impl<'d> Table<'d> {
         number
     }
 
+    /// A number within `range`.
+    pub(super) fn decimal(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<f64>,
+        unit: &str,
+    ) -> Option<f64> {
+        let value = self.value(key)?;
+        let number = number(value.get_ref()).filter(|number| range.contains(number));
+        if number.is_none() {
+            let (least, most) = (range.start(), range.end());
+            let expected = format!("a number from {least} to {most}{unit}");
+            self.unfit(key, value.span(), &expected);
+        }
+        number
+    }
+
     /// A number between 0 and 1.
     pub(super) fn share(&mut self, key: &'static str) -> Option<Score> {
         let value = self.value(key)?;
@@ -279,7 +296,8 @@ impl<'d> Table<'d> {
             return Vec::new();
         };
         let Some(list) = value.get_ref().as_array() else {
-            let message = format!("a list: write [[{key}]] with two brackets, once for each");
+            let path = self.path_of(key);
+            let message = format!("a list: write [[{path}]] with two brackets, once for each");
             self.unfit(key, value.span(), &message);
             return Vec::new();
         };
@@ -292,13 +310,18 @@ impl<'d> Table<'d> {
                 tables.push(Self {
                     source: self.source,
                     problems: self.problems,
-                    name: format!("{key} {number}"),
+                    name: format!("{} {number}", self.path_of(key)),
                     span: entry.span(),
                     entries: Some(entries),
                     known: Vec::new(),
                 });
             } else {
-                self.unfit(key, entry.span(), &format!("a table, written as [[{key}]]"));
+                let path = self.path_of(key);
+                self.unfit(
+                    key,
+                    entry.span(),
+                    &format!("a table, written as [[{path}]]"),
+                );
             }
         }
         tables
@@ -334,6 +357,35 @@ impl<'d> Table<'d> {
             }
         }
         (pairs.len() == list.len()).then_some(pairs)
+    }
+
+    /// A pair of numbers.
+    pub(super) fn pair(&mut self, key: &'static str) -> Option<(f64, f64)> {
+        let value = self.value(key)?;
+        let list = value.get_ref().as_array().filter(|list| list.len() == 2);
+        let mut numbers = list.into_iter().flat_map(|list| list.iter());
+        let mut next = || numbers.next().and_then(|value| number(value.get_ref()));
+        let (Some(x), Some(y)) = (next(), next()) else {
+            self.unfit(key, value.span(), "[x, y], two numbers");
+            return None;
+        };
+        Some((x, y))
+    }
+
+    /// How many entries the list under `key` has; `None` where there is no list.
+    pub(super) fn list_length(&self, key: &str) -> Option<usize> {
+        let value = self.entries?.get(key)?;
+        value.get_ref().as_array().map(|list| list.len())
+    }
+
+    /// Knows a key without looking it up.
+    pub(super) fn ignore(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
+    /// Where the table is.
+    pub(super) fn span(&self) -> Span {
+        self.span.clone()
     }
 
     /// Notes a key that must be there and is not.

@@ -7,6 +7,7 @@
 //! | room | question |
 //! |---|---|
 //! | [`zones`] | who stands in which zone? |
+//! | [`distance`] | how far is everybody from the nearest stop zone? (shown, decides nothing) |
 //! | [`guard`] | is a stream fresh and clear, and for how long? |
 //! | [`reset`] | was the button really pressed and let go? |
 //! | [`interlock`] | may the machine run? (the drawing of its states is there) |
@@ -31,6 +32,7 @@
     )
 )]
 
+pub mod distance;
 pub mod fault;
 pub mod guard;
 pub mod inspection;
@@ -54,6 +56,7 @@ use crate::message::{
 };
 use crate::units::{MonotonicTime, Score, StreamId, ZoneKind};
 
+use distance::Ranging;
 use fault::FaultLamp;
 use guard::Occupancy;
 use inspection::Grading;
@@ -83,6 +86,7 @@ pub struct Actions {
 #[derive(Clone, Debug)]
 pub struct Decision {
     zones: Vec<Zone>,
+    ranging: Ranging,
     person_threshold: Score,
     settings: Settings,
     interlock: Interlock,
@@ -106,6 +110,7 @@ impl Decision {
         let zones = config.zones.clone();
         let guarding = StreamId::ALL.map(|stream| zones::watches(&zones, ZoneKind::Stop, stream));
         Self {
+            ranging: Ranging::new(config),
             person_threshold: config.worker_safety.threshold,
             settings: Settings {
                 mute_limit: config.output.mute_limit(),
@@ -162,10 +167,12 @@ impl Decision {
     ) -> (Verdict, Actions) {
         match stream {
             StreamId::WorkerSafety => {
-                let verdict = zones::judge(&self.zones, stream, self.person_threshold, findings);
+                let mut verdict =
+                    zones::judge(&self.zones, stream, self.person_threshold, findings);
                 let [stop, warn] = [ZoneKind::Stop, ZoneKind::Warn]
                     .map(|kind| zones::occupancy(&self.zones, kind, &verdict));
                 let actions = self.on_occupancy(stream, captured, stop, warn, now);
+                self.ranging.measure(stream, &mut verdict);
                 (Verdict::Safety(verdict), actions)
             }
             StreamId::VisualInspection => {
@@ -222,6 +229,7 @@ impl Decision {
         let lit = self.warning.state();
         let fresh = Self::new(config, classifier_labels);
         self.zones = fresh.zones;
+        self.ranging = fresh.ranging;
         self.person_threshold = fresh.person_threshold;
         self.settings = fresh.settings;
         self.warning = fresh.warning.after_change(lit);

@@ -60,6 +60,7 @@ fn config() -> Config {
             reject_delay: None,
             reject_pulse: Duration::from_millis(200),
         },
+        ground: None,
         zones: vec![
             zone("press", ZoneKind::Stop, 0.0, 0.4),
             zone("aisle", ZoneKind::Warn, 0.6, 1.0),

@@ -89,6 +89,7 @@ fn judge_persons(
             detection: *detection,
             zones: touched,
             kind,
+            distance: None,
         });
     }
     verdict

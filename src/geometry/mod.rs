@@ -1,14 +1,28 @@
 //! Points, rectangles, polygons and the maps between coordinate spaces. Pure.
 //!
 //! Each coordinate carries its [`Space`] as a type, so that a box in the model's input cannot be
-//! tested against a zone in the frame. x grows to the right, y downwards, the origin is top left.
+//! tested against a zone in the frame. x grows to the right, y downwards, the origin is top left;
+//! only the floor has axes of its own.
+//!
+//! `ground` maps the picture to the floor and back, `floor` has the zones drawn on the floor, and
+//! `matrix` the little algebra that both need.
 
+mod floor;
+mod ground;
+mod matrix;
 mod polygon;
+#[cfg(test)]
+mod test_camera;
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
+pub use floor::{FLOOR_CORNERS_MAX, FloorPolygon, FloorPolygonError, Projected, ProjectionError};
+pub use ground::{
+    AxisOrder, Floor, GROUND_POINTS_MAX, GroundError, GroundFit, GroundPoint, Homography, Place,
+    REACH_MAX_M, Residual,
+};
 pub use polygon::{POLYGON_POINTS_MAX, Polygon, PolygonError};
 
 /// A coordinate space; only a label.

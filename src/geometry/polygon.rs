@@ -8,7 +8,7 @@
 //!
 //! [`Polygon::touches_rect`] visits each edge once and allocates nothing.
 
-use super::{Normalised, Point, Rect};
+use super::{Normalised, Point, Rect, Space};
 
 /// Most corners of a polygon. A zone is drawn by hand; the limit bounds the work per person.
 pub const POLYGON_POINTS_MAX: usize = 256;
@@ -133,17 +133,15 @@ impl Polygon {
 }
 
 /// The edges in order, the closing one last.
-fn edges(
-    points: &[Point<Normalised>],
-) -> impl Iterator<Item = (Point<Normalised>, Point<Normalised>)> {
+pub(super) fn edges<S: Space>(points: &[Point<S>]) -> impl Iterator<Item = (Point<S>, Point<S>)> {
     let ends = points.iter().skip(1).chain(points.first());
     points.iter().copied().zip(ends.copied())
 }
 
 /// Sign of the side of the line from `a` to `b` on which `p` lies: 0 exactly on it. Only the sign
 /// is meaningful.
-fn side(a: Point<Normalised>, b: Point<Normalised>, p: Point<Normalised>) -> f64 {
-    let coord = |p: Point<Normalised>| robust::Coord {
+pub(super) fn side<S: Space>(a: Point<S>, b: Point<S>, p: Point<S>) -> f64 {
+    let coord = |p: Point<S>| robust::Coord {
         x: f64::from(p.x),
         y: f64::from(p.y),
     };
@@ -173,6 +171,23 @@ fn edge_touches_rect(a: Point<Normalised>, b: Point<Normalised>, rect: Rect<Norm
 }
 
 fn check_points(points: &[Point<Normalised>]) -> Result<(), PolygonError> {
+    let inside = |point: &Point<Normalised>| {
+        (0.0..=1.0).contains(&point.x) && (0.0..=1.0).contains(&point.y)
+    };
+    check_list(points, inside)
+}
+
+/// Whether the points are the corners of a simple polygon, wherever in their space they lie.
+pub(super) fn check_simple<S: Space>(points: &[Point<S>]) -> Result<(), PolygonError> {
+    check_list(points, |_| true)?;
+    check_corners(points)?;
+    check_edges(points)
+}
+
+fn check_list<S: Space>(
+    points: &[Point<S>],
+    inside: impl Fn(&Point<S>) -> bool,
+) -> Result<(), PolygonError> {
     if points.len() < 3 {
         return Err(PolygonError::TooFewPoints(points.len()));
     }
@@ -183,7 +198,7 @@ fn check_points(points: &[Point<Normalised>]) -> Result<(), PolygonError> {
         if !point.is_finite() {
             return Err(PolygonError::NotFinite { point: number });
         }
-        if !(0.0..=1.0).contains(&point.x) || !(0.0..=1.0).contains(&point.y) {
+        if !inside(point) {
             return Err(PolygonError::Outside { point: number });
         }
         let repeated = (1..)
@@ -205,7 +220,7 @@ fn check_points(points: &[Point<Normalised>]) -> Result<(), PolygonError> {
 }
 
 /// Neighbouring edges share their corner; they must share nothing else.
-fn check_corners(points: &[Point<Normalised>]) -> Result<(), PolygonError> {
+fn check_corners<S: Space>(points: &[Point<S>]) -> Result<(), PolygonError> {
     let before = points.iter().cycle().skip(points.len() - 1);
     let after = points.iter().cycle().skip(1);
     for (number, ((corner, before), after)) in (1..).zip(points.iter().zip(before).zip(after)) {
@@ -225,7 +240,7 @@ fn check_corners(points: &[Point<Normalised>]) -> Result<(), PolygonError> {
 }
 
 /// Edges that are not neighbours must not share a point.
-fn check_edges(points: &[Point<Normalised>]) -> Result<(), PolygonError> {
+fn check_edges<S: Space>(points: &[Point<S>]) -> Result<(), PolygonError> {
     let count = points.len();
     for (first, edge) in (1..).zip(edges(points)) {
         for (second, other) in (1..).zip(edges(points)).skip(first + 1) {
@@ -243,15 +258,15 @@ fn check_edges(points: &[Point<Normalised>]) -> Result<(), PolygonError> {
     Ok(())
 }
 
-type Segment = (Point<Normalised>, Point<Normalised>);
+type Segment<S> = (Point<S>, Point<S>);
 
 /// Whether two segments share a point: the ends of each lie on both sides of the other or on it,
 /// and their extents overlap, which decides where all four points are in line.
-fn segments_meet((a, b): Segment, (c, d): Segment) -> bool {
+pub(super) fn segments_meet<S: Space>((a, b): Segment<S>, (c, d): Segment<S>) -> bool {
     let apart = |low: f32, high: f32, other_low: f32, other_high: f32| {
         low.max(high) < other_low.min(other_high) || low.min(high) > other_low.max(other_high)
     };
-    let straddles = |(a, b): Segment, p: Point<Normalised>, q: Point<Normalised>| {
+    let straddles = |(a, b): Segment<S>, p: Point<S>, q: Point<S>| {
         let (p, q) = (side(a, b, p), side(a, b, q));
         !((p > 0.0 && q > 0.0) || (p < 0.0 && q < 0.0))
     };

@@ -130,6 +130,7 @@ pub(crate) fn person(
         },
         zones: set,
         kind: zones.iter().map(|(_, kind)| *kind).max(),
+        distance: None,
     }
 }
 

@@ -91,7 +91,10 @@ pub(super) fn people(
         Mark {
             look: Look::person(person.kind),
             bbox: person.detection.bbox,
-            text: format!("{name} {}", person.detection.score),
+            text: match person.distance {
+                Some(distance) => format!("{name} {}  {distance}", person.detection.score),
+                None => format!("{name} {}", person.detection.score),
+            },
         }
     };
     let marks: Vec<Mark> = persons.iter().map(mark).collect();
