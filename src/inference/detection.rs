@@ -154,7 +154,8 @@ impl Detector {
     }
 
     /// Everything of any label in a frame with at least this score, highest score first, and how long
-    /// the inference took on this clock.
+    /// the inference took on this clock. As the post-process operator sees it: each thing is of one
+    /// label, and the better hides the worse whatever their labels are.
     ///
     /// # Errors
     ///
@@ -170,7 +171,17 @@ impl Detector {
             threshold,
         };
         let mut watch = Stopwatch::new(clock, InferenceTiming::default());
-        let found = self.detect(frame, &wanted, &mut watch)?;
+        self.infer(frame, &mut watch)?;
+        let model = self.stage.model();
+        let rows = match &mut self.ending {
+            Ending::Raw(step) => watch.inferring(|| {
+                let [encodings, scores] = raw_outputs(model)?;
+                step.run(encodings, scores)
+            }),
+            Ending::Operator(outputs) => rows(model, *outputs),
+        };
+        let found = rows.and_then(|rows| read(rows, self.labels.names(), &wanted));
+        let found = found.map_err(|reason| self.stage.nonsense(reason))?;
         Ok((found, watch.timing()))
     }
 
@@ -185,31 +196,44 @@ impl Detector {
         &self.stage
     }
 
-    /// Everything wanted in a frame, highest score first.
+    /// Everything wanted in a frame, highest score first. Where the post-process step is outside the
+    /// model, nothing that is not wanted can hide what is.
     pub(super) fn detect(
         &mut self,
         frame: &Frame,
         wanted: &Wanted,
         watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
     ) -> Result<Detections, InferenceError> {
-        let whole = Rect::FULL.to_frame(frame.size());
-        self.stage.run(frame, whole, watch)?;
+        self.infer(frame, watch)?;
         let model = self.stage.model();
         let rows = match &mut self.ending {
-            Ending::Raw(post_process) => watch.inferring(|| raw_rows(model, post_process)),
+            Ending::Raw(step) => watch.inferring(|| {
+                let [encodings, scores] = raw_outputs(model)?;
+                let classes = wanted.labels.iter().map(|label| usize::from(label.0));
+                step.run_wanted(encodings, scores, classes, wanted.threshold.get())
+            }),
             Ending::Operator(outputs) => rows(model, *outputs),
         };
         rows.and_then(|rows| read(rows, self.labels.names(), wanted))
             .map_err(|reason| self.stage.nonsense(reason))
     }
+
+    fn infer(
+        &mut self,
+        frame: &Frame,
+        watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
+    ) -> Result<(), InferenceError> {
+        let whole = Rect::FULL.to_frame(frame.size());
+        self.stage.run(frame, whole, watch)
+    }
 }
 
-fn raw_rows<'a>(model: &dyn Model, post_process: &'a mut PostProcess) -> Result<Rows<'a>, String> {
+fn raw_outputs(model: &dyn Model) -> Result<[TensorView<'_>; 2], String> {
     let output = |index: usize| {
         let view = model.output(index);
         view.ok_or_else(|| format!("its raw output {index} cannot be read"))
     };
-    post_process.run(output(0)?, output(1)?)
+    Ok([output(0)?, output(1)?])
 }
 
 fn rows(model: &dyn Model, outputs: Outputs) -> Result<Rows<'_>, String> {

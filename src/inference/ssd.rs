@@ -9,7 +9,14 @@
 //! scores ─▶ candidates, best first ─▶ decoded one by one ─▶ kept unless one kept before overlaps ─▶ rows
 //! ```
 //!
-//! The result is the operator's, bit for bit where the compiler rounds alike (x86-64; elsewhere it
+//! [`PostProcess::run`] is the operator. What the program uses is [`PostProcess::run_wanted`], which
+//! knows only the classes that are wanted: to the operator each anchor is of one class, its best, and
+//! the better of two overlapping boxes stays whatever its class, so that a person in front of a truck,
+//! or one whom the network holds for a chair first and for a person second, is never put out. Here
+//! nobody but a person can hide a person, and the operator's own limits of score and number do not
+//! apply.
+//!
+//! The result of `run` is the operator's, bit for bit where the compiler rounds alike (x86-64; elsewhere it
 //! may fuse a multiplication with an addition in TFLite, and the last bit differs). Ties go as there:
 //! of equal classes the first, of equal anchors the first. Where it differs, on purpose:
 //!
@@ -77,6 +84,15 @@ struct Candidate {
     class: usize,
 }
 
+/// How far suppression came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suppressed {
+    /// Every candidate was looked at.
+    All,
+    /// There was no room for another object.
+    Full,
+}
+
 impl PostProcess {
     /// A step for raw outputs of these forms: encodings `[1, N, 4 or more]` of which four count,
     /// scores `[1, N, classes]` or `[1, N, 1 + classes]` with the background first; N anchors.
@@ -141,9 +157,9 @@ impl PostProcess {
             lowest_rank,
             candidates: Vec::with_capacity(anchors.len()),
             anchors,
-            boxes: Vec::with_capacity(rows),
-            classes: Vec::with_capacity(rows),
-            row_scores: Vec::with_capacity(rows),
+            boxes: Vec::with_capacity(DETECTIONS_MAX),
+            classes: Vec::with_capacity(DETECTIONS_MAX),
+            row_scores: Vec::with_capacity(DETECTIONS_MAX),
         })
     }
 
@@ -161,17 +177,118 @@ impl PostProcess {
         self.encodings.check("raw boxes", encodings, anchors)?;
         self.scores.check("raw scores", scores, anchors)?;
         self.find_candidates(scores)?;
+        self.sort_candidates();
+        let rows = self.options.detections_max * self.per_anchor;
+        let _ = self.suppress(encodings, scores, rows, self.per_anchor);
+        Ok(self.rows())
+    }
+
+    /// The objects of these classes in an inference's raw outputs that score at least `threshold`,
+    /// the highest score first. An anchor is of that one of the wanted classes which it scores best.
+    ///
+    /// # Errors
+    ///
+    /// A tensor is not of the form announced, a score is no finite number, or there are more objects
+    /// than [`DETECTIONS_MAX`]: then not all of them can be told.
+    pub(super) fn run_wanted(
+        &mut self,
+        encodings: TensorView<'_>,
+        scores: TensorView<'_>,
+        classes: impl Iterator<Item = usize> + Clone,
+        threshold: f32,
+    ) -> Result<Rows<'_>, String> {
+        let anchors = self.anchors.len();
+        self.encodings.check("raw boxes", encodings, anchors)?;
+        self.scores.check("raw scores", scores, anchors)?;
+        self.candidates.clear();
+        let known = self.options.classes;
+        let classes = classes.filter(|class| *class < known);
+        match scores {
+            TensorView::U8(values) => self.find_wanted(values, scores, classes, threshold),
+            TensorView::I8(values) => self.find_wanted(values, scores, classes, threshold),
+            TensorView::F32(values) => self.find_wanted_float(values, classes, threshold)?,
+        }
+        self.sort_candidates();
+        match self.suppress(encodings, scores, DETECTIONS_MAX, 1) {
+            Suppressed::All => Ok(self.rows()),
+            Suppressed::Full => Err(format!("it sees more than {DETECTIONS_MAX} objects")),
+        }
+    }
+
+    /// As [`Self::find_ranked`], of some classes.
+    fn find_wanted<T: Stored>(
+        &mut self,
+        values: &[T],
+        view: TensorView<'_>,
+        classes: impl Iterator<Item = usize> + Clone,
+        threshold: f32,
+    ) {
+        let Some(lowest) = lowest_rank(self.scores, threshold) else {
+            return;
+        };
+        let (length, first_class) = (self.scores.length, self.first_class);
+        for (anchor, row) in values.chunks_exact(length).enumerate() {
+            let ranked = classes
+                .clone()
+                .map(|class| (row[first_class + class].rank(), class));
+            // Of equals the first.
+            let best = ranked.reduce(|best, next| if next.0 > best.0 { next } else { best });
+            let Some((_, class)) = best.filter(|(rank, _)| *rank >= lowest) else {
+                continue;
+            };
+            let score = self
+                .scores
+                .real(view, anchor * length + first_class + class);
+            self.candidates.push(Candidate {
+                score,
+                anchor,
+                class,
+            });
+        }
+    }
+
+    /// As [`Self::find_float`], of some classes; of all others too a score must be a number.
+    fn find_wanted_float(
+        &mut self,
+        values: &[f32],
+        classes: impl Iterator<Item = usize> + Clone,
+        threshold: f32,
+    ) -> Result<(), String> {
+        for (anchor, row) in values.chunks_exact(self.scores.length).enumerate() {
+            let row = &row[self.first_class..];
+            if let Some(class) = row.iter().position(|score| !score.is_finite()) {
+                let score = row[class];
+                return Err(format!(
+                    "class {class} of anchor {anchor} has score {score}"
+                ));
+            }
+            let scored = classes.clone().map(|class| (row[class], class));
+            let best = scored.reduce(|best, next| if next.0 > best.0 { next } else { best });
+            if let Some((score, class)) = best.filter(|(score, _)| *score >= threshold) {
+                self.candidates.push(Candidate {
+                    score,
+                    anchor,
+                    class,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn sort_candidates(&mut self) {
         // No two are equal, so that an unstable sort, which needs no memory, gives one order.
         self.candidates.sort_unstable_by(|a, b| {
             let by_score = b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal);
             by_score.then(a.anchor.cmp(&b.anchor))
         });
-        self.suppress(encodings, scores);
-        Ok(Rows {
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows {
             boxes: &self.boxes,
             classes: &self.classes,
             scores: &self.row_scores,
-        })
+        }
     }
 
     fn find_candidates(&mut self, scores: TensorView<'_>) -> Result<(), String> {
@@ -233,16 +350,19 @@ impl PostProcess {
         Ok(())
     }
 
-    /// Goes through the candidates, best first, and keeps those that none kept before overlaps.
-    fn suppress(&mut self, encodings: TensorView<'_>, scores: TensorView<'_>) {
+    /// Goes through the candidates, best first, and keeps those that none kept before overlaps, up
+    /// to `rows` rows of `per_anchor` classes each.
+    fn suppress(
+        &mut self,
+        encodings: TensorView<'_>,
+        scores: TensorView<'_>,
+        rows: usize,
+        per_anchor: usize,
+    ) -> Suppressed {
         self.boxes.clear();
         self.classes.clear();
         self.row_scores.clear();
-        let rows = self.options.detections_max * self.per_anchor;
         for candidate in &self.candidates {
-            if self.boxes.len() >= rows {
-                break;
-            }
             let at = candidate.anchor * self.encodings.length;
             let encoding = [0, 1, 2, 3].map(|i| self.encodings.real(encodings, at + i));
             let bbox = decode(
@@ -250,12 +370,15 @@ impl PostProcess {
                 self.anchors[candidate.anchor],
                 self.options.scales,
             );
-            let mut kept = self.boxes.iter().step_by(self.per_anchor);
+            let mut kept = self.boxes.iter().step_by(per_anchor);
             if kept.any(|kept| overlap(kept, &bbox) > self.options.iou_threshold) {
                 continue;
             }
+            if self.boxes.len() >= rows {
+                return Suppressed::Full;
+            }
             let (mut class, mut score) = (candidate.class, candidate.score);
-            for more in (0..self.per_anchor).rev() {
+            for more in (0..per_anchor).rev() {
                 self.boxes.push(bbox);
                 self.classes.push(class_number(class));
                 self.row_scores.push(score);
@@ -264,6 +387,7 @@ impl PostProcess {
                 }
             }
         }
+        Suppressed::All
     }
 
     /// The class that follows `last` where classes are ordered by falling score, then by number.

@@ -324,6 +324,49 @@ fn the_better_of_two_overlapping_boxes_stays_whatever_its_class() {
     assert_eq!(outcome(&case), [(1, 0.9), (1, 0.5)]);
 }
 
+/// What is found of the wanted classes.
+fn wanted(case: &Case, classes: &[usize], threshold: f32) -> Found {
+    let mut step = case.step().unwrap();
+    let (encodings, scores) = (case.encodings.view(), case.scores.view());
+    let rows = step.run_wanted(encodings, scores, classes.iter().copied(), threshold);
+    found(rows.unwrap())
+}
+
+#[test]
+fn nothing_that_is_not_wanted_hides_what_is() {
+    // A person (class 0) in front of a truck (class 1), and one who looks more like a chair.
+    let case = plain(&[LEFT, LEFT, RIGHT], &[[0.4, 0.1], [0.1, 0.9], [0.5, 0.6]]);
+    assert_eq!(
+        outcome(&case),
+        [(1, 0.9), (1, 0.6)],
+        "the operator sees nobody"
+    );
+    let persons: Vec<f32> = wanted(&case, &[0], 0.4)
+        .iter()
+        .map(|(.., score)| f32::from_bits(*score))
+        .collect();
+    assert_eq!(persons, [0.5, 0.4]);
+}
+
+#[test]
+fn more_objects_than_can_be_told_are_an_error() {
+    let anchors: Vec<[f32; 4]> = (0..=DETECTIONS_MAX)
+        .map(|n| [0.5, n as f32, 0.1, 0.1])
+        .collect();
+    let scores = vec![[0.9, 0.0]; anchors.len()];
+    let case = plain(&anchors, &scores);
+    let mut step = case.step().unwrap();
+    let run = |step: &mut PostProcess, threshold| {
+        let (encodings, scores) = (case.encodings.view(), case.scores.view());
+        let rows = step.run_wanted(encodings, scores, std::iter::once(0), threshold);
+        rows.map(|rows| rows.boxes.len())
+    };
+    assert!(run(&mut step, 0.5).unwrap_err().contains("100"));
+    assert_eq!(run(&mut step, 0.95), Ok(0));
+    let all_but_one = plain(&anchors[1..], &scores[1..]);
+    assert_eq!(wanted(&all_but_one, &[0], 0.5).len(), DETECTIONS_MAX);
+}
+
 #[test]
 fn a_score_on_the_threshold_counts_and_the_background_never_does() {
     let case = plain(&[LEFT, RIGHT], &[[0.1, 0.0], [0.099, 0.0]]);
@@ -513,6 +556,32 @@ proptest! {
     #[test]
     fn any_input_gives_what_the_plain_words_give(case in cases()) {
         prop_assert_eq!(case.run(), reference(&case));
+    }
+
+    #[test]
+    fn wanted_classes_come_as_if_there_were_no_others(
+        case in cases(),
+        class in 0_usize..6,
+        threshold in 0.0_f32..1.0,
+    ) {
+        let class = class % case.options.classes;
+        let background = case.columns - case.options.classes;
+        let hidden = |(i, score): (usize, &f32)| match i % case.columns == background + class {
+            true => *score,
+            false => -1.0,
+        };
+        let scores = case.scores.real();
+        let alone = Case {
+            options: Options {
+                detections_max: DETECTIONS_MAX,
+                classes_per_detection: 1,
+                score_threshold: threshold,
+                ..case.options
+            },
+            scores: Values::F32(scores.iter().enumerate().map(hidden).collect()),
+            ..case.clone()
+        };
+        prop_assert_eq!(wanted(&case, &[class], threshold), reference(&alone));
     }
 
     #[test]
