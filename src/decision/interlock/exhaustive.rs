@@ -94,16 +94,22 @@ struct Happening {
 /// Two searches, each with a part of the inputs: together they would take minutes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Focus {
-    /// Frames of all sorts of age; no muting.
+    /// Frames of all sorts of age, and a feedback contact that may still follow; no muting.
     Frames,
     /// Muting; frames are fresh.
     Muting,
 }
 
 fn happenings(focus: Focus) -> Vec<Happening> {
-    let mutes: &[InputState] = match focus {
-        Focus::Frames => &[InputState::Inactive],
-        Focus::Muting => &[InputState::Inactive, InputState::Active],
+    let (mutes, feedbacks): (&[InputState], &[Feedback]) = match focus {
+        Focus::Frames => (
+            &[InputState::Inactive],
+            &[Feedback::Agrees, Feedback::Pending],
+        ),
+        Focus::Muting => (
+            &[InputState::Inactive, InputState::Active],
+            &[Feedback::Agrees],
+        ),
     };
     let mut all = Vec::new();
     for later in [Duration::ZERO, UNIT, JUMP] {
@@ -116,8 +122,8 @@ fn happenings(focus: Focus) -> Vec<Happening> {
                     };
                     inputs.field.reset = reset;
                     inputs.field.mute = *mute;
-                    for feedback in [Feedback::Agrees, Feedback::Pending] {
-                        inputs.field.feedback = feedback;
+                    for feedback in feedbacks {
+                        inputs.field.feedback = *feedback;
                         all.push(Happening { inputs, later });
                     }
                 }
