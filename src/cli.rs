@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod commands;
+mod events;
 mod overrides;
 
 /// Exit codes, as documented in `andon --help`.
@@ -76,6 +77,8 @@ enum Command {
         #[command(subcommand)]
         command: OutputsCommand,
     },
+    /// Show the event log: trips, resets, faults, changes of the configuration, start and stop.
+    Events(EventsArgs),
 }
 
 /// What every command that reads the configuration takes.
@@ -141,7 +144,9 @@ pub(crate) struct RunArgs {
     /// Write the report (JSON lines) here.
     #[arg(long, value_name = "FILE.jsonl")]
     report: Option<PathBuf>,
-    /// How fast files are played [default: asap for files without a live display].
+    /// How fast files are played [default: asap for files without a live display]. With realtime the
+    /// configuration files are followed while the program runs; asap reads them once, so that two runs
+    /// are the same.
     #[arg(long, value_enum)]
     pace: Option<PaceArg>,
     /// Stop after this many frames of each input.
@@ -200,8 +205,32 @@ pub(crate) struct ImportKeepoutArgs {
     #[arg(long, default_value = "keepout")]
     name: String,
     /// Write the TOML here instead of to the terminal; never overwrites.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "into")]
     output: Option<PathBuf>,
+    /// Put the zone into this keepout file: other corners for the zone of that name, or a new stop zone.
+    /// Everything else in it stays, comments too.
+    #[arg(long, value_name = "FILE.toml")]
+    into: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Folder of the event log [default: as configured].
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Configuration that names the folder [default: config/andon.toml, then /etc/andon/andon.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Only what happened since then: 2026-05-04T13:00:00Z, or 90s, 15m, 2h or 3d before now.
+    #[arg(long, value_name = "TIME|SPAN")]
+    since: Option<String>,
+    /// Only these kinds: start, stop, permission, trip, reset, reset-refused, fault, line-lost,
+    /// fault-gone, configuration, lost.
+    #[arg(long, value_name = "KIND,KIND")]
+    kind: Option<String>,
+    /// The lines of the log as they are.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]

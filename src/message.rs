@@ -651,7 +651,87 @@ impl PartTally {
     }
 }
 
-/// Something worth a line in the report.
+/// Number of a configuration that was handed to the threads; the one of the start is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Generation(pub u64);
+
+/// SHA-256 of the configuration files, hexadecimal; `None` for a file that cannot be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileHashes {
+    /// Of `andon.toml`.
+    pub main: Option<String>,
+    /// Of the keepout file.
+    pub keepout: Option<String>,
+}
+
+/// What became of configuration files that changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigurationOutcome {
+    /// They are in force, all of them.
+    Applied,
+    /// What can change while the program runs is in force, the rest comes at the next start.
+    NeedsRestart,
+    /// Something is wrong with them; what was in force stays in force.
+    Refused,
+    /// They say what is in force anyway: put right again, or changed in a comment.
+    InForce,
+}
+
+impl ConfigurationOutcome {
+    /// The word in log and report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::NeedsRestart => "needs-restart",
+            Self::Refused => "refused",
+            Self::InForce => "in-force",
+        }
+    }
+}
+
+/// The configuration files changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigurationChange {
+    /// What became of it.
+    pub outcome: ConfigurationOutcome,
+    /// The files that were in force.
+    pub old: FileHashes,
+    /// The files as they are now.
+    pub new: FileHashes,
+    /// Keys that are in force with their new values.
+    pub changed: Vec<String>,
+    /// Keys that wait for the next start.
+    pub pending: Vec<String>,
+    /// What is wrong, where they were refused.
+    pub problems: Vec<String>,
+}
+
+/// What runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Version of the program.
+    pub version: &'static str,
+    /// What runs the models, in words.
+    pub engine: String,
+    /// `asap` or `realtime`.
+    pub pace: &'static str,
+    /// The configuration in force.
+    pub files: FileHashes,
+}
+
+/// Why a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// SIGINT or SIGTERM.
+    Signal,
+    /// Every input ended, or as many frames as were asked for were taken.
+    InputsEnded,
+    /// Something broke.
+    Failed(String),
+}
+
+/// Something worth a line in the report or in the event log.
 #[allow(
     clippy::large_enum_variant,
     reason = "boxing would allocate for every frame"
@@ -690,6 +770,21 @@ pub enum Event {
         /// Why.
         why: ResetRefusal,
     },
+    /// The decision took over another configuration.
+    Configured {
+        /// When, on the decision clock.
+        at: MonotonicTime,
+        /// Which.
+        generation: Generation,
+    },
+    /// The configuration files changed.
+    Configuration(Box<ConfigurationChange>),
+    /// The program runs.
+    Started(Box<Started>),
+    /// The program ends.
+    Stopped(StopReason),
+    /// So many events could not be written to the event log, or be handed on in time.
+    Lost(u64),
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use andon::config::{ChipSpec, GpioConfig, LineName, LineSpec, Overrides, Polarity, load};
-use andon::decision::Decision;
+use andon::decision::{Decision, Rules};
 use andon::geometry::Rect;
 use andon::message::{
     Cause, Detection, DetectorTest, FieldLevels, Findings, Grade, GradedItem, InputState,
@@ -274,6 +274,24 @@ fn switching_and_reading_wired_lines_allocates_nothing() {
 
     assert_eq!(beats, 50);
     assert_eq!(spent, 0, "allocations in 1000 ticks");
+}
+
+#[test]
+fn taking_over_another_configuration_allocates_nothing() {
+    let loaded = load(Path::new("config/andon.toml"), &Overrides::default());
+    let config = loaded.expect("the shipped configuration").config;
+    let labels = ["fresh_apple", "rotten_apple"].map(str::to_owned).to_vec();
+    let mut changed = config.clone();
+    changed.zones.truncate(1);
+    let mut decision = Decision::new(&config, &labels);
+    let mut rules = Rules::new(&changed, &labels);
+    let now = MonotonicTime::ZERO;
+    let before = allocations();
+    for _ in 0..3 {
+        drop(std::hint::black_box(decision.exchange(&mut rules, now)));
+        drop(std::hint::black_box(decision.update(&mut rules, now)));
+    }
+    assert_eq!(allocations() - before, 0);
 }
 
 #[test]

@@ -8,12 +8,13 @@ use rtrb::{Producer, PushError};
 
 use super::capture_thread::CloseOnDrop;
 use super::infer_thread::{FromInfer, SELF_TEST_WITHIN};
-use crate::config::Pace;
+use super::live::Configure;
+use crate::config::{Impact, Pace};
 use crate::decision::{Actions, Decision};
 use crate::health::{Beat, RateMeter};
 use crate::message::{
-    Cause, Decided, Event, Fault, FieldLevels, Inferred, LineHealth, OutputChange, OutputCommand,
-    OutputName, OutputState, PartTally, PermissionState, Snapshot, StreamView,
+    Cause, Decided, Event, Fault, FieldLevels, Generation, Inferred, LineHealth, OutputChange,
+    OutputCommand, OutputName, OutputState, PartTally, PermissionState, Snapshot, StreamView,
 };
 use crate::output::{FieldInputs, OutputError, SwitchingOutput};
 use crate::sync::{Latest, Signal, Taken};
@@ -41,6 +42,10 @@ pub(super) struct DecideThread {
     pub(super) pace: Pace,
     /// By [`StreamId::index`]; in `asap` both are the same mailbox, which keeps the order.
     pub(super) inboxes: [Latest<FromInfer>; 2],
+    /// Configurations to take over; only in real time.
+    pub(super) commands: Latest<Box<Configure>>,
+    /// Where configurations go whose memory somebody else has to free.
+    pub(super) spent: Producer<Box<Configure>>,
     /// Raised by the inboxes.
     pub(super) signal: Signal,
     pub(super) events: Producer<Event>,
@@ -73,6 +78,8 @@ struct Running {
     rates: [RateMeter; 2],
     events_dropped: u64,
     ticks_missed: u64,
+    /// Of the configuration in force.
+    generation: Generation,
 }
 
 impl DecideThread {
@@ -80,6 +87,7 @@ impl DecideThread {
     /// inactive.
     pub(super) fn run(self) -> DecideOutcome {
         let closers = self.inboxes.clone().map(CloseOnDrop);
+        let commands = CloseOnDrop(self.commands.clone());
         let snapshots = self.snapshots.clone().map(CloseOnDrop);
         let mut running = Running {
             now: self.origin,
@@ -90,6 +98,7 @@ impl DecideThread {
             rates: [RateMeter::default(); 2],
             events_dropped: 0,
             ticks_missed: 0,
+            generation: Generation::default(),
         };
         let initial = running.thread.decision.initial(running.now);
         running.carry_out(&initial);
@@ -104,7 +113,7 @@ impl DecideThread {
         let last = running.thread.decision.shut_down(running.now);
         running.carry_out(&last);
         running.thread.beat.retire();
-        drop((closers, snapshots));
+        drop((closers, commands, snapshots));
         DecideOutcome {
             parts: running.thread.decision.parts(),
             events_dropped: running.events_dropped,
@@ -138,6 +147,9 @@ impl Running {
         while !self.thread.stop.is_raised() {
             self.ticks_missed += ticker.wait()?.saturating_sub(1);
             self.advance(monotonic_now());
+            if let Some(Taken::Value(configure)) = self.thread.commands.try_take() {
+                self.configure(configure);
+            }
             let open = self.take_what_came();
             self.advance(monotonic_now());
             self.tick();
@@ -195,7 +207,50 @@ impl Running {
                     outcome,
                 });
             }
+            // Whatever a stop depends on counts anew from here: frames that were inferred with the
+            // configuration before have all been decided.
+            // One that a later one has overtaken is not in force any more; the later one comes this
+            // way, too.
+            FromInfer::Configured(configure) => {
+                let in_force = configure.generation == self.generation;
+                if in_force && configure.impact != Impact::Cosmetic {
+                    self.reconfigure(configure);
+                } else {
+                    self.retire(configure);
+                }
+            }
         }
+    }
+
+    /// Takes over a configuration; everything in it was allocated by the main thread.
+    fn configure(&mut self, mut configure: Box<Configure>) {
+        let generation = configure.generation;
+        self.generation = generation;
+        match configure.impact {
+            Impact::Cosmetic => {
+                let actions = self.thread.decision.update(&mut configure.rules, self.now);
+                self.carry_out(&actions);
+                self.retire(configure);
+            }
+            Impact::SafetyRelevant | Impact::NeedsRestart => self.reconfigure(configure),
+        }
+        self.send(Event::Configured {
+            at: self.now,
+            generation,
+        });
+    }
+
+    /// OFF, and a reset is needed.
+    fn reconfigure(&mut self, mut configure: Box<Configure>) {
+        let rules = &mut configure.rules;
+        let actions = self.thread.decision.exchange(rules, self.now);
+        self.carry_out(&actions);
+        self.retire(configure);
+    }
+
+    /// Freeing memory can wait for a lock; the main thread does it.
+    fn retire(&mut self, configure: Box<Configure>) {
+        drop(self.thread.spent.push(configure));
     }
 
     fn judge(&mut self, inferred: Inferred) {

@@ -10,6 +10,7 @@ use rtrb::{Consumer, RingBuffer};
 
 use super::*;
 use crate::config::{Config, Overrides, load};
+use crate::decision::Rules;
 use crate::frame::{
     BufferPool, ColorMatrix, ColorRange, Frame, FrameFormat, FrameMeta, PixelFormat,
 };
@@ -97,6 +98,8 @@ impl SwitchingOutput for Board {
 struct Rig {
     config: Config,
     inboxes: [Latest<FromInfer>; 2],
+    commands: Latest<Box<Configure>>,
+    spent: Consumer<Box<Configure>>,
     events: Consumer<Event>,
     told: Vec<Event>,
     edges: EdgeLog,
@@ -116,6 +119,8 @@ impl Rig {
         config.safety.fault_after = Duration::from_millis(1000);
         let signal = Signal::new();
         let inboxes = [Latest::new(&signal), Latest::new(&signal)];
+        let commands = Latest::new(&signal);
+        let (retired, spent) = RingBuffer::new(8);
         let (producer, events) = RingBuffer::new(events_max);
         let (levers, stop) = (Levers::default(), StopFlag::new());
         let output = SimulatedOutput::new();
@@ -135,6 +140,8 @@ impl Rig {
             field: Box::new(levers.clone()),
             pace: Pace::Realtime,
             inboxes: inboxes.clone(),
+            commands: commands.clone(),
+            spent: retired,
             signal,
             events: producer,
             snapshots,
@@ -146,6 +153,8 @@ impl Rig {
         let rig = Self {
             config,
             inboxes,
+            commands,
+            spent,
             events,
             told: Vec::new(),
             edges,
@@ -327,7 +336,12 @@ fn a_source_or_an_inference_that_stalls_takes_the_permission_and_locks_out() {
             | Event::Output(_)
             | Event::SelfTest { .. }
             | Event::LineLost { .. }
-            | Event::ResetRefused { .. } => None,
+            | Event::ResetRefused { .. }
+            | Event::Configured { .. }
+            | Event::Configuration(_)
+            | Event::Started(_)
+            | Event::Stopped(_)
+            | Event::Lost(_) => None,
         })
         .collect();
     let ending = &states[states.len() - 3..];
@@ -450,4 +464,90 @@ fn a_request_to_stop_takes_the_permission_first_though_frames_go_on() {
     rig.wait_until("OFF", |rig| !rig.is_on());
     assert_eq!(rig.off_cause(), Some(Cause::ShutDown));
     assert!(rig.end().is_some());
+}
+
+impl Rig {
+    /// The command for the rig's configuration after `edit`.
+    fn configure(
+        &self,
+        generation: u64,
+        impact: Impact,
+        edit: impl Fn(&mut Config),
+    ) -> Box<Configure> {
+        let mut config = self.config.clone();
+        edit(&mut config);
+        Box::new(Configure {
+            generation: Generation(generation),
+            impact,
+            rules: Rules::new(&config, &[]),
+        })
+    }
+
+    fn command(&mut self, configure: &Configure) {
+        let number = configure.generation;
+        self.commands.put(Box::new(configure.clone()));
+        self.wait_until("configured", |rig| {
+            let mut told = rig.told().iter();
+            told.any(|e| matches!(e, Event::Configured { generation, .. } if *generation == number))
+        });
+    }
+
+    fn edges(&self) -> usize {
+        self.permission_edges().len()
+    }
+}
+
+#[test]
+fn a_changed_stop_goes_off_first_and_again_behind_the_last_frame_judged_the_old_way() {
+    let mut rig = Rig::on();
+    let configure = rig.configure(1, Impact::SafetyRelevant, |c| c.safety.clear_after = 4);
+    rig.command(&configure);
+    assert_eq!(rig.off_cause(), Some(Cause::ConfigurationChanged));
+    // Reset before the infer thread has taken it over: what was seen until then does not count.
+    rig.feed_until("ON", |rig| rig.is_on());
+    rig.hand(FromInfer::Configured(configure));
+    rig.wait_until("OFF", |rig| !rig.is_on());
+    assert_eq!(rig.off_cause(), Some(Cause::ConfigurationChanged));
+    rig.feed_until("ON", |rig| rig.is_on());
+    rig.wait_until("both are given back", |rig| rig.spent.slots() == 2);
+}
+
+#[test]
+fn a_configuration_that_was_overtaken_does_not_come_back() {
+    let mut rig = Rig::on();
+    let everywhere = |c: &mut Config| {
+        for zone in &mut c.zones {
+            zone.kind = crate::units::ZoneKind::Warn;
+        }
+    };
+    let first = rig.configure(1, Impact::SafetyRelevant, everywhere);
+    rig.command(&first);
+    // With the first one in force nothing guards, and nothing can be ON.
+    rig.wait_until("locked out by the first", |rig| {
+        rig.is_locked_out(Fault::Unguarded)
+    });
+    let second = rig.configure(2, Impact::SafetyRelevant, |_| {});
+    rig.command(&second);
+    rig.hand(FromInfer::Configured(first));
+    rig.hand(FromInfer::Configured(second));
+    rig.feed_until("ON", |rig| rig.is_on());
+    rig.occupied_frame();
+    rig.wait_until("OFF", |rig| !rig.is_on());
+}
+
+#[test]
+fn a_cosmetic_change_makes_no_edge_unless_a_stop_depends_on_it_after_all() {
+    let mut rig = Rig::on();
+    let before = rig.edges();
+    let cosmetic = rig.configure(1, Impact::Cosmetic, |c| {
+        c.zones
+            .retain(|zone| zone.kind == crate::units::ZoneKind::Stop);
+    });
+    rig.command(&cosmetic);
+    rig.hand(FromInfer::Configured(cosmetic));
+    rig.feed_until("both given back", |rig| rig.spent.slots() == 2);
+    assert_eq!(rig.edges(), before);
+    let mistaken = rig.configure(2, Impact::Cosmetic, |c| c.safety.clear_after = 9);
+    rig.command(&mistaken);
+    assert_eq!(rig.off_cause(), Some(Cause::ConfigurationChanged));
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::capture_thread::CloseOnDrop;
-use crate::config::Pace;
+use super::live::{Configure, InferCommand};
+use crate::config::{Config, Pace};
 use crate::frame::Frame;
 use crate::health::Beat;
 use crate::inference::scheduler::{Due, Head, Next, Scheduler};
@@ -22,6 +23,14 @@ const SELF_TEST_PERIOD: Duration = Duration::from_secs(60);
 /// Without a passed self-test for this long the run permission goes: three that did not come.
 pub(super) const SELF_TEST_WITHIN: Duration = Duration::from_secs(180);
 
+/// Time in which an inspection frame should be graded. A part moves on, but nobody is hurt.
+const INSPECTION_ALLOWANCE: Duration = Duration::from_secs(1);
+
+/// Time from a frame's timestamp to its deadline, by [`StreamId::index`].
+pub(super) const fn allowances(config: &Config) -> [Duration; 2] {
+    [config.safety.max_age, INSPECTION_ALLOWANCE]
+}
+
 /// What the infer thread tells the decide thread.
 #[derive(Debug)]
 #[allow(
@@ -35,6 +44,8 @@ pub(super) enum FromInfer {
     Ended(StreamId),
     /// The detector was shown a picture whose content is known.
     SelfTest(DetectorTest),
+    /// From here on findings are those of another configuration.
+    Configured(Box<Configure>),
 }
 
 /// What the infer thread needs.
@@ -46,6 +57,8 @@ pub(super) struct InferThread {
     pub(super) allowances: [Duration; 2],
     /// By [`StreamId::index`].
     pub(super) inboxes: [Latest<Frame>; 2],
+    /// Configurations to take over; only in real time.
+    pub(super) commands: Latest<InferCommand>,
     /// Raised by the inboxes.
     pub(super) signal: Signal,
     /// By [`StreamId::index`]; in `asap` both are the same mailbox.
@@ -58,6 +71,7 @@ impl InferThread {
     pub(super) fn run(mut self) {
         let _inboxes = self.inboxes.clone().map(CloseOnDrop);
         let _out = self.out.clone().map(CloseOnDrop);
+        let _commands = CloseOnDrop(self.commands.clone());
         self.work();
         self.beat.retire();
     }
@@ -73,6 +87,14 @@ impl InferThread {
         loop {
             self.beat.strike();
             let seen = self.signal.generation();
+            if let Taken::Value(command) = self.commands.take() {
+                self.inferencer.select(command.selection);
+                scheduler.allow(command.allowances);
+                let configured = FromInfer::Configured(command.configure);
+                if !self.hand_on(StreamId::WorkerSafety, configured) {
+                    return;
+                }
+            }
             let heads = [0, 1].map(|index: usize| self.head(index));
             for stream in StreamId::ALL {
                 let inspecting = stream == StreamId::VisualInspection && job.is_some();

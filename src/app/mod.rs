@@ -5,10 +5,14 @@
 //! `*_thread.rs` hold the body of one thread each; the rest is what the main thread does.
 
 mod capture_thread;
+mod config_thread;
 mod decide_thread;
 mod describe_ground;
+mod event_thread;
 mod infer_thread;
+mod live;
 mod progress;
+mod reconfigured;
 pub mod report;
 pub mod run;
 pub mod summary;
@@ -18,6 +22,7 @@ mod watchdog_thread;
 pub use ui_thread::SnapshotRequest;
 pub mod bench;
 pub mod describe;
+pub mod events;
 pub mod keepout;
 pub mod models;
 pub mod outputs;

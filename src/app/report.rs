@@ -12,9 +12,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::summary::Summary;
+use crate::config::{Config, Zone};
 use crate::geometry::{Normalised, Rect};
+use crate::health;
 use crate::message::{
-    Decided, DetectorTest, InspectionVerdict, OutputCommand, OutputState, SafetyVerdict, Verdict,
+    ConfigurationChange, Decided, DetectorTest, InspectionVerdict, OutputCommand, OutputState,
+    SafetyVerdict, Verdict,
 };
 use crate::units::{LabelId, ZoneIndex, ZoneKind};
 
@@ -72,6 +75,23 @@ pub struct ZoneEntry {
     pub anchor: &'static str,
     /// Corners in order.
     pub points: Vec<[f64; 2]>,
+}
+
+/// The zones of a configuration as the header names them.
+#[must_use]
+pub fn zone_entries(config: &Config) -> Vec<ZoneEntry> {
+    let entry = |zone: &Zone| ZoneEntry {
+        name: zone.name.clone(),
+        kind: zone.kind.name(),
+        anchor: zone.anchor.name(),
+        points: zone
+            .polygon
+            .points()
+            .iter()
+            .map(|p| [p.x, p.y].map(f64::from))
+            .collect(),
+    };
+    config.zones.iter().map(entry).collect()
 }
 
 /// First line of a report: what ran on what.
@@ -208,6 +228,32 @@ impl ReportWriter {
         let mut line = json!({ "type": "state", "t_ms": millis(since_start), "state": state });
         if let Some(cause) = cause {
             merge(&mut line, json!({ "cause": cause }));
+        }
+        self.line(&line)
+    }
+
+    /// Writes what became of changed configuration files. Lines that follow go by `config`, where there
+    /// is another one in force now.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn configuration(
+        &mut self,
+        since_start: Duration,
+        change: &ConfigurationChange,
+        config: Option<&Config>,
+    ) -> Result<(), ReportError> {
+        let mut line = json!({ "type": "configuration", "t_ms": millis(since_start) });
+        merge(&mut line, health::configuration(change));
+        if let Some(config) = config {
+            self.names.zones = config.zones.iter().map(|zone| zone.name.clone()).collect();
+            let now = json!({
+                "zones": zone_entries(config),
+                "worker_threshold": f64::from(config.worker_safety.threshold.get()),
+                "inspection_threshold": f64::from(config.visual_inspection.threshold.get()),
+            });
+            merge(&mut line, now);
         }
         self.line(&line)
     }

@@ -10,21 +10,26 @@ use sd_notify::NotifyState;
 
 use super::capture_thread::{CaptureOutcome, CaptureThread};
 use super::decide_thread::{DecideOutcome, DecideThread};
-use super::infer_thread::InferThread;
+use super::event_thread::EventSink;
+use super::infer_thread::{InferThread, allowances};
+use super::live::{self, Controls, Live, UiUpdate};
 use super::outputs::{Outputs, open_outputs};
 use super::progress::Progress;
-use super::report::{Header, InputEntry, ModelEntry, Names, ReportError, ReportWriter, ZoneEntry};
+use super::report::{
+    Header, InputEntry, ModelEntry, Names, ReportError, ReportWriter, zone_entries,
+};
 use super::summary::Summary;
 use super::ui_thread::{self, PictureError, SnapshotRequest, UiFigures, UiPlan};
 use super::watchdog_thread::{WatchdogThread, tell};
 use crate::capture::{self, CaptureError, FrameSource, Pacer, SourceInfo};
-use crate::config::{Anchor, Config, DisplayChoice, Loaded, Pace};
+use crate::config::{Config, DisplayChoice, Loaded, Overrides, Pace};
 use crate::decision::Decision;
 use crate::frame::Frame;
 use crate::health::{Beat, PipelinePulse};
 use crate::inference::{InferenceError, Inferencer};
 use crate::message::{
-    Cause, Event, OutputChange, OutputName, OutputState, PermissionState, Snapshot,
+    Cause, Event, OutputChange, OutputName, OutputState, PermissionState, Snapshot, Started,
+    StopReason,
 };
 use crate::output::OutputError;
 use crate::sync::{Latest, Signal};
@@ -39,8 +44,11 @@ const FILM_RATE_DEFAULT: f64 = 25.0;
 /// Longest time for EGL to come up; llvmpipe takes about a second on a slow machine.
 const UI_START_MAX: Duration = Duration::from_secs(30);
 
-/// Time in which an inspection frame should be graded. A part moves on, but nobody is hurt.
-const INSPECTION_ALLOWANCE: Duration = Duration::from_secs(1);
+/// Configurations on their way back from the decide thread; there is never more than a few.
+const SPENT_MAX: usize = 16;
+
+/// Longest time that the end waits for the event log, which a disk may have stalled.
+const EVENT_LOG_MAX: Duration = Duration::from_secs(2);
 
 /// Events on their way to the report; more than a second's worth.
 const EVENTS_MAX: usize = 1024;
@@ -68,6 +76,9 @@ pub struct RunOptions {
     pub snapshots: Vec<SnapshotRequest>,
     /// Whether progress is shown.
     pub progress: bool,
+    /// In real time the configuration files are followed while the program runs, with this laid over
+    /// them as at the start; `None` leaves them alone.
+    pub follow: Option<Overrides>,
 }
 
 /// Why a run could not start or was not complete.
@@ -156,11 +167,28 @@ pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<Run
             source,
         }
     })?;
+    let started = Event::Started(Box::new(Started {
+        version: header.version,
+        engine: header.engine.clone(),
+        pace: header.pace,
+        files: live::hashes_of(loaded),
+    }));
+    let labels = inferencer.labels();
+    let events = EventSink::start(&config.events).map_err(cannot_start("events"))?;
     let devices = (sources, outputs);
-    let mut pipeline = Pipeline::start(config, options, stop, devices, inferencer, &beats)?;
+    let (mut pipeline, controls) =
+        Pipeline::start(config, options, stop, devices, inferencer, &beats)?;
     let watchdog = match watchdog {
         Some(watchdog) => Some(spawn("watchdog", move || watchdog.run())?),
         None => None,
+    };
+    let live = match (&options.follow, options.pace) {
+        (Some(overrides), Pace::Realtime) => {
+            let watched = live::watch(loaded, overrides, stop);
+            let (news, thread) = watched.map_err(cannot_start("config-watch"))?;
+            Some(Live::new(loaded, labels, controls, news, thread))
+        }
+        (None, _) | (Some(_), Pace::Asap) => None,
     };
     let mut supervisor = Supervisor {
         report,
@@ -169,8 +197,13 @@ pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<Run
         error: None,
         zone_names: names.zones,
         origin: pipeline.origin,
+        asked_to_stop: false,
+        live,
+        events,
     };
+    supervisor.record(&started);
     supervisor.follow(&mut pipeline.events, stop);
+    supervisor.asked_to_stop = stop.is_raised();
     stop.raise();
     let mut outcome = supervisor.close(pipeline);
     over.raise();
@@ -183,6 +216,13 @@ pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<Run
         });
     }
     Ok(outcome)
+}
+
+fn cannot_start(name: &'static str) -> impl Fn(std::io::Error) -> RunError {
+    move |error| RunError::Thread {
+        name,
+        reason: error.to_string(),
+    }
 }
 
 /// The first line of the report.
@@ -209,20 +249,6 @@ fn header(
             fps: frame_rate,
         }
     });
-    let zones = config.zones.iter().map(|zone| ZoneEntry {
-        name: zone.name.clone(),
-        kind: zone.kind.name(),
-        anchor: match zone.anchor {
-            Anchor::BottomEdge => "bottom-edge",
-            Anchor::WholeBox => "whole-box",
-        },
-        points: zone
-            .polygon
-            .points()
-            .iter()
-            .map(|p| [p.x, p.y].map(f64::from))
-            .collect(),
-    });
     Header {
         version: env!("CARGO_PKG_VERSION"),
         engine: inferencer.engine_description().to_owned(),
@@ -236,7 +262,7 @@ fn header(
             .map(|(role, name, sha256)| ModelEntry { role, name, sha256 })
             .collect(),
         inputs: inputs.into(),
-        zones: zones.collect(),
+        zones: zone_entries(config),
         worker_threshold: f64::from(config.worker_safety.threshold.get()),
         inspection_threshold: f64::from(config.visual_inspection.threshold.get()),
         config_sha256: loaded.main.sha256.clone(),
@@ -286,9 +312,13 @@ impl Pipeline {
         (sources, (output, field)): ([Box<dyn FrameSource>; 2], Outputs),
         inferencer: Inferencer,
         beats: &Beats,
-    ) -> Result<Self, RunError> {
+    ) -> Result<(Self, Controls), RunError> {
+        let updates = Latest::new(&Signal::new());
         let (ui, snapshots) = match ui_plan(config, options, &sources, &inferencer)? {
-            Some(plan) => start_ui(plan).map(|(ui, snapshots)| (Some(ui), Some(snapshots)))?,
+            Some(plan) => {
+                let (ui, snapshots) = start_ui(plan, &updates)?;
+                (Some(ui), Some(snapshots))
+            }
             None => (None, None),
         };
         let started = (monotonic_now(), process_usage());
@@ -306,12 +336,21 @@ impl Pipeline {
         };
         let found = [first, second];
         let (event_sender, events) = RingBuffer::new(EVENTS_MAX);
+        let (spent_sender, spent) = RingBuffer::new(SPENT_MAX);
+        let controls = Controls {
+            decide: Latest::new(&found_signal),
+            spent,
+            infer: Latest::new(&frame_signal),
+            ui: ui.is_some().then_some(updates),
+        };
         let decide = DecideThread {
             decision: Decision::new(config, inferencer.classifier_labels()),
             output,
             field,
             pace: options.pace,
             inboxes: found.clone(),
+            commands: controls.decide.clone(),
+            spent: spent_sender,
             signal: found_signal,
             events: event_sender,
             snapshots,
@@ -322,8 +361,9 @@ impl Pipeline {
         let infer = InferThread {
             inferencer,
             pace: options.pace,
-            allowances: [config.safety.max_age, INSPECTION_ALLOWANCE],
+            allowances: allowances(config),
             inboxes: frames.clone(),
+            commands: controls.infer.clone(),
             signal: frame_signal,
             out: found,
             beat: beats.infer.clone(),
@@ -344,7 +384,7 @@ impl Pipeline {
             capture(safety, &frames[0], beats.capture[0].clone()),
             capture(inspection, &frames[1], beats.capture[1].clone()),
         ];
-        Ok(Self {
+        let pipeline = Self {
             decide: spawn("decide", move || decide.run())?,
             infer: spawn("infer", move || infer.run())?,
             capture: [
@@ -355,7 +395,8 @@ impl Pipeline {
             events,
             origin,
             started,
-        })
+        };
+        Ok((pipeline, controls))
     }
 }
 
@@ -366,10 +407,7 @@ fn spawn<T: Send + 'static>(
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(body)
-        .map_err(|error| RunError::Thread {
-            name,
-            reason: error.to_string(),
-        })
+        .map_err(cannot_start(name))
 }
 
 /// What is to be drawn; `None` where nobody looks.
@@ -435,11 +473,15 @@ fn short_name(source: &str) -> String {
 }
 
 /// Starts the ui thread and waits until it says that it can draw.
-fn start_ui(plan: UiPlan) -> Result<(JoinHandle<UiFigures>, Latest<Snapshot>), RunError> {
+fn start_ui(
+    plan: UiPlan,
+    updates: &Latest<UiUpdate>,
+) -> Result<(JoinHandle<UiFigures>, Latest<Snapshot>), RunError> {
     let mailbox = Latest::new(&Signal::new());
     let inbox = mailbox.clone();
     let (ready, started) = sync_channel(1);
-    let thread = spawn("ui", move || ui_thread::run(plan, &inbox, &ready))?;
+    let updates = updates.clone();
+    let thread = spawn("ui", move || ui_thread::run(plan, &inbox, &updates, &ready))?;
     match started.recv_timeout(UI_START_MAX) {
         Ok(Ok(())) => Ok((thread, mailbox)),
         Ok(Err(error)) => Err(error.into()),
@@ -450,15 +492,19 @@ fn start_ui(plan: UiPlan) -> Result<(JoinHandle<UiFigures>, Latest<Snapshot>), R
     }
 }
 
-/// The main thread's part of a run: report, progress, figures.
+/// The main thread's part of a run: report, events, progress, figures, configuration.
 #[derive(Debug)]
-struct Supervisor {
+pub(super) struct Supervisor {
     report: Option<ReportWriter>,
     progress: Progress,
     summary: Summary,
     error: Option<RunError>,
-    zone_names: Vec<String>,
-    origin: MonotonicTime,
+    pub(super) zone_names: Vec<String>,
+    pub(super) origin: MonotonicTime,
+    /// Whether a signal ended the run.
+    asked_to_stop: bool,
+    pub(super) live: Option<Live>,
+    pub(super) events: Option<EventSink>,
 }
 
 impl Supervisor {
@@ -478,12 +524,14 @@ impl Supervisor {
             if over {
                 break;
             }
+            self.look_after_configuration();
             thread::sleep(EVENTS_WAIT);
         }
         self.progress.finish();
     }
 
     fn take(&mut self, event: Event) {
+        self.record(&event);
         match event {
             Event::Decided(decided) => {
                 if self.summary.streams.iter().all(|stream| stream.frames == 0) {
@@ -505,6 +553,9 @@ impl Supervisor {
                 self.fault(RunError::Line(message));
             }
             Event::ResetRefused { why, .. } => log::info!("reset refused: {why}"),
+            Event::Configured { at, generation } => self.configured(at, generation),
+            // Made by this thread itself.
+            Event::Configuration(_) | Event::Started(_) | Event::Stopped(_) | Event::Lost(_) => {}
         }
     }
 
@@ -544,7 +595,10 @@ impl Supervisor {
     }
 
     /// Writes to the report; the first failure is said and ends the report, not the run.
-    fn write(&mut self, write: impl FnOnce(&mut ReportWriter) -> Result<(), ReportError>) {
+    pub(super) fn write(
+        &mut self,
+        write: impl FnOnce(&mut ReportWriter) -> Result<(), ReportError>,
+    ) {
         let Some(report) = &mut self.report else {
             return;
         };
@@ -588,6 +642,10 @@ impl Supervisor {
                 self.fault(error.into());
             }
         }
+        if let Some(live) = self.live.take() {
+            self.join("config-watch", live.into_thread());
+        }
+        self.close_events();
         let (started, usage) = pipeline.started;
         self.summary.usage = process_usage();
         self.summary.wall = monotonic_now().saturating_since(started);
@@ -600,6 +658,32 @@ impl Supervisor {
         RunOutcome {
             summary: self.summary,
             error: self.error,
+        }
+    }
+
+    /// The last event, and what is missing from the log.
+    fn close_events(&mut self) {
+        if self.summary.events_dropped > 0 {
+            self.record(&Event::Lost(self.summary.events_dropped));
+        }
+        let reason = match (&self.error, self.asked_to_stop) {
+            (Some(error), _) => StopReason::Failed(error.to_string()),
+            (None, true) => StopReason::Signal,
+            (None, false) => StopReason::InputsEnded,
+        };
+        self.record(&Event::Stopped(reason));
+        let Some(events) = self.events.take() else {
+            return;
+        };
+        let figures = events.close(EVENT_LOG_MAX);
+        self.summary.events_lost = figures.lost;
+        if figures.stalled {
+            let text = "the event log's disk did not answer";
+            log::error!("{text}; ending without it");
+            self.summary.faults.push(text.to_owned());
+        } else if figures.lost > 0 {
+            let text = format!("{} events are missing from the event log", figures.lost);
+            self.summary.faults.push(text);
         }
     }
 

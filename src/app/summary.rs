@@ -45,6 +45,8 @@ pub struct Summary {
     pub events_dropped: u64,
     /// Ticks of the decide thread that came too late and were left out.
     pub ticks_missed: u64,
+    /// Events that are missing from the event log.
+    pub events_lost: u64,
     /// Wall-clock time of the run.
     pub wall: Duration,
     /// CPU time and memory of the process, models and start-up included.
@@ -130,6 +132,7 @@ impl Summary {
             "encode_ms": latency(self.encode.summary()),
             "events_dropped": self.events_dropped,
             "ticks_missed": self.ticks_missed,
+            "events_lost": self.events_lost,
             "wall_s": round(self.wall.as_secs_f64(), 3),
             "cpu_s": round(self.usage.cpu.as_secs_f64(), 3),
             "cpu_ms_per_pair": round(self.cpu_ms_per_pair(), 2),

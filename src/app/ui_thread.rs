@@ -6,6 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use super::capture_thread::CloseOnDrop;
+use super::live::UiUpdate;
 use crate::frame::Frame;
 use crate::geometry::Size;
 use crate::health::Latencies;
@@ -15,7 +16,7 @@ use crate::sys::monotonic_now;
 use crate::ui::UiError;
 use crate::ui::headless::HeadlessRenderer;
 use crate::ui::record::{RecordError, Recorder};
-use crate::ui::scene::{self, SceneContext};
+use crate::ui::scene::{self, MaskMemory, People, SceneContext};
 use crate::ui::snapshot::{SnapshotError, write_png};
 use crate::units::{MonotonicTime, StreamId};
 
@@ -76,12 +77,15 @@ struct Ui {
     /// Instant of the first snapshot, where the film starts.
     origin: Option<MonotonicTime>,
     figures: UiFigures,
+    /// What the operator should know of the configuration, and of the film.
+    notices: [Option<String>; 2],
 }
 
 /// Body of the thread: says on `ready` whether it could start, then draws until the mailbox closes.
 pub(super) fn run(
     plan: UiPlan,
     inbox: &Latest<Snapshot>,
+    updates: &Latest<UiUpdate>,
     ready: &SyncSender<Result<(), PictureError>>,
 ) -> UiFigures {
     // Also when drawing panics: nobody may wait for a picture that will never be taken.
@@ -99,6 +103,9 @@ pub(super) fn run(
     // A film tick is drawn once all its frames are in: when the first snapshot of a later tick comes.
     let mut pending: Option<(u64, Snapshot)> = None;
     loop {
+        if let Taken::Value(update) = updates.take() {
+            ui.update(update);
+        }
         match inbox.take_within(Duration::from_millis(200)) {
             Taken::Value(snapshot) => {
                 let tick = ui.tick_of(snapshot.at);
@@ -131,7 +138,32 @@ impl Ui {
             recorder,
             origin: None,
             figures: UiFigures::default(),
+            notices: [None, None],
         })
+    }
+
+    fn update(&mut self, update: UiUpdate) {
+        let UiUpdate {
+            zones,
+            anonymize,
+            old_after,
+            notice,
+        } = update;
+        let context = &mut self.plan.context;
+        context.zones = zones;
+        context.old_after = old_after;
+        match (&context.people, anonymize) {
+            (People::Shown, true) => context.people = People::Masked(MaskMemory::default()),
+            (People::Masked(_), false) => context.people = People::Shown,
+            (People::Shown, false) | (People::Masked(_), true) => {}
+        }
+        self.notices[0] = notice;
+        self.show_notices();
+    }
+
+    fn show_notices(&mut self) {
+        let notices: Vec<&str> = self.notices.iter().flatten().map(String::as_str).collect();
+        self.plan.context.notice = (!notices.is_empty()).then(|| notices.join(" · "));
     }
 
     #[allow(
@@ -193,7 +225,8 @@ impl Ui {
             }
             Some(Err(error)) => {
                 log::error!("{error}; the run goes on without a film");
-                self.plan.context.notice = Some("RECORDING STOPPED".to_owned());
+                self.notices[1] = Some("RECORDING STOPPED".to_owned());
+                self.show_notices();
                 if let RecordError::Write { frames, .. } | RecordError::Encode { frames, .. } =
                     &error
                 {

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use super::{
     BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, OutputsCommand,
-    ReplayArgs, RunArgs,
+    ReplayArgs, RunArgs, events,
 };
 use crate::app::run::{RunError, RunOptions};
 use crate::app::{self, SnapshotRequest};
-use crate::config::{InputSpec, Loaded, OutputBackend, Pace};
+use crate::config::{InputSpec, Loaded, OutputBackend, Pace, ZoneEdit};
 use crate::geometry::{ParseSizeError, Size};
 
 /// Why a command failed, and how the process ends.
@@ -70,6 +70,7 @@ pub(super) fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Outputs {
             command: OutputsCommand::Off(args),
         }) => outputs_off(&args),
+        Some(Command::Events(args)) => events::events(&args),
     }
 }
 
@@ -90,6 +91,7 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
             .map(|text| super::overrides::snapshot(text))
             .collect::<Result<Vec<SnapshotRequest>, Failure>>()?,
         progress: true,
+        follow: Some(args.config.overrides()),
     };
     let nothing_asked = options.report.is_none()
         && options.record.is_none()
@@ -204,6 +206,16 @@ fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
     })?;
     let text = std::fs::read_to_string(&args.csv)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", args.csv.display())))?;
+    if let Some(path) = &args.into {
+        let edit = app::keepout::import_into(&text, size, &args.name, path)
+            .map_err(|error| Failure::new(Exit::Usage, error))?;
+        let done = match edit {
+            ZoneEdit::Replaced => "replaced in",
+            ZoneEdit::Added => "added to",
+        };
+        print(&format!("zone `{}` {done} {}\n", args.name, path.display()));
+        return Ok(Exit::Done);
+    }
     let toml = app::keepout::import(&text, size, &args.name)
         .map_err(|error| Failure::usage(format!("{}: {error}", args.csv.display())))?;
     match &args.output {
@@ -276,6 +288,6 @@ fn write_new(path: &Path, text: &str, overwrite: Overwrite) -> Result<(), Failur
 }
 
 /// Prints to standard output; a reader that went away (`| head`) is no error.
-fn print(text: &str) {
+pub(super) fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -29,7 +29,7 @@ impl ConfigArgs {
         })
     }
 
-    fn overrides(&self) -> Overrides {
+    pub(super) fn overrides(&self) -> Overrides {
         Overrides {
             keepout: self.keepout.clone(),
             worker_safety_input: self.worker_safety_input.clone(),

@@ -1,8 +1,8 @@
 //! What a change of configuration means for a running line.
 
 use super::{
-    Approach, Config, DisplayConfig, EngineConfig, FloorZone, Ground, Growth, ModelsConfig,
-    SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
+    Approach, Config, DisplayConfig, EngineConfig, EventsConfig, FloorZone, Ground, Growth,
+    ModelsConfig, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
 };
 use crate::units::ZoneKind;
 
@@ -40,6 +40,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         models,
         engine,
         output,
+        events,
         display,
         watchdog,
     } = old;
@@ -50,12 +51,69 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     diff_models(&mut changes, models, &new.models);
     diff_engine(&mut changes, *engine, new.engine);
     changes.note("output", Impact::NeedsRestart, output == &new.output);
+    diff_events(&mut changes, events, &new.events);
     diff_display(&mut changes, *display, new.display);
     changes.note("watchdog", Impact::NeedsRestart, watchdog == &new.watchdog);
     diff_ground(&mut changes, ground.as_ref(), new.ground.as_ref());
     diff_zones(&mut changes, zones, &new.zones);
     diff_floor_zones(&mut changes, old, new);
     changes.0
+}
+
+/// What can take effect of `new` while `running` runs: `new`, but with every key that needs a
+/// restart as it is in `running`.
+///
+/// Words that the label files of the models define go with the models: where other models are
+/// configured, the labels stay as well. What is still to come at the next start is
+/// `diff(&live(running, new), new)`.
+#[must_use]
+pub fn live(running: &Config, new: &Config) -> Config {
+    // Taken apart by name, so that a new field cannot be forgotten here.
+    let Config {
+        worker_safety,
+        visual_inspection,
+        zones,
+        ground,
+        safety,
+        models,
+        engine: _,
+        output: _,
+        events: _,
+        watchdog: _,
+        display,
+    } = new;
+    let same_models = *models == running.models;
+    let labels = if same_models { new } else { running };
+    Config {
+        worker_safety: WorkerSafetyConfig {
+            input: running.worker_safety.input.clone(),
+            threshold: worker_safety.threshold,
+            person_label: labels.worker_safety.person_label.clone(),
+        },
+        visual_inspection: VisualInspectionConfig {
+            input: running.visual_inspection.input.clone(),
+            threshold: visual_inspection.threshold,
+            part_labels: labels.visual_inspection.part_labels.clone(),
+            crop_margin: visual_inspection.crop_margin,
+            grade_threshold: visual_inspection.grade_threshold,
+            grades: labels.visual_inspection.grades.clone(),
+            reject_delay: visual_inspection.reject_delay,
+            reject_pulse: visual_inspection.reject_pulse,
+        },
+        zones: zones.clone(),
+        ground: ground.clone(),
+        safety: *safety,
+        models: running.models.clone(),
+        engine: running.engine,
+        output: running.output.clone(),
+        events: running.events.clone(),
+        watchdog: running.watchdog.clone(),
+        display: DisplayConfig {
+            display: running.display.display,
+            size: running.display.size,
+            anonymize: display.anonymize,
+        },
+    }
 }
 
 #[derive(Debug, Default)]
@@ -177,6 +235,23 @@ fn diff_engine(changes: &mut Changes, old: EngineConfig, new: EngineConfig) {
         Impact::NeedsRestart,
         threads == new.threads,
     );
+}
+
+fn diff_events(changes: &mut Changes, old: &EventsConfig, new: &EventsConfig) {
+    let EventsConfig {
+        directory,
+        file_bytes_max,
+        files_max,
+        sync,
+    } = old;
+    for (key, same) in [
+        ("directory", *directory == new.directory),
+        ("file_bytes_max", *file_bytes_max == new.file_bytes_max),
+        ("files_max", *files_max == new.files_max),
+        ("sync", *sync == new.sync),
+    ] {
+        changes.note(&format!("events.{key}"), Impact::NeedsRestart, same);
+    }
 }
 
 fn diff_display(changes: &mut Changes, old: DisplayConfig, new: DisplayConfig) {
@@ -311,8 +386,8 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        Anchor, DisplayChoice, EngineChoice, GradeAction, InputSpec, ModelRef, OutputConfig,
-        Overrides, Restart, load,
+        Anchor, DisplayChoice, EngineChoice, EventSync, GradeAction, InputSpec, ModelRef,
+        OutputConfig, Overrides, Restart, load,
     };
     use crate::geometry::{Point, Polygon, Size};
     use crate::units::Score;
@@ -364,96 +439,107 @@ mod tests {
         assert_eq!(changes(|_| {}), []);
     }
 
+    const CASES: [(&str, Impact, Edit); 32] = [
+        ("worker_safety.input", NeedsRestart, |c| {
+            c.worker_safety.input = InputSpec::Pattern("x".into())
+        }),
+        ("worker_safety.threshold", SafetyRelevant, |c| {
+            c.worker_safety.threshold = Score::ONE
+        }),
+        ("worker_safety.person_label", SafetyRelevant, |c| {
+            c.worker_safety.person_label = "cat".into()
+        }),
+        ("visual_inspection.input", NeedsRestart, |c| {
+            c.visual_inspection.input = InputSpec::Pattern("x".into())
+        }),
+        ("visual_inspection.threshold", Cosmetic, |c| {
+            c.visual_inspection.threshold = Score::ONE
+        }),
+        ("visual_inspection.part_labels", Cosmetic, |c| {
+            c.visual_inspection.part_labels.push("pear".into())
+        }),
+        ("visual_inspection.crop_margin", Cosmetic, |c| {
+            c.visual_inspection.crop_margin = 0.5
+        }),
+        ("visual_inspection.grade_threshold", Cosmetic, |c| {
+            c.visual_inspection.grade_threshold = Score::ONE
+        }),
+        ("visual_inspection.grades", Cosmetic, |c| {
+            c.visual_inspection.grades[0].1 = GradeAction::Reject
+        }),
+        ("visual_inspection.reject_delay_ms", Cosmetic, |c| {
+            c.visual_inspection.reject_delay = Some(Duration::from_secs(1))
+        }),
+        ("visual_inspection.reject_pulse_ms", Cosmetic, |c| {
+            c.visual_inspection.reject_pulse = Duration::from_secs(1)
+        }),
+        ("safety.trip_after", SafetyRelevant, |c| {
+            c.safety.trip_after = 3
+        }),
+        ("safety.clear_after", SafetyRelevant, |c| {
+            c.safety.clear_after = 99
+        }),
+        ("safety.max_age_ms", SafetyRelevant, |c| {
+            c.safety.max_age = Duration::from_millis(99)
+        }),
+        ("safety.fault_after_ms", SafetyRelevant, |c| {
+            c.safety.fault_after = Duration::from_secs(9)
+        }),
+        ("safety.restart", SafetyRelevant, |c| {
+            c.safety.restart = Restart::Automatic
+        }),
+        ("models.directory", NeedsRestart, |c| {
+            c.models.directory = "elsewhere".into()
+        }),
+        ("models.detector", NeedsRestart, |c| {
+            c.models.detector = ModelRef::Named("x".into())
+        }),
+        ("models.classifier", NeedsRestart, |c| {
+            c.models.classifier = ModelRef::File("x.tflite".into())
+        }),
+        ("engine.engine", NeedsRestart, |c| {
+            c.engine.engine = EngineChoice::EdgeTpuUsb
+        }),
+        ("engine.threads", NeedsRestart, |c| c.engine.threads = 7),
+        ("output", NeedsRestart, |c| {
+            c.output = OutputConfig::simulated(None)
+        }),
+        ("events.directory", NeedsRestart, |c| {
+            c.events.directory = Some("events".into())
+        }),
+        ("events.file_bytes_max", NeedsRestart, |c| {
+            c.events.file_bytes_max = 65536
+        }),
+        ("events.files_max", NeedsRestart, |c| c.events.files_max = 3),
+        ("events.sync", NeedsRestart, |c| {
+            c.events.sync = EventSync::Each
+        }),
+        ("display.display", NeedsRestart, |c| {
+            c.display.display = DisplayChoice::Kms
+        }),
+        ("display.size", NeedsRestart, |c| {
+            c.display.size = Size {
+                width: 64,
+                height: 64,
+            }
+        }),
+        ("display.anonymize", Cosmetic, |c| {
+            c.display.anonymize = true
+        }),
+        ("zone.press.points", SafetyRelevant, |c| {
+            c.zones[0].polygon = triangle(0.8)
+        }),
+        ("zone.press.anchor", SafetyRelevant, |c| {
+            c.zones[0].anchor = Anchor::WholeBox
+        }),
+        ("zone.aisle.points", Cosmetic, |c| {
+            c.zones[1].polygon = triangle(0.8)
+        }),
+    ];
+
     #[test]
     fn each_key_has_its_impact() {
-        let cases: [(&str, Impact, Edit); 28] = [
-            ("worker_safety.input", NeedsRestart, |c| {
-                c.worker_safety.input = InputSpec::Pattern("x".into())
-            }),
-            ("worker_safety.threshold", SafetyRelevant, |c| {
-                c.worker_safety.threshold = Score::ONE
-            }),
-            ("worker_safety.person_label", SafetyRelevant, |c| {
-                c.worker_safety.person_label = "cat".into()
-            }),
-            ("visual_inspection.input", NeedsRestart, |c| {
-                c.visual_inspection.input = InputSpec::Pattern("x".into())
-            }),
-            ("visual_inspection.threshold", Cosmetic, |c| {
-                c.visual_inspection.threshold = Score::ONE
-            }),
-            ("visual_inspection.part_labels", Cosmetic, |c| {
-                c.visual_inspection.part_labels.push("pear".into())
-            }),
-            ("visual_inspection.crop_margin", Cosmetic, |c| {
-                c.visual_inspection.crop_margin = 0.5
-            }),
-            ("visual_inspection.grade_threshold", Cosmetic, |c| {
-                c.visual_inspection.grade_threshold = Score::ONE
-            }),
-            ("visual_inspection.grades", Cosmetic, |c| {
-                c.visual_inspection.grades[0].1 = GradeAction::Reject
-            }),
-            ("visual_inspection.reject_delay_ms", Cosmetic, |c| {
-                c.visual_inspection.reject_delay = Some(Duration::from_secs(1))
-            }),
-            ("visual_inspection.reject_pulse_ms", Cosmetic, |c| {
-                c.visual_inspection.reject_pulse = Duration::from_secs(1)
-            }),
-            ("safety.trip_after", SafetyRelevant, |c| {
-                c.safety.trip_after = 3
-            }),
-            ("safety.clear_after", SafetyRelevant, |c| {
-                c.safety.clear_after = 99
-            }),
-            ("safety.max_age_ms", SafetyRelevant, |c| {
-                c.safety.max_age = Duration::from_millis(99)
-            }),
-            ("safety.fault_after_ms", SafetyRelevant, |c| {
-                c.safety.fault_after = Duration::from_secs(9)
-            }),
-            ("safety.restart", SafetyRelevant, |c| {
-                c.safety.restart = Restart::Automatic
-            }),
-            ("models.directory", NeedsRestart, |c| {
-                c.models.directory = "elsewhere".into()
-            }),
-            ("models.detector", NeedsRestart, |c| {
-                c.models.detector = ModelRef::Named("x".into())
-            }),
-            ("models.classifier", NeedsRestart, |c| {
-                c.models.classifier = ModelRef::File("x.tflite".into())
-            }),
-            ("engine.engine", NeedsRestart, |c| {
-                c.engine.engine = EngineChoice::EdgeTpuUsb
-            }),
-            ("engine.threads", NeedsRestart, |c| c.engine.threads = 7),
-            ("output", NeedsRestart, |c| {
-                c.output = OutputConfig::simulated(None)
-            }),
-            ("display.display", NeedsRestart, |c| {
-                c.display.display = DisplayChoice::Kms
-            }),
-            ("display.size", NeedsRestart, |c| {
-                c.display.size = Size {
-                    width: 64,
-                    height: 64,
-                }
-            }),
-            ("display.anonymize", Cosmetic, |c| {
-                c.display.anonymize = true
-            }),
-            ("zone.press.points", SafetyRelevant, |c| {
-                c.zones[0].polygon = triangle(0.8)
-            }),
-            ("zone.press.anchor", SafetyRelevant, |c| {
-                c.zones[0].anchor = Anchor::WholeBox
-            }),
-            ("zone.aisle.points", Cosmetic, |c| {
-                c.zones[1].polygon = triangle(0.8)
-            }),
-        ];
-        for (key, impact, edit) in cases {
+        for (key, impact, edit) in CASES {
             assert_eq!(changes(edit), [(key.to_owned(), impact)], "{key}");
         }
     }
@@ -538,6 +624,50 @@ grow = true
         }
         let keys: Vec<String> = diff(&old, &turned).into_iter().map(|c| c.key).collect();
         assert_eq!(keys, ["ground.axes"]);
+    }
+
+    #[test]
+    fn what_can_live_is_applied_and_the_rest_stays() {
+        for (key, impact, edit) in CASES {
+            let (old, mut new) = (config(), config());
+            edit(&mut new);
+            let live = live(&old, &new);
+            let expected = if impact == NeedsRestart { &old } else { &new };
+            assert_eq!(&live, expected, "{key}");
+        }
+        // All at once: every change is either applied or still to come, and each in its own way.
+        let (old, mut new) = (config(), config());
+        for (_, _, edit) in CASES {
+            edit(&mut new);
+        }
+        new.models = old.models.clone();
+        let live = live(&old, &new);
+        assert!(diff(&old, &live).iter().all(|c| c.impact != NeedsRestart));
+        assert!(diff(&live, &new).iter().all(|c| c.impact == NeedsRestart));
+        let halves = diff(&old, &live).len() + diff(&live, &new).len();
+        assert_eq!(halves, diff(&old, &new).len());
+    }
+
+    #[test]
+    fn labels_go_with_the_models_that_define_them() {
+        let (old, mut new) = (config(), config());
+        new.models.detector = ModelRef::Named("other".into());
+        new.worker_safety.person_label = "human".into();
+        new.worker_safety.threshold = Score::ONE;
+        new.visual_inspection.grades.clear();
+        new.visual_inspection.part_labels.clear();
+        let live = live(&old, &new);
+        let keys = |a: &Config, b: &Config| -> Vec<String> {
+            diff(a, b).into_iter().map(|change| change.key).collect()
+        };
+        assert_eq!(keys(&old, &live), ["worker_safety.threshold"]);
+        let expected = [
+            "worker_safety.person_label",
+            "visual_inspection.part_labels",
+            "visual_inspection.grades",
+            "models.detector",
+        ];
+        assert_eq!(keys(&live, &new), expected);
     }
 
     #[test]

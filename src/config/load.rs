@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
 use super::error::{Origin, Problems};
 use super::input::has_extension;
 use super::keepout::Keepout;
-use super::source::Source;
+use super::source::{Content, SeenFile, Source};
 use super::{Anchor, Config, ConfigError, Overrides, keepout, sections};
 use crate::geometry::Size;
 
@@ -46,14 +44,39 @@ pub fn default_paths() -> [PathBuf; 2] {
 ///
 /// Every problem of both files and the command line.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, ConfigError> {
-    let problems = Problems::default();
-    let loaded = load_noting(path, overrides, &problems);
-    problems.into_result(loaded)
+    attempt(path, overrides).result
 }
 
-fn load_noting(path: &Path, overrides: &Overrides, problems: &Problems) -> Option<Loaded> {
+/// What came of a try to load, and of which files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// The configuration, or everything that is wrong with it.
+    pub result: Result<Loaded, ConfigError>,
+    /// Every file that was looked at, with the very content that the result is about: `andon.toml`
+    /// first, then the keepout file where its name could be found out.
+    pub files: Vec<SeenFile>,
+}
+
+/// [`load`], which also says what it saw.
+#[must_use]
+pub fn attempt(path: &Path, overrides: &Overrides) -> Attempt {
+    let problems = Problems::default();
+    let mut files = Vec::with_capacity(2);
+    let loaded = load_noting(path, overrides, &problems, &mut files);
+    Attempt {
+        result: problems.into_result(loaded),
+        files,
+    }
+}
+
+fn load_noting(
+    path: &Path,
+    overrides: &Overrides,
+    problems: &Problems,
+    seen: &mut Vec<SeenFile>,
+) -> Option<Loaded> {
     let help = "name another file with --config";
-    let source = Source::read(path, help, problems);
+    let source = Source::read(path, help, problems, seen);
     let settings = source.as_ref().and_then(|source| {
         let parsed = source.parse(problems)?;
         Some(sections::read(source, &parsed, overrides, problems))
@@ -64,7 +87,7 @@ fn load_noting(path: &Path, overrides: &Overrides, problems: &Problems) -> Optio
         None => overrides.keepout.clone()?,
     };
     let help = "a line is not guarded without zones: write the file as config/keepout.toml shows, or name another with --keepout";
-    let keepout_source = Source::read(&keepout_path, help, problems)?;
+    let keepout_source = Source::read(&keepout_path, help, problems, seen)?;
     let Keepout { zones, ground } = keepout(&keepout_source, overrides, problems)?;
     let settings = settings?;
     let config = Config {
@@ -76,13 +99,17 @@ fn load_noting(path: &Path, overrides: &Overrides, problems: &Problems) -> Optio
         models: settings.models?,
         engine: settings.engine,
         output: settings.output,
+        events: settings.events,
         display: settings.display,
         watchdog: settings.watchdog,
     };
+    let [main, keepout] = seen.as_slice() else {
+        return None;
+    };
     Some(Loaded {
         config,
-        main: config_file(&source?),
-        keepout: config_file(&keepout_source),
+        main: config_file(main)?,
+        keepout: config_file(keepout)?,
     })
 }
 
@@ -118,11 +145,13 @@ fn csv_size(path: &Path, overrides: &Overrides, problems: &Problems) -> Option<S
     Some(Size { width, height })
 }
 
-fn config_file(source: &Source) -> ConfigFile {
-    let digest = Sha256::digest(source.text().as_bytes());
-    ConfigFile {
-        path: source.path().to_owned(),
-        sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+fn config_file(seen: &SeenFile) -> Option<ConfigFile> {
+    match &seen.content {
+        Content::Sha256(sha256) => Some(ConfigFile {
+            path: seen.path.clone(),
+            sha256: sha256.clone(),
+        }),
+        Content::Unreadable(_) => None,
     }
 }
 

@@ -8,11 +8,13 @@
 //! files and turn them into the types here, `ground` those of zones drawn on the floor; `input` and `csv` read their small languages; [`diff()`]
 //! says what a change of configuration means for a running line.
 //!
-//! Reads the files it is given and nothing else; no clock, no threads. Called by the command line
-//! at start and later by the thread that watches the files.
+//! Reads the files it is given and nothing else; no threads, and a clock only in [`Watcher`], which
+//! notices when the files change. Called by the command line at start and later by the thread that
+//! watches the files.
 
 mod csv;
 mod diff;
+mod edit;
 mod error;
 mod ground;
 mod input;
@@ -23,19 +25,23 @@ mod overrides;
 mod sections;
 mod source;
 mod table;
+mod watch;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use csv::{CsvError, import_csv, to_keepout_toml};
-pub use diff::{Change, Impact, diff};
+pub use diff::{Change, Impact, diff, live};
+pub use edit::{EditError, ZoneEdit, set_zone};
 pub use error::{ConfigError, Excerpt, Origin, Problem};
 pub use ground::{Approach, FloorZone, Ground, Growth};
 pub use input::InputError;
-pub use load::{ConfigFile, Loaded, default_paths, load};
+pub use load::{Attempt, ConfigFile, Loaded, attempt, default_paths, load};
 pub use output::{ChipSpec, GpioConfig, LineName, LineSpec, OutputBackend, OutputConfig, Polarity};
 pub use overrides::Overrides;
+pub use source::{Content, SeenFile, read_text};
+pub use watch::{Timing, Watcher};
 
 use crate::geometry::{Polygon, Size};
 use crate::units::{Score, StreamId, ZoneKind};
@@ -353,6 +359,57 @@ impl WatchdogConfig {
     pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 }
 
+/// When a written event is made to survive a power cut (fsync).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventSync {
+    /// Trips, faults, changes of the configuration, start and stop at once; the rest within seconds.
+    #[default]
+    Grave,
+    /// Each at once.
+    Each,
+    /// All within seconds: less wear of a flash memory.
+    Batch,
+}
+
+impl EventSync {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Grave, Self::Each, Self::Batch];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Grave => "grave",
+            Self::Each => "each",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+/// The event log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventsConfig {
+    /// Where its files are; `None` keeps no log.
+    pub directory: Option<PathBuf>,
+    /// Size at which the next file is begun, bytes.
+    pub file_bytes_max: u32,
+    /// Files that are kept, the one being written included.
+    pub files_max: u32,
+    /// What survives a power cut.
+    pub sync: EventSync,
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            file_bytes_max: 1 << 20,
+            files_max: 16,
+            sync: EventSync::Grave,
+        }
+    }
+}
+
 /// Where and how big the picture is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DisplayConfig {
@@ -391,6 +448,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// Outputs.
     pub output: OutputConfig,
+    /// Event log.
+    pub events: EventsConfig,
     /// Picture.
     pub display: DisplayConfig,
     /// Hardware watchdog; `None` where none is used.

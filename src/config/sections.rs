@@ -3,6 +3,7 @@
 //! `config/andon.toml` documents every key for integrators; a test keeps its values and the
 //! defaults here the same.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use super::input::{has_extension, resolve};
 use super::source::Source;
 use super::table::{Table, fit_text, share};
 use super::{
-    DisplayChoice, DisplayConfig, EngineChoice, EngineConfig, GradeAction, InputSpec, ModelRef,
-    ModelsConfig, OutputConfig, Overrides, Restart, SafetyConfig, VisualInspectionConfig,
-    WatchdogConfig, WorkerSafetyConfig,
+    DisplayChoice, DisplayConfig, EngineChoice, EngineConfig, EventSync, EventsConfig, GradeAction,
+    InputSpec, ModelRef, ModelsConfig, OutputConfig, Overrides, Restart, SafetyConfig,
+    VisualInspectionConfig, WatchdogConfig, WorkerSafetyConfig,
 };
 use crate::geometry::Size;
 use crate::units::Score;
@@ -43,6 +44,7 @@ pub(super) struct Settings {
     pub(super) models: Option<ModelsConfig>,
     pub(super) engine: EngineConfig,
     pub(super) output: OutputConfig,
+    pub(super) events: EventsConfig,
     pub(super) display: DisplayConfig,
     pub(super) watchdog: Option<WatchdogConfig>,
 }
@@ -76,6 +78,7 @@ pub(super) fn read(
     let models = models(top.table("models"), &context);
     let engine = engine(top.table("engine"), &context);
     let output = super::output::read(top.table("output"), safety.restart);
+    let events = events(top.table("events"), &context);
     let display = display(top.table("display"), &context);
     let watchdog = watchdog(top.table("watchdog"));
     top.finish();
@@ -91,6 +94,7 @@ pub(super) fn read(
         models,
         engine,
         output,
+        events,
         display,
         watchdog,
     }
@@ -387,6 +391,25 @@ fn watchdog(mut table: Table<'_>) -> Option<WatchdogConfig> {
             Duration::from_secs(u64::from(seconds))
         }),
     })
+}
+
+/// Smallest and largest file of the event log, bytes: a few hundred events, and what a person can
+/// still open.
+const EVENT_FILE_BYTES: RangeInclusive<u32> = 65_536..=67_108_864;
+
+fn events(mut table: Table<'_>, context: &Context<'_>) -> EventsConfig {
+    let default = EventsConfig::default();
+    let directory = table.text("directory", PATH_MAX);
+    let file_bytes_max = table.integer("file_bytes_max", EVENT_FILE_BYTES, " bytes");
+    let files_max = table.integer("files_max", 2..=1000, " files");
+    let sync = table.choice("sync", &EventSync::ALL, EventSync::name);
+    table.finish();
+    EventsConfig {
+        directory: directory.map(|text| resolve(&text, context.base)),
+        file_bytes_max: file_bytes_max.unwrap_or(default.file_bytes_max),
+        files_max: files_max.unwrap_or(default.files_max),
+        sync: sync.unwrap_or(default.sync),
+    }
 }
 
 /// Whether an edge of the picture has a length that can be rendered and encoded.

@@ -1,10 +1,13 @@
 //! A configuration file's text, with its lines and columns.
 
-use std::fs::File;
+use std::fs::{Metadata, OpenOptions};
 use std::io::Read as _;
 use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
+use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -50,19 +53,29 @@ impl Source {
         &self.text
     }
 
-    /// Reads a file; whatever keeps it from being a short UTF-8 text is noted, with `help`.
-    pub(super) fn read(path: &Path, help: &str, problems: &Problems) -> Option<Self> {
-        let wrong = |message: String| {
-            problems.add_with_help(Origin::File(path.to_owned()), message, help);
-        };
-        let bytes = match read_bytes(path) {
-            Ok(bytes) => bytes,
+    /// Reads a file; whatever keeps it from being a short UTF-8 text is noted, with `help`. What was
+    /// found there is added to `seen`.
+    pub(super) fn read(
+        path: &Path,
+        help: &str,
+        problems: &Problems,
+        seen: &mut Vec<SeenFile>,
+    ) -> Option<Self> {
+        let read = read_bytes(path);
+        seen.push(SeenFile {
+            path: path.to_owned(),
+            content: match &read {
+                Ok(bytes) => Content::Sha256(sha256(bytes)),
+                Err(message) => Content::Unreadable(message.clone()),
+            },
+        });
+        match read {
+            Ok(bytes) => Self::from_bytes(path, bytes, problems),
             Err(message) => {
-                wrong(message);
-                return None;
+                problems.add_with_help(Origin::File(path.to_owned()), message, help);
+                None
             }
-        };
-        Self::from_bytes(path, bytes, problems)
+        }
     }
 
     /// Takes a file's content; anything but UTF-8 is noted.
@@ -137,20 +150,54 @@ impl Source {
     }
 }
 
+/// What a try to load the configuration found at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenFile {
+    /// Where.
+    pub path: PathBuf,
+    /// What.
+    pub content: Content,
+}
+
+/// A file's content, as far as it matters for telling whether it changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// SHA-256 of its bytes, 64 hexadecimal digits.
+    Sha256(String),
+    /// Why it could not be read.
+    Unreadable(String),
+}
+
+impl Content {
+    /// The hash of a file that could be read.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        match self {
+            Self::Sha256(hash) => Some(hash),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The content of a regular file, or why not.
 fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-    let metadata = std::fs::metadata(path).map_err(cannot)?;
-    if metadata.is_dir() {
-        return Err("is a folder, not a file".to_owned());
-    }
-    // Opening a pipe or a device could wait for ever.
-    if !metadata.is_file() {
-        return Err("is not a regular file".to_owned());
-    }
+    refuse_special(&std::fs::metadata(path).map_err(cannot)?)?;
+    // A pipe that took the file's place since then does not make the opening wait either.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)
+        .map_err(cannot)?;
+    refuse_special(&file.metadata().map_err(cannot)?)?;
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
         .map_err(cannot)?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if length > FILE_BYTES_MAX {
@@ -160,6 +207,27 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
         ));
     }
     Ok(bytes)
+}
+
+/// The text of a configuration file, with the same limits as when it is loaded.
+///
+/// # Errors
+///
+/// It is missing, no regular file, larger than 1 MiB or not UTF-8.
+pub fn read_text(path: &Path) -> std::io::Result<String> {
+    let bytes = read_bytes(path).map_err(std::io::Error::other)?;
+    String::from_utf8(bytes).map_err(std::io::Error::other)
+}
+
+/// Opening a pipe or a device could wait for ever.
+fn refuse_special(metadata: &Metadata) -> Result<(), String> {
+    if metadata.is_dir() {
+        Err("is a folder, not a file".to_owned())
+    } else if metadata.is_file() {
+        Ok(())
+    } else {
+        Err("is not a regular file".to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ use inspection::Grading;
 use interlock::{GuardFrame, Inputs, Interlock, Occurrence, Proof, Settings};
 use parts::PartTracker;
 use pulse::{Ordered, PulseTiming, PulseTrain};
-use self_check::SelfTestRecord;
+use self_check::{GeometryTest, SelfTestRecord};
 use warning::Warning;
 
 /// Most edges of one call: one per output, and one more for each when the program ends.
@@ -125,10 +125,7 @@ impl Decision {
             warning: Warning::new(|stream| zones::watches(&zones, ZoneKind::Warn, stream)),
             grading: Grading::new(&config.visual_inspection, classifier_labels),
             tracker: PartTracker::new(),
-            pulses: PulseTrain::new(PulseTiming {
-                delay: config.visual_inspection.reject_delay,
-                length: config.visual_inspection.reject_pulse,
-            }),
+            pulses: PulseTrain::new(pulse_timing(config)),
             fault: FaultLamp::new(),
             parts: PartTally::default(),
             zones,
@@ -226,20 +223,40 @@ impl Decision {
         classifier_labels: &[String],
         now: MonotonicTime,
     ) -> Actions {
-        let lit = self.warning.state();
-        let fresh = Self::new(config, classifier_labels);
-        self.zones = fresh.zones;
-        self.ranging = fresh.ranging;
-        self.person_threshold = fresh.person_threshold;
-        self.settings = fresh.settings;
-        self.warning = fresh.warning.after_change(lit);
-        self.grading = fresh.grading;
-        self.self_test.geometry = fresh.self_test.geometry;
-        self.pulses.set_timing(PulseTiming {
-            delay: config.visual_inspection.reject_delay,
-            length: config.visual_inspection.reject_pulse,
-        });
+        self.exchange(&mut Rules::new(config, classifier_labels), now)
+    }
+
+    /// [`Decision::reconfigure`] without allocating: `rules` becomes what was in force.
+    pub fn exchange(&mut self, rules: &mut Rules, now: MonotonicTime) -> Actions {
+        let warning = rules.warning.after_change(self.warning.state());
+        self.warning = warning;
+        self.swap(rules);
         self.step(Occurrence::ConfigurationChanged, now)
+    }
+
+    /// Takes a configuration without allocating: `rules` becomes what was in force. Where a stop depends
+    /// on what differs this is [`Decision::exchange`]; otherwise the run permission stays as it is.
+    pub fn update(&mut self, rules: &mut Rules, now: MonotonicTime) -> Actions {
+        let same_stops = stops(&self.zones).eq(stops(&rules.zones));
+        let same_person = self.person_threshold == rules.person_threshold;
+        if !same_stops || !same_person || self.settings != rules.settings {
+            return self.exchange(rules, now);
+        }
+        if self.zones != rules.zones {
+            self.warning = rules.warning.after_change(self.warning.state());
+        }
+        self.swap(rules);
+        self.step(Occurrence::Nothing, now)
+    }
+
+    fn swap(&mut self, rules: &mut Rules) {
+        std::mem::swap(&mut self.zones, &mut rules.zones);
+        std::mem::swap(&mut self.grading, &mut rules.grading);
+        std::mem::swap(&mut self.ranging, &mut rules.ranging);
+        self.pulses.set_timing(rules.pulse);
+        self.person_threshold = rules.person_threshold;
+        self.settings = rules.settings;
+        self.self_test.geometry = rules.geometry;
     }
 
     /// The program is ending: every active output goes inactive. Parts that wait for their pulse are
@@ -377,6 +394,61 @@ impl Decision {
         }
         actions
     }
+}
+
+/// A configuration as the decision uses it, made ready by somebody who may allocate.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    zones: Vec<Zone>,
+    ranging: Ranging,
+    pulse: PulseTiming,
+    person_threshold: Score,
+    settings: Settings,
+    geometry: GeometryTest,
+    warning: Warning,
+    grading: Grading,
+}
+
+impl Rules {
+    /// The rules of a configuration. `classifier_labels` is the classifier's label file, in its order.
+    #[must_use]
+    pub fn new(config: &Config, classifier_labels: &[String]) -> Self {
+        let Decision {
+            zones,
+            ranging,
+            person_threshold,
+            settings,
+            self_test,
+            warning,
+            grading,
+            ..
+        } = Decision::new(config, classifier_labels);
+        Self {
+            zones,
+            person_threshold,
+            settings,
+            ranging,
+            pulse: pulse_timing(config),
+            geometry: self_test.geometry,
+            warning,
+            grading,
+        }
+    }
+}
+
+const fn pulse_timing(config: &Config) -> PulseTiming {
+    PulseTiming {
+        delay: config.visual_inspection.reject_delay,
+        length: config.visual_inspection.reject_pulse,
+    }
+}
+
+/// The stop zones with their places in the list.
+fn stops(zones: &[Zone]) -> impl Iterator<Item = (usize, &Zone)> {
+    zones
+        .iter()
+        .enumerate()
+        .filter(|(_, zone)| zone.kind == ZoneKind::Stop)
 }
 
 impl Actions {

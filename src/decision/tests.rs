@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    Anchor, DisplayChoice, DisplayConfig, EngineChoice, EngineConfig, GradeAction, InputSpec,
-    ModelRef, ModelsConfig, OutputConfig, Restart, SafetyConfig, VisualInspectionConfig,
+    Anchor, DisplayChoice, DisplayConfig, EngineChoice, EngineConfig, EventsConfig, GradeAction,
+    InputSpec, ModelRef, ModelsConfig, OutputConfig, Restart, SafetyConfig, VisualInspectionConfig,
     WorkerSafetyConfig,
 };
 use crate::geometry::{Point, Polygon, Rect, Size};
@@ -82,6 +82,7 @@ fn config() -> Config {
             threads: 1,
         },
         output: OutputConfig::simulated(None),
+        events: EventsConfig::default(),
         display: DisplayConfig {
             display: DisplayChoice::None,
             size: Size {
@@ -566,5 +567,64 @@ fn what_is_told_is_always_an_edge() {
             edges.windows(2).all(|pair| pair[0].1 != pair[1].1),
             "{output:?}: {edges:?}"
         );
+    }
+}
+
+/// The zones of `config()` with another aisle and a bolder grading: nothing that a stop depends on.
+fn repainted() -> Config {
+    let mut config = config();
+    config.zones[1] = zone("aisle", ZoneKind::Warn, 0.5, 1.0);
+    config.visual_inspection.grade_threshold = score(0.1);
+    config
+}
+
+#[test]
+fn a_cosmetic_change_leaves_the_run_permission_alone_and_applies_the_rest() {
+    let mut stage = Stage::on(&config());
+    let before = stage.edges_of(RunPermission);
+    let actions = stage
+        .decision
+        .update(&mut Rules::new(&repainted(), &labels()), at(150));
+    stage.take(actions);
+    stage.tick(155, InputState::Inactive);
+    assert_eq!(stage.edges_of(RunPermission), before);
+    assert!(stage.decision.permission().is_on());
+    assert_eq!(stage.decision.zones, repainted().zones);
+    let unsure = GradedItem {
+        detection: detection(IN_PRESS),
+        grade: Grade {
+            label: LabelId(1),
+            score: score(0.2),
+        },
+    };
+    let verdict = stage.parts(160, &Findings::Items([unsure].into_iter().collect()));
+    let Verdict::Inspection(verdict) = verdict else {
+        panic!("of the inspection stream");
+    };
+    assert_eq!(verdict.items[0].disposition, Disposition::Reject);
+}
+
+#[test]
+fn what_a_stop_depends_on_is_never_taken_for_cosmetic() {
+    let edits: [fn(&mut Config); 6] = [
+        |c| c.zones[0] = zone("press", ZoneKind::Stop, 0.0, 0.5),
+        |c| c.zones.swap(0, 1),
+        |c| c.zones.push(zone("third", ZoneKind::Stop, 0.8, 0.9)),
+        |c| c.worker_safety.threshold = score(0.6),
+        |c| c.safety.clear_after = 3,
+        |c| c.safety.restart = Restart::Automatic,
+    ];
+    for (number, edit) in edits.into_iter().enumerate() {
+        let mut stage = Stage::on(&config());
+        let mut changed = config();
+        edit(&mut changed);
+        stage.ms = 200;
+        let actions = stage
+            .decision
+            .update(&mut Rules::new(&changed, &labels()), at(200));
+        stage.take(actions);
+        let last = stage.edges_of(RunPermission).pop();
+        let expected = (200, OutputState::Inactive, Cause::ConfigurationChanged);
+        assert_eq!(last, Some(expected), "edit {number}");
     }
 }

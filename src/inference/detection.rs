@@ -35,7 +35,7 @@ struct Outputs {
 }
 
 /// Which of the detections are wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Wanted {
     pub(super) labels: Vec<LabelId>,
     pub(super) threshold: Score,

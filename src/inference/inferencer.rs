@@ -26,10 +26,69 @@ pub struct Inferencer {
     engine: String,
     detector: Detector,
     classifier: Classifier,
+    selection: Selection,
+    known_answer: KnownAnswer,
+}
+
+/// What of a model's findings matters, as the configuration says it in the models' own numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
     persons: Wanted,
     parts: Wanted,
     crop_margin: f32,
-    known_answer: KnownAnswer,
+}
+
+/// The words of both models: what turns a configuration into a [`Selection`].
+#[derive(Clone, Debug)]
+pub struct LabelSet {
+    detector: Labels,
+    classifier: Labels,
+}
+
+impl LabelSet {
+    /// The selection that the configuration asks for.
+    ///
+    /// # Errors
+    ///
+    /// It names a label that the models do not have.
+    pub fn select(
+        &self,
+        safety: &WorkerSafetyConfig,
+        inspection: &VisualInspectionConfig,
+    ) -> Result<Selection, InferenceError> {
+        let persons = Wanted {
+            labels: vec![self.detector.id(&safety.person_label)?],
+            threshold: safety.threshold,
+        };
+        let part_labels = inspection.part_labels.iter();
+        let parts = Wanted {
+            labels: part_labels
+                .map(|name| self.detector.id(name))
+                .collect::<Result<_, _>>()?,
+            threshold: inspection.threshold,
+        };
+        check_grades(&self.classifier, &inspection.grades)?;
+        Ok(Selection {
+            persons,
+            parts,
+            crop_margin: inspection.crop_margin,
+        })
+    }
+
+    /// The label files of a detector and a classifier.
+    #[must_use]
+    pub const fn new(detector: Labels, classifier: Labels) -> Self {
+        Self {
+            detector,
+            classifier,
+        }
+    }
+
+    /// The classifier's labels by [`crate::units::LabelId`].
+    #[must_use]
+    pub fn classifier(&self) -> &[String] {
+        self.classifier.names()
+    }
 }
 
 /// An inspection frame on its way through its inferences.
@@ -100,28 +159,29 @@ impl Inferencer {
     ) -> Result<Self, InferenceError> {
         let detector = Detector::new(detector, engine)?;
         let classifier = Classifier::new(classifier, engine)?;
-        let labels = detector.labels();
-        let persons = Wanted {
-            labels: vec![labels.id(&safety.person_label)?],
-            threshold: safety.threshold,
-        };
-        let part_labels = inspection.part_labels.iter();
-        let parts = Wanted {
-            labels: part_labels
-                .map(|name| labels.id(name))
-                .collect::<Result<_, _>>()?,
-            threshold: inspection.threshold,
-        };
-        check_grades(classifier.labels(), &inspection.grades)?;
+        let labels = LabelSet::new(detector.labels().clone(), classifier.labels().clone());
+        let selection = labels.select(safety, inspection)?;
         Ok(Self {
             engine: engine.description().to_owned(),
             known_answer: KnownAnswer::new(&detector)?,
             detector,
             classifier,
-            persons,
-            parts,
-            crop_margin: inspection.crop_margin,
+            selection,
         })
+    }
+
+    /// The words of the models in use.
+    #[must_use]
+    pub fn labels(&self) -> LabelSet {
+        LabelSet::new(
+            self.detector.labels().clone(),
+            self.classifier.labels().clone(),
+        )
+    }
+
+    /// From the next inference on, this is what matters.
+    pub fn select(&mut self, selection: Selection) {
+        self.selection = selection;
     }
 
     /// What runs the models, for header, log and picture.
@@ -182,7 +242,9 @@ impl Inferencer {
             ..InferenceTiming::default()
         };
         let mut watch = Stopwatch::new(clock, timing);
-        let found = self.detector.detect(&frame, &self.persons, &mut watch);
+        let found = self
+            .detector
+            .detect(&frame, &self.selection.persons, &mut watch);
         Inferred {
             findings: found.map_or_else(|error| failed(&frame, &error), Findings::Persons),
             frame,
@@ -241,7 +303,7 @@ impl Inferencer {
         watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
     ) -> Result<Grading, InferenceError> {
         Ok(Grading {
-            parts: self.detector.detect(frame, &self.parts, watch)?,
+            parts: self.detector.detect(frame, &self.selection.parts, watch)?,
             items: GradedItems::new(),
         })
     }
@@ -253,7 +315,7 @@ impl Inferencer {
         watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
     ) -> Result<Grading, InferenceError> {
         if let Some(detection) = grading.parts.get(grading.items.len()).copied() {
-            let crop = crop_of(detection.bbox, self.crop_margin, frame.size());
+            let crop = crop_of(detection.bbox, self.selection.crop_margin, frame.size());
             let grade = self.classifier.classify(frame, crop, watch)?;
             grading.items.push(GradedItem { detection, grade });
         }

@@ -39,7 +39,7 @@ pub use detection::Detector;
 pub use engine::{ElementType, Engine, Model, Quantisation, TensorSpec, TensorView};
 pub use error::InferenceError;
 pub use fetch::{FetchError, Fetched, Source, fetch_coral};
-pub use inferencer::{Inferencer, InspectionJob, Step, engine};
+pub use inferencer::{Inferencer, InspectionJob, LabelSet, Selection, Step, engine};
 pub use labels::Labels;
 pub use registry::{
     ListedDownload, ListedLabels, ListedModel, ListedTensor, ModelFile, REGISTRY_FILE, Registry,

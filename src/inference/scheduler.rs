@@ -78,6 +78,11 @@ impl Scheduler {
         }
     }
 
+    /// From now on these are the allowances.
+    pub const fn allow(&mut self, allowances: [Duration; 2]) {
+        self.allowances = allowances;
+    }
+
     /// Picks the next piece of work and counts on it being done before the next call. `heads` by
     /// [`StreamId::index`]; `in_progress` is the inspection frame that has been begun and is not done.
     pub fn next(&mut self, heads: [Head; 2], in_progress: Option<Due>) -> Next {

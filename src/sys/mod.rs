@@ -1,7 +1,8 @@
 //! Thin safe wrappers over the operating system: clock, timer, priority, watchdog, process figures,
-//! shutdown signals.
+//! shutdown signals, replacing files.
 
 mod realtime;
+mod replace;
 mod watchdog;
 
 use std::io;
@@ -18,6 +19,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::units::MonotonicTime;
 
 pub use realtime::{Ticker, lock_memory, raise_priority};
+pub use replace::replace_file;
 pub use watchdog::Watchdog;
 
 /// `CLOCK_MONOTONIC`, now.
@@ -35,6 +37,13 @@ pub use watchdog::Watchdog;
 pub fn monotonic_now() -> MonotonicTime {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC exists");
     MonotonicTime::from_duration(Duration::new(now.tv_sec() as u64, now.tv_nsec() as u32))
+}
+
+/// The kernel's name of this boot, a UUID; `?` where it has none to tell.
+#[must_use]
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| "?".to_owned(), |id| id.trim().to_owned())
 }
 
 /// CPU time and memory of this process.
