@@ -76,6 +76,11 @@ enum Command {
         #[command(subcommand)]
         command: OutputsCommand,
     },
+    /// Look after the picture that the guarding camera's place is held against.
+    Reference {
+        #[command(subcommand)]
+        command: ReferenceCommand,
+    },
 }
 
 /// What every command that reads the configuration takes.
@@ -201,6 +206,21 @@ pub(crate) struct ImportKeepoutArgs {
     name: String,
     /// Write the TOML here instead of to the terminal; never overwrites.
     #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReferenceCommand {
+    /// Learn it from the worker-safety input and write it to a PNG.
+    Take(ReferenceTakeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReferenceTakeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Write the PNG here [default: camera_checks.reference of the configuration].
+    #[arg(long, value_name = "FILE.png")]
     output: Option<PathBuf>,
 }
 

@@ -200,6 +200,7 @@ impl Rig {
         self.hand(FromInfer::Inferred(Inferred {
             frame,
             findings,
+            doubt: None,
             timing: InferenceTiming::default(),
         }));
     }

@@ -21,6 +21,7 @@ pub mod describe;
 pub mod keepout;
 pub mod models;
 pub mod outputs;
+pub mod reference;
 pub mod replay;
 
 use std::io;

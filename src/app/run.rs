@@ -13,6 +13,7 @@ use super::decide_thread::{DecideOutcome, DecideThread};
 use super::infer_thread::InferThread;
 use super::outputs::{Outputs, open_outputs};
 use super::progress::Progress;
+use super::reference::{self, ReferenceFileError};
 use super::report::{Header, InputEntry, ModelEntry, Names, ReportError, ReportWriter, ZoneEntry};
 use super::summary::Summary;
 use super::ui_thread::{self, PictureError, SnapshotRequest, UiFigures, UiPlan};
@@ -85,6 +86,9 @@ pub enum RunError {
     /// A line cannot be used.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// The camera's reference cannot be used.
+    #[error(transparent)]
+    Reference(#[from] ReferenceFileError),
     /// The report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -143,6 +147,9 @@ pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<Run
         Some(path) => Some(ReportWriter::create(path, &header, names.clone())?),
         None => None,
     };
+    for check in config.camera_checks.switched_off() {
+        log::warn!("camera_checks.{check} = false: a {check} camera goes unnoticed");
+    }
     log::info!("engine: {}", inferencer.engine_description());
     let total = total_frames(options, &sources);
     let beats = Beats::default();
@@ -287,6 +294,7 @@ impl Pipeline {
         inferencer: Inferencer,
         beats: &Beats,
     ) -> Result<Self, RunError> {
+        let scrutiny = reference::scrutiny(&config.camera_checks)?;
         let (ui, snapshots) = match ui_plan(config, options, &sources, &inferencer)? {
             Some(plan) => start_ui(plan).map(|(ui, snapshots)| (Some(ui), Some(snapshots)))?,
             None => (None, None),
@@ -321,6 +329,8 @@ impl Pipeline {
         };
         let infer = InferThread {
             inferencer,
+            scrutiny,
+            doubt: None,
             pace: options.pace,
             allowances: [config.safety.max_age, INSPECTION_ALLOWANCE],
             inboxes: frames.clone(),

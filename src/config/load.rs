@@ -73,6 +73,7 @@ fn load_noting(path: &Path, overrides: &Overrides, problems: &Problems) -> Optio
         zones,
         ground,
         safety: settings.safety,
+        camera_checks: settings.camera_checks,
         models: settings.models?,
         engine: settings.engine,
         output: settings.output,

@@ -11,6 +11,7 @@
 //! Reads the files it is given and nothing else; no clock, no threads. Called by the command line
 //! at start and later by the thread that watches the files.
 
+mod camera_checks;
 mod csv;
 mod diff;
 mod error;
@@ -28,6 +29,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use camera_checks::{
+    CameraChecksConfig, CoveredCheckConfig, FrozenCheckConfig, MovedCheckConfig,
+};
 pub use csv::{CsvError, import_csv, to_keepout_toml};
 pub use diff::{Change, Impact, diff};
 pub use error::{ConfigError, Excerpt, Origin, Problem};
@@ -385,6 +389,8 @@ pub struct Config {
     pub ground: Option<Ground>,
     /// Timing and counting.
     pub safety: SafetyConfig,
+    /// What a guarding picture has to pass.
+    pub camera_checks: CameraChecksConfig,
     /// Model files.
     pub models: ModelsConfig,
     /// Engine.
