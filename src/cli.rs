@@ -79,6 +79,11 @@ enum Command {
     },
     /// Show the event log: trips, resets, faults, changes of the configuration, start and stop.
     Events(EventsArgs),
+    /// Look after the picture that the guarding camera's place is held against.
+    Reference {
+        #[command(subcommand)]
+        command: ReferenceCommand,
+    },
 }
 
 /// What every command that reads the configuration takes.
@@ -231,6 +236,21 @@ pub(crate) struct EventsArgs {
     /// The lines of the log as they are.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReferenceCommand {
+    /// Learn it from the worker-safety input and write it to a PNG.
+    Take(ReferenceTakeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReferenceTakeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Write the PNG here [default: camera_checks.reference of the configuration].
+    #[arg(long, value_name = "FILE.png")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -31,6 +31,7 @@ pub mod inference;
 pub mod message;
 pub mod output;
 pub mod preprocess;
+pub mod scrutiny;
 pub mod sync;
 pub mod sys;
 pub mod ui;

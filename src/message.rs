@@ -85,6 +85,51 @@ pub enum Findings {
     Failed(Arc<str>),
 }
 
+/// What is wrong with a picture itself, whatever is in it. Nobody seen in such a picture means
+/// nothing: it counts as an occupied zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PictureDoubt {
+    /// The same picture, or the same few, again and again.
+    Frozen,
+    /// It shows next to nothing.
+    Covered,
+    /// The contours of the reference are not where they belong.
+    Moved,
+}
+
+impl PictureDoubt {
+    /// Every doubt.
+    pub const ALL: [Self; 3] = [Self::Frozen, Self::Covered, Self::Moved];
+
+    /// The word in the report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Frozen => "frozen",
+            Self::Covered => "covered",
+            Self::Moved => "moved",
+        }
+    }
+
+    /// What it is once it lasts.
+    #[must_use]
+    pub const fn fault(self, stream: StreamId) -> Fault {
+        match self {
+            Self::Frozen => Fault::PictureFrozen(stream),
+            Self::Covered => Fault::CameraCovered(stream),
+            Self::Moved => Fault::CameraMoved(stream),
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Frozen => "is frozen: the picture does not change",
+            Self::Covered => "is covered: no texture",
+            Self::Moved => "has moved: the reference contours are not in place",
+        }
+    }
+}
+
 /// One frame with what inference found in it.
 #[derive(Clone, Debug)]
 pub struct Inferred {
@@ -92,6 +137,8 @@ pub struct Inferred {
     pub frame: Frame,
     /// What was found.
     pub findings: Findings,
+    /// What is wrong with the picture itself, if anything.
+    pub doubt: Option<PictureDoubt>,
     /// Where the time went.
     pub timing: InferenceTiming,
 }
@@ -156,9 +203,11 @@ pub struct SafetyVerdict {
     pub persons: PersonVerdicts,
     /// Zones with somebody in them.
     pub zones: ZoneSet,
-    /// Whether a stop zone counts as occupied in this frame: somebody is in one, or the frame could
-    /// not be judged.
+    /// Whether a stop zone counts as occupied in this frame: somebody is in one, the frame could
+    /// not be judged, or the picture is not to be believed.
     pub occupied: bool,
+    /// Why the picture is not to be believed, where it is not.
+    pub doubt: Option<PictureDoubt>,
     /// Why the frame could not be judged, where it could not.
     pub failure: Option<Arc<str>>,
 }
@@ -226,6 +275,8 @@ pub enum TripCause {
     Stale(StreamId),
     /// Inference on a guarding frame failed.
     Unjudged(StreamId),
+    /// A guarding picture is not to be believed.
+    Picture(StreamId, PictureDoubt),
 }
 
 /// What locks the run permission out until the cause is gone and an operator resets.
@@ -245,6 +296,12 @@ pub enum Fault {
     SourceLost(StreamId),
     /// Inference on a guarding stream failed for longer than `fault_after_ms`.
     InferenceLost(StreamId),
+    /// A guarding picture did not change for longer than `fault_after_ms`.
+    PictureFrozen(StreamId),
+    /// A guarding camera was covered for longer than `fault_after_ms`.
+    CameraCovered(StreamId),
+    /// A guarding camera was out of place for longer than `fault_after_ms`.
+    CameraMoved(StreamId),
     /// The program failed to prove that it still works.
     SelfTestFailed(SelfTestFailure),
 }
@@ -533,6 +590,9 @@ impl fmt::Display for CauseText<'_> {
             Cause::Trip(TripCause::Unjudged(stream)) => {
                 write!(f, "{stream} could not be judged")
             }
+            Cause::Trip(TripCause::Picture(stream, doubt)) => {
+                write!(f, "{stream} {}", doubt.words())
+            }
             Cause::Fault(fault) => write!(f, "fault: {fault}"),
             Cause::ConfigurationChanged => f.write_str("configuration changed"),
             Cause::Clear => f.write_str("clear"),
@@ -555,6 +615,9 @@ impl fmt::Display for Fault {
             Self::SourceEnded(stream) => write!(f, "{stream} has ended"),
             Self::SourceLost(stream) => write!(f, "{stream} delivers nothing"),
             Self::InferenceLost(stream) => write!(f, "inference on {stream} keeps failing"),
+            Self::PictureFrozen(stream) => write!(f, "{stream} {}", PictureDoubt::Frozen.words()),
+            Self::CameraCovered(stream) => write!(f, "{stream} {}", PictureDoubt::Covered.words()),
+            Self::CameraMoved(stream) => write!(f, "{stream} {}", PictureDoubt::Moved.words()),
             Self::SelfTestFailed(failure) => write!(f, "self-test: {failure}"),
         }
     }
@@ -808,5 +871,14 @@ mod tests {
             "fault: worker_safety has ended"
         );
         assert_eq!(told(Cause::PartRejected(7)), "part 7 rejected");
+        let covered = TripCause::Picture(stream, PictureDoubt::Covered);
+        assert_eq!(
+            told(Cause::Trip(covered)),
+            "worker_safety is covered: no texture"
+        );
+        assert_eq!(
+            told(Cause::Fault(PictureDoubt::Moved.fault(stream))),
+            "fault: worker_safety has moved: the reference contours are not in place"
+        );
     }
 }

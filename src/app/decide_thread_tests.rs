@@ -209,6 +209,7 @@ impl Rig {
         self.hand(FromInfer::Inferred(Inferred {
             frame,
             findings,
+            doubt: None,
             timing: InferenceTiming::default(),
         }));
     }

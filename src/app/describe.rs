@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::describe_ground;
 use super::outputs;
 use crate::capture::{self, FrameSource};
-use crate::config::{Loaded, Restart};
+use crate::config::{CameraChecksConfig, Loaded, Restart};
 use crate::inference::Inferencer;
 use crate::ui::headless::HeadlessRenderer;
 use crate::units::StreamId;
@@ -56,7 +56,51 @@ pub fn configuration(loaded: &Loaded) -> String {
         safety.fault_after.as_millis(),
         safety.clear_after,
     );
+    let _ = writeln!(text, "\n{}", camera_checks(&config.camera_checks));
+    for check in config.camera_checks.switched_off() {
+        let _ = writeln!(
+            text,
+            "WARNING: camera_checks.{check} = false: a {check} camera goes unnoticed"
+        );
+    }
     let _ = writeln!(text, "\n{}", outputs::describe(config));
+    text
+}
+
+fn camera_checks(checks: &CameraChecksConfig) -> String {
+    let mut text = String::from("a guarding picture is not believed when it is");
+    let CameraChecksConfig {
+        frozen,
+        covered,
+        moved,
+    } = checks;
+    if let Some(check) = frozen {
+        let _ = write!(
+            text,
+            "\n  frozen   the same for more than {} ms",
+            check.after.as_millis()
+        );
+    }
+    if let Some(check) = covered {
+        let _ = write!(
+            text,
+            "\n  covered  without texture but for {:.0} % of it, for {} ms",
+            check.share_min * 100.0,
+            check.after.as_millis()
+        );
+    }
+    if let Some(check) = moved {
+        let reference = match &check.reference {
+            Some(path) => path.display().to_string(),
+            None => "learnt at each start: a camera moved before that is not noticed".to_owned(),
+        };
+        let _ = write!(
+            text,
+            "\n  moved    by more than {:.1} % of its width, for {} ms (reference: {reference})",
+            check.shift_max * 100.0,
+            check.after.as_millis()
+        );
+    }
     text
 }
 

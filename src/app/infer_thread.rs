@@ -9,7 +9,8 @@ use crate::frame::Frame;
 use crate::health::Beat;
 use crate::inference::scheduler::{Due, Head, Next, Scheduler};
 use crate::inference::{Inferencer, InspectionJob, Step};
-use crate::message::{DetectorTest, Inferred};
+use crate::message::{DetectorTest, Inferred, PictureDoubt};
+use crate::scrutiny::{Measures, Scrutiny};
 use crate::sync::{Latest, Signal, Taken};
 use crate::sys::monotonic_now;
 use crate::units::StreamId;
@@ -52,6 +53,10 @@ pub(super) enum FromInfer {
 #[derive(Debug)]
 pub(super) struct InferThread {
     pub(super) inferencer: Inferencer,
+    /// Watches the guarding camera.
+    pub(super) scrutiny: Scrutiny,
+    /// What it said last.
+    pub(super) doubt: Option<PictureDoubt>,
     pub(super) pace: Pace,
     /// Time from a frame's timestamp to its deadline, by [`StreamId::index`].
     pub(super) allowances: [Duration; 2],
@@ -110,7 +115,7 @@ impl InferThread {
             let done = match scheduler.next(heads, begun) {
                 Next::Start(StreamId::WorkerSafety) => {
                     let frame = self.take(StreamId::WorkerSafety);
-                    frame.map(|frame| self.inferencer.judge(frame, monotonic_now))
+                    frame.map(|frame| self.judge(frame))
                 }
                 Next::Start(StreamId::VisualInspection) => {
                     job = self.take(StreamId::VisualInspection).map(Inferencer::begin);
@@ -158,6 +163,33 @@ impl InferThread {
         match self.inboxes[stream.index()].take() {
             Taken::Value(frame) => Some(frame),
             Taken::Empty | Taken::Closed => None,
+        }
+    }
+
+    /// Looks at the picture itself, then for people in it.
+    fn judge(&mut self, frame: Frame) -> Inferred {
+        let doubt = self.scrutiny.observe(&frame);
+        if doubt != self.doubt {
+            let Measures {
+                frozen_for,
+                textured_share,
+                contours,
+                in_place_share,
+            } = self.scrutiny.measures();
+            log::warn!(
+                "{} frame {}: picture {} ({} ms without a new one, {:.0} % textured, {:.0} % of {contours} contours in place)",
+                frame.meta.stream,
+                frame.meta.sequence,
+                doubt.map_or("good again", PictureDoubt::name),
+                frozen_for.as_millis(),
+                textured_share * 100.0,
+                in_place_share * 100.0,
+            );
+            self.doubt = doubt;
+        }
+        Inferred {
+            doubt,
+            ..self.inferencer.judge(frame, monotonic_now)
         }
     }
 

@@ -26,6 +26,7 @@ pub mod events;
 pub mod keepout;
 pub mod models;
 pub mod outputs;
+pub mod reference;
 pub mod replay;
 
 use std::io;

@@ -13,7 +13,7 @@ use crate::decision::{Actions, Decision};
 use crate::geometry::Rect;
 use crate::message::{
     Detection, Detections, DetectorTest, Findings, Grade, GradedItem, GradedItems, LineHealth,
-    OutputState, Verdict,
+    OutputState, PictureDoubt, Verdict,
 };
 use crate::output::SimulatedOperator;
 use crate::units::{LabelId, MonotonicTime, Score, StreamId};
@@ -47,6 +47,7 @@ struct Recorded {
     frame: u64,
     at: Duration,
     findings: Findings,
+    doubt: Option<PictureDoubt>,
 }
 
 /// Decides the frames of the report `text` again with the configuration `loaded`. Persons that the
@@ -135,9 +136,13 @@ impl Player {
     fn frame(&mut self, frame: &Recorded) {
         let captured = MonotonicTime::from_duration(frame.at);
         self.now = self.now.max(captured);
-        let (verdict, actions) =
-            self.decision
-                .on_findings(frame.stream, captured, &frame.findings, self.now);
+        let (verdict, actions) = self.decision.on_picture(
+            frame.stream,
+            captured,
+            frame.doubt,
+            &frame.findings,
+            self.now,
+        );
         let line = match &verdict {
             Verdict::Safety(verdict) => {
                 self.occupied += u64::from(verdict.occupied);
@@ -218,7 +223,19 @@ fn parse(line: &Value, grades: &[String]) -> Result<Option<Recorded>, String> {
         frame,
         at,
         findings,
+        doubt: doubt(&line["condition"])?,
     }))
+}
+
+/// What was wrong with the picture; a word that is not known must not be taken as nothing.
+fn doubt(condition: &Value) -> Result<Option<PictureDoubt>, String> {
+    if condition.is_null() {
+        return Ok(None);
+    }
+    let known = |doubt: &PictureDoubt| condition.as_str() == Some(doubt.name());
+    let doubt = PictureDoubt::ALL.into_iter().find(known);
+    let doubt = doubt.ok_or_else(|| format!("condition {condition} is not known"))?;
+    Ok(Some(doubt))
 }
 
 fn item(object: &Value, grades: &[String]) -> Result<GradedItem, String> {

@@ -328,6 +328,9 @@ pub(super) fn safety_line(
         "persons": persons,
         "occupied": verdict.occupied,
     });
+    if let Some(doubt) = verdict.doubt {
+        merge(&mut line, json!({ "condition": doubt.name() }));
+    }
     add_failure(&mut line, verdict.failure.as_deref());
     line
 }

@@ -15,6 +15,7 @@ use super::infer_thread::{InferThread, allowances};
 use super::live::{self, Controls, Live, UiUpdate};
 use super::outputs::{Outputs, open_outputs};
 use super::progress::Progress;
+use super::reference::{self, ReferenceFileError};
 use super::report::{
     Header, InputEntry, ModelEntry, Names, ReportError, ReportWriter, zone_entries,
 };
@@ -96,6 +97,9 @@ pub enum RunError {
     /// A line cannot be used.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// The camera's reference cannot be used.
+    #[error(transparent)]
+    Reference(#[from] ReferenceFileError),
     /// The report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -154,6 +158,9 @@ pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<Run
         Some(path) => Some(ReportWriter::create(path, &header, names.clone())?),
         None => None,
     };
+    for check in config.camera_checks.switched_off() {
+        log::warn!("camera_checks.{check} = false: a {check} camera goes unnoticed");
+    }
     log::info!("engine: {}", inferencer.engine_description());
     let total = total_frames(options, &sources);
     let beats = Beats::default();
@@ -314,6 +321,7 @@ impl Pipeline {
         beats: &Beats,
     ) -> Result<(Self, Controls), RunError> {
         let updates = Latest::new(&Signal::new());
+        let scrutiny = reference::scrutiny(&config.camera_checks)?;
         let (ui, snapshots) = match ui_plan(config, options, &sources, &inferencer)? {
             Some(plan) => {
                 let (ui, snapshots) = start_ui(plan, &updates)?;
@@ -360,6 +368,8 @@ impl Pipeline {
         };
         let infer = InferThread {
             inferencer,
+            scrutiny,
+            doubt: None,
             pace: options.pace,
             allowances: allowances(config),
             inboxes: frames.clone(),

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::{
     BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, OutputsCommand,
-    ReplayArgs, RunArgs, events,
+    ReferenceCommand, ReplayArgs, RunArgs, events,
 };
+use crate::app::reference::ReferenceFileError;
 use crate::app::run::{RunError, RunOptions};
 use crate::app::{self, SnapshotRequest};
 use crate::config::{InputSpec, Loaded, OutputBackend, Pace, ZoneEdit};
@@ -39,7 +40,7 @@ impl From<RunError> for Failure {
             RunError::Capture(_) => Exit::Input,
             RunError::Inference(_) | RunError::Thread { .. } => Exit::Engine,
             RunError::Picture(_) => Exit::Display,
-            RunError::Report(_) => Exit::Usage,
+            RunError::Reference(_) | RunError::Report(_) => Exit::Usage,
             RunError::Output(_) | RunError::Line(_) | RunError::Watchdog { .. } => Exit::Line,
         };
         Self::new(exit, error)
@@ -71,6 +72,7 @@ pub(super) fn dispatch(cli: Cli) -> Result<Exit, Failure> {
             command: OutputsCommand::Off(args),
         }) => outputs_off(&args),
         Some(Command::Events(args)) => events::events(&args),
+        Some(Command::Reference { command }) => reference(&command),
     }
 }
 
@@ -253,6 +255,29 @@ fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
         }
         None => print(&replayed.lines),
     }
+    Ok(Exit::Done)
+}
+
+fn reference(command: &ReferenceCommand) -> Result<Exit, Failure> {
+    let ReferenceCommand::Take(args) = command;
+    let loaded = args.config.load()?;
+    let taken = app::reference::take(&loaded.config, args.output.as_deref()).map_err(|error| {
+        let exit = match error {
+            ReferenceFileError::Capture(_) | ReferenceFileError::NotLearnt { .. } => Exit::Input,
+            ReferenceFileError::Read { .. }
+            | ReferenceFileError::Unfit { .. }
+            | ReferenceFileError::Write { .. }
+            | ReferenceFileError::NoPath
+            | ReferenceFileError::Off => Exit::Usage,
+        };
+        Failure::new(exit, error)
+    })?;
+    print(&format!(
+        "reference of {} pictures, {} of 63 parts with contours: {}\nlook at it: it must show the scene as the zones were drawn on it\n",
+        taken.frames,
+        taken.contours,
+        taken.path.display()
+    ));
     Ok(Exit::Done)
 }
 

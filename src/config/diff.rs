@@ -1,8 +1,9 @@
 //! What a change of configuration means for a running line.
 
 use super::{
-    Approach, Config, DisplayConfig, EngineConfig, EventsConfig, FloorZone, Ground, Growth,
-    ModelsConfig, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
+    Approach, CameraChecksConfig, Config, CoveredCheckConfig, DisplayConfig, EngineConfig,
+    EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, ModelsConfig, MovedCheckConfig,
+    SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
 };
 use crate::units::ZoneKind;
 
@@ -37,6 +38,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         zones,
         ground,
         safety,
+        camera_checks,
         models,
         engine,
         output,
@@ -48,6 +50,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     diff_worker_safety(&mut changes, worker_safety, &new.worker_safety);
     diff_visual_inspection(&mut changes, visual_inspection, &new.visual_inspection);
     diff_safety(&mut changes, *safety, new.safety);
+    diff_camera_checks(&mut changes, camera_checks, &new.camera_checks);
     diff_models(&mut changes, models, &new.models);
     diff_engine(&mut changes, *engine, new.engine);
     changes.note("output", Impact::NeedsRestart, output == &new.output);
@@ -75,6 +78,7 @@ pub fn live(running: &Config, new: &Config) -> Config {
         zones,
         ground,
         safety,
+        camera_checks: _,
         models,
         engine: _,
         output: _,
@@ -103,6 +107,7 @@ pub fn live(running: &Config, new: &Config) -> Config {
         zones: zones.clone(),
         ground: ground.clone(),
         safety: *safety,
+        camera_checks: running.camera_checks.clone(),
         models: running.models.clone(),
         engine: running.engine,
         output: running.output.clone(),
@@ -209,6 +214,55 @@ fn diff_safety(changes: &mut Changes, old: SafetyConfig, new: SafetyConfig) {
         ("restart", restart == new.restart),
     ] {
         changes.note(&format!("safety.{key}"), Impact::SafetyRelevant, same);
+    }
+}
+
+// The checks and what they have learnt belong to the run: others take effect at the next start.
+fn diff_camera_checks(changes: &mut Changes, old: &CameraChecksConfig, new: &CameraChecksConfig) {
+    let CameraChecksConfig {
+        frozen,
+        covered,
+        moved,
+    } = old;
+    let mut note = |key: &str, same| {
+        let key = format!("camera_checks.{key}");
+        changes.note(&key, Impact::NeedsRestart, same);
+    };
+    let equal = |one: f32, other: f32| one.to_bits() == other.to_bits();
+    if let (Some(FrozenCheckConfig { after }), Some(new)) = (*frozen, new.frozen) {
+        note("frozen_after_ms", after == new.after);
+    } else {
+        note("frozen", frozen.is_some() == new.frozen.is_some());
+    }
+    if let (Some(old), Some(new)) = (*covered, new.covered) {
+        let CoveredCheckConfig {
+            after,
+            texture_min,
+            share_min,
+        } = old;
+        note("covered_after_ms", after == new.after);
+        note("texture_min", equal(texture_min, new.texture_min));
+        note("texture_share_min", equal(share_min, new.share_min));
+    } else {
+        note("covered", covered.is_some() == new.covered.is_some());
+    }
+    if let (Some(old), Some(new)) = (moved, &new.moved) {
+        let MovedCheckConfig {
+            after,
+            shift_max,
+            share_min,
+            learn,
+            reference,
+        } = old;
+        note("moved_after_ms", *after == new.after);
+        note("shift_max", equal(*shift_max, new.shift_max));
+        note("contour_share_min", equal(*share_min, new.share_min));
+        note("learn_ms", *learn == new.learn);
+        // Read at the start only.
+        let same = reference == &new.reference;
+        changes.note("camera_checks.reference", Impact::NeedsRestart, same);
+    } else {
+        note("moved", moved.is_some() == new.moved.is_some());
     }
 }
 
@@ -439,7 +493,7 @@ mod tests {
         assert_eq!(changes(|_| {}), []);
     }
 
-    const CASES: [(&str, Impact, Edit); 32] = [
+    const CASES: [(&str, Impact, Edit); 44] = [
         ("worker_safety.input", NeedsRestart, |c| {
             c.worker_safety.input = InputSpec::Pattern("x".into())
         }),
@@ -487,6 +541,42 @@ mod tests {
         }),
         ("safety.restart", SafetyRelevant, |c| {
             c.safety.restart = Restart::Automatic
+        }),
+        ("camera_checks.frozen", NeedsRestart, |c| {
+            c.camera_checks.frozen = None
+        }),
+        ("camera_checks.covered", NeedsRestart, |c| {
+            c.camera_checks.covered = None
+        }),
+        ("camera_checks.moved", NeedsRestart, |c| {
+            c.camera_checks.moved = None
+        }),
+        ("camera_checks.frozen_after_ms", NeedsRestart, |c| {
+            c.camera_checks.frozen.as_mut().expect("on").after = Duration::from_secs(9)
+        }),
+        ("camera_checks.covered_after_ms", NeedsRestart, |c| {
+            c.camera_checks.covered.as_mut().expect("on").after = Duration::from_secs(9)
+        }),
+        ("camera_checks.texture_min", NeedsRestart, |c| {
+            c.camera_checks.covered.as_mut().expect("on").texture_min = 9.0
+        }),
+        ("camera_checks.texture_share_min", NeedsRestart, |c| {
+            c.camera_checks.covered.as_mut().expect("on").share_min = 0.9
+        }),
+        ("camera_checks.moved_after_ms", NeedsRestart, |c| {
+            c.camera_checks.moved.as_mut().expect("on").after = Duration::from_secs(9)
+        }),
+        ("camera_checks.shift_max", NeedsRestart, |c| {
+            c.camera_checks.moved.as_mut().expect("on").shift_max = 0.005
+        }),
+        ("camera_checks.contour_share_min", NeedsRestart, |c| {
+            c.camera_checks.moved.as_mut().expect("on").share_min = 0.9
+        }),
+        ("camera_checks.learn_ms", NeedsRestart, |c| {
+            c.camera_checks.moved.as_mut().expect("on").learn = Duration::from_secs(9)
+        }),
+        ("camera_checks.reference", NeedsRestart, |c| {
+            c.camera_checks.moved.as_mut().expect("on").reference = Some("x.png".into())
         }),
         ("models.directory", NeedsRestart, |c| {
             c.models.directory = "elsewhere".into()

@@ -96,6 +96,7 @@ fn load_noting(
         zones,
         ground,
         safety: settings.safety,
+        camera_checks: settings.camera_checks,
         models: settings.models?,
         engine: settings.engine,
         output: settings.output,

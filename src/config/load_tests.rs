@@ -265,6 +265,27 @@ the configuration has 10 problems";
     assert_eq!(site.complaint(&overrides), expected);
 }
 
+#[test]
+fn a_camera_check_is_off_only_where_the_file_says_so() {
+    let off = |line: &str| -> Vec<&str> {
+        let site = Site::new(with("[camera_checks]", line), KEEPOUT);
+        let config = site.load(&Overrides::default()).expect("valid").config;
+        config.camera_checks.switched_off().collect()
+    };
+    assert_eq!(off(""), [""; 0]);
+    assert_eq!(off("frozen = false"), ["frozen"]);
+    assert_eq!(off("covered = false\nmoved = false"), ["covered", "moved"]);
+    assert_eq!(off("moved_after_ms = 0"), [""; 0]);
+}
+
+#[test]
+fn a_kept_reference_is_looked_for_beside_the_file() {
+    let site = Site::new(with("[camera_checks]", "reference = \"ref.png\""), KEEPOUT);
+    let config = site.load(&Overrides::default()).expect("valid").config;
+    let moved = config.camera_checks.moved.expect("on");
+    assert_eq!(moved.reference, Some(site.path("ref.png")));
+}
+
 /// One wrong line in a section of `andon.toml`, and the first line of the answer.
 #[test]
 fn each_wrong_value_of_the_main_file_is_named() {
@@ -310,6 +331,15 @@ fn each_wrong_value_of_the_main_file_is_named() {
             "safety.fault_after_ms is 800, less than max_age_ms = 900; a frame is late before it is a fault".into()),
         ("[safety]", "restart = \"auto\"",
             "safety.restart is \"auto\"; it must be \"manual\" or \"automatic\"".into()),
+        ("[camera_checks]", "frozen_after_ms = 0",
+            "camera_checks.frozen_after_ms is 0; it must be a whole number from 100 to 10000 milliseconds".into()),
+        ("[camera_checks]", "texture_min = 0",
+            "camera_checks.texture_min is 0; it must be a number from 0.5 to 50 grey levels".into()),
+        ("[camera_checks]", "texture_share_min = 0.0",
+            "camera_checks.texture_share_min is 0.0; it must be a number from 0.02 to 0.95".into()),
+        ("[camera_checks]", "shift_max = nan",
+            "camera_checks.shift_max is nan; it must be a number from 0.003 to 0.0125 of the picture's width".into()),
+        ("[camera_checks]", "moved = \"off\"", "camera_checks.moved is \"off\"; it must be true or false".into()),
         ("[engine]", "engine = \"gpu\"",
             "engine.engine is \"gpu\"; it must be \"auto\" or \"cpu\" or \"edgetpu\" or \"edgetpu:usb\" or \"edgetpu:pcie\"".into()),
         ("[engine]", "threads = 17", "engine.threads is 17; it must be a whole number from 1 to 16".into()),

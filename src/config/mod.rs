@@ -12,6 +12,7 @@
 //! notices when the files change. Called by the command line at start and later by the thread that
 //! watches the files.
 
+mod camera_checks;
 mod csv;
 mod diff;
 mod edit;
@@ -31,6 +32,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use camera_checks::{
+    CameraChecksConfig, CoveredCheckConfig, FrozenCheckConfig, MovedCheckConfig,
+};
 pub use csv::{CsvError, import_csv, to_keepout_toml};
 pub use diff::{Change, Impact, diff, live};
 pub use edit::{EditError, ZoneEdit, set_zone};
@@ -442,6 +446,8 @@ pub struct Config {
     pub ground: Option<Ground>,
     /// Timing and counting.
     pub safety: SafetyConfig,
+    /// What a guarding picture has to pass.
+    pub camera_checks: CameraChecksConfig,
     /// Model files.
     pub models: ModelsConfig,
     /// Engine.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::camera_checks::{self, CameraChecksConfig};
 use super::error::{Origin, Problems};
 use super::input::{has_extension, resolve};
 use super::source::Source;
@@ -23,7 +24,7 @@ use crate::geometry::Size;
 use crate::units::Score;
 
 /// Most characters of a path.
-const PATH_MAX: usize = 1024;
+pub(super) const PATH_MAX: usize = 1024;
 /// Most characters of a model's or a label's name.
 const NAME_MAX: usize = 64;
 
@@ -41,6 +42,7 @@ pub(super) struct Settings {
     pub(super) worker_safety: Option<WorkerSafetyConfig>,
     pub(super) visual_inspection: Option<VisualInspectionConfig>,
     pub(super) safety: SafetyConfig,
+    pub(super) camera_checks: CameraChecksConfig,
     pub(super) models: Option<ModelsConfig>,
     pub(super) engine: EngineConfig,
     pub(super) output: OutputConfig,
@@ -75,6 +77,7 @@ pub(super) fn read(
     let (visual_inspection, inspection_origin) =
         visual_inspection(top.table("visual_inspection"), &context);
     let safety = safety(top.table("safety"));
+    let camera_checks = camera_checks::read(top.table("camera_checks"), context.base);
     let models = models(top.table("models"), &context);
     let engine = engine(top.table("engine"), &context);
     let output = super::output::read(top.table("output"), safety.restart);
@@ -91,6 +94,7 @@ pub(super) fn read(
         worker_safety,
         visual_inspection,
         safety,
+        camera_checks,
         models,
         engine,
         output,

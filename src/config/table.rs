@@ -195,6 +195,30 @@ impl<'d> Table<'d> {
         share
     }
 
+    /// A number within `range`.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "thresholds; the nearest f32 is near enough"
+    )]
+    pub(super) fn number(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<f64>,
+        unit: &str,
+    ) -> Option<f32> {
+        let value = self.value(key)?;
+        let number = number(value.get_ref()).filter(|number| range.contains(number));
+        if number.is_none() {
+            let (least, most) = (range.start(), range.end());
+            self.unfit(
+                key,
+                value.span(),
+                &format!("a number from {least} to {most}{unit}"),
+            );
+        }
+        number.map(|number| number as f32)
+    }
+
     /// `true` or `false`.
     pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
         let value = self.value(key)?;

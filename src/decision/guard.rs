@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::message::{Fault, TripCause};
+use crate::message::{Fault, PictureDoubt, TripCause};
 use crate::units::{MonotonicTime, StreamId, ZoneIndex};
 
 /// What one frame says of the zones a guard watches.
@@ -18,6 +18,9 @@ pub enum Occupancy {
     Occupied(ZoneIndex),
     /// Inference failed: whether somebody is in a zone is unknown.
     Unjudged,
+    /// The picture is not to be believed. The checks that say so have waited already, so that the
+    /// first such frame counts, whatever `trip_after` is.
+    Doubtful(PictureDoubt),
 }
 
 /// Counts and times of a guard, from the configuration.
@@ -73,7 +76,7 @@ pub struct Guard {
     occupied_run: u32,
     /// Frames in a row that were clear, counted up to `clear_after`.
     clear_run: u32,
-    /// When the first of the frames in a row that could not be judged was taken.
+    /// When the first of the frames in a row that could not be judged, or believed, was taken.
     unjudged_since: Option<MonotonicTime>,
     /// When the newest frame that could be judged was taken, since the zones are what they are.
     judged: Option<MonotonicTime>,
@@ -129,15 +132,16 @@ impl Guard {
                 self.clear_run = 0;
                 self.unjudged_since = None;
             }
-            Occupancy::Unjudged => {
+            Occupancy::Unjudged | Occupancy::Doubtful(_) => {
                 self.occupied_run = count(self.occupied_run, settings.trip_after);
                 self.clear_run = 0;
                 self.unjudged_since = self.unjudged_since.or(Some(captured));
             }
         }
         self.latest = occupancy;
-        if occupancy != Occupancy::Unjudged {
-            self.judged = Some(captured);
+        match occupancy {
+            Occupancy::Clear | Occupancy::Occupied(_) => self.judged = Some(captured),
+            Occupancy::Unjudged | Occupancy::Doubtful(_) => {}
         }
         if arrival == Arrival::Backwards {
             self.clear_run = 0;
@@ -203,6 +207,7 @@ impl Guard {
             // However many frames may trip: what was last found must not be older than `max_age`.
             Occupancy::Unjudged => (counts || self.is_judgement_stale(settings, now))
                 .then_some(TripCause::Unjudged(self.stream)),
+            Occupancy::Doubtful(doubt) => Some(TripCause::Picture(self.stream, doubt)),
         }
     }
 
@@ -241,6 +246,9 @@ impl Guard {
         match self.latest {
             Occupancy::Occupied(zone) => Some(Doubt::Hazard(TripCause::Zone(zone))),
             Occupancy::Unjudged => Some(Doubt::Hazard(TripCause::Unjudged(self.stream))),
+            Occupancy::Doubtful(doubt) => {
+                Some(Doubt::Hazard(TripCause::Picture(self.stream, doubt)))
+            }
             Occupancy::Clear => {
                 (self.clear_run < settings.clear_after).then_some(Doubt::NotYetClear)
             }
@@ -270,7 +278,12 @@ impl Guard {
         let failing = self
             .unjudged_since
             .is_some_and(|since| now.saturating_since(since) > settings.fault_after);
-        failing.then_some(Fault::InferenceLost(self.stream))
+        failing.then_some(match self.latest {
+            Occupancy::Doubtful(doubt) => doubt.fault(self.stream),
+            Occupancy::Unjudged | Occupancy::Clear | Occupancy::Occupied(_) => {
+                Fault::InferenceLost(self.stream)
+            }
+        })
     }
 
     fn arrival(
@@ -329,7 +342,7 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Occupancy::{Clear, Occupied, Unjudged};
+    use Occupancy::{Clear, Doubtful, Occupied, Unjudged};
 
     const STREAM: StreamId = StreamId::WorkerSafety;
     const ZONE: ZoneIndex = ZoneIndex(3);
@@ -546,6 +559,39 @@ mod tests {
             None,
             "counted anew after time ran back"
         );
+    }
+
+    #[test]
+    fn a_doubtful_picture_trips_at_once_and_no_muting_excuses_it() {
+        for doubt in PictureDoubt::ALL {
+            let guard = seen(&[(0, Clear), (10, Clear), (20, Clear), (30, Doubtful(doubt))]);
+            let cause = TripCause::Picture(STREAM, doubt);
+            for muted in [false, true] {
+                assert_eq!(guard.hazard(&SETTINGS, muted, at(30)), Some(cause));
+            }
+            assert_eq!(guard.doubt(&SETTINGS, at(30)), Some(Doubt::Hazard(cause)));
+            assert_eq!(guard.runs(), (1, 0));
+        }
+    }
+
+    #[test]
+    fn a_doubtful_picture_is_not_judged_and_a_fault_of_its_own_when_it_lasts() {
+        let doubt = PictureDoubt::Covered;
+        let lasting: Vec<_> = (0..=3).map(|n| (20 + n * 100, Doubtful(doubt))).collect();
+        let mut guard = seen(&lasting);
+        assert!(!guard.has_judged());
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(320)), None);
+        let covered = Some(Fault::CameraCovered(STREAM));
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(321)), covered);
+        // What is wrong may change its name; it goes on being wrong.
+        guard.observe(&SETTINGS, at(330), Doubtful(PictureDoubt::Moved), at(330));
+        let moved = Some(Fault::CameraMoved(STREAM));
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(330)), moved);
+        guard.observe(&SETTINGS, at(340), Unjudged, at(340));
+        let lost = Some(Fault::InferenceLost(STREAM));
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(340)), lost);
+        guard.observe(&SETTINGS, at(350), Clear, at(350));
+        assert_eq!(guard.fault(&SETTINGS, at(0), at(350)), None);
     }
 
     #[test]

@@ -51,8 +51,8 @@ use arrayvec::ArrayVec;
 use crate::config::{Config, Zone};
 use crate::message::{
     Cause, DetectorTest, Disposition, FieldLevels, Findings, Inferred, LineHealth, OutputChange,
-    OutputCommand, OutputName, OutputState, PartTally, PermissionState, ResetPrompt, ResetRefusal,
-    Verdict,
+    OutputCommand, OutputName, OutputState, PartTally, PermissionState, PictureDoubt, ResetPrompt,
+    ResetRefusal, Verdict,
 };
 use crate::units::{MonotonicTime, Score, StreamId, ZoneKind};
 
@@ -150,11 +150,18 @@ impl Decision {
 
     /// Takes what inference found in a frame.
     pub fn on_inferred(&mut self, inferred: &Inferred, now: MonotonicTime) -> (Verdict, Actions) {
-        let meta = &inferred.frame.meta;
-        self.on_findings(meta.stream, meta.timestamp, &inferred.findings, now)
+        let Inferred {
+            frame,
+            findings,
+            doubt,
+            ..
+        } = inferred;
+        let meta = &frame.meta;
+        self.on_picture(meta.stream, meta.timestamp, *doubt, findings, now)
     }
 
-    /// Takes what inference found in a frame of `stream` taken at `captured`.
+    /// Takes what inference found in a frame of `stream` taken at `captured`, whose picture is
+    /// beyond doubt.
     pub fn on_findings(
         &mut self,
         stream: StreamId,
@@ -162,10 +169,23 @@ impl Decision {
         findings: &Findings,
         now: MonotonicTime,
     ) -> (Verdict, Actions) {
+        self.on_picture(stream, captured, None, findings, now)
+    }
+
+    /// Takes what inference found in a frame of `stream` taken at `captured`, and what is wrong
+    /// with the picture itself.
+    pub fn on_picture(
+        &mut self,
+        stream: StreamId,
+        captured: MonotonicTime,
+        doubt: Option<PictureDoubt>,
+        findings: &Findings,
+        now: MonotonicTime,
+    ) -> (Verdict, Actions) {
         match stream {
             StreamId::WorkerSafety => {
-                let mut verdict =
-                    zones::judge(&self.zones, stream, self.person_threshold, findings);
+                let verdict = zones::judge(&self.zones, stream, self.person_threshold, findings);
+                let mut verdict = zones::doubted(&self.zones, stream, verdict, doubt);
                 let [stop, warn] = [ZoneKind::Stop, ZoneKind::Warn]
                     .map(|kind| zones::occupancy(&self.zones, kind, &verdict));
                 let actions = self.on_occupancy(stream, captured, stop, warn, now);

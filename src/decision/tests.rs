@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    Anchor, DisplayChoice, DisplayConfig, EngineChoice, EngineConfig, EventsConfig, GradeAction,
-    InputSpec, ModelRef, ModelsConfig, OutputConfig, Restart, SafetyConfig, VisualInspectionConfig,
-    WorkerSafetyConfig,
+    Anchor, CameraChecksConfig, DisplayChoice, DisplayConfig, EngineChoice, EngineConfig,
+    EventsConfig, GradeAction, InputSpec, ModelRef, ModelsConfig, OutputConfig, Restart,
+    SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig,
 };
 use crate::geometry::{Point, Polygon, Rect, Size};
 use crate::message::{
@@ -72,6 +72,7 @@ fn config() -> Config {
             fault_after: Duration::from_millis(1000),
             restart: Restart::Manual,
         },
+        camera_checks: CameraChecksConfig::default(),
         models: ModelsConfig {
             directory: "models".into(),
             detector: ModelRef::Named(String::new()),

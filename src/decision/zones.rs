@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::config::{Anchor, Zone};
 use crate::geometry::{Normalised, Rect};
-use crate::message::{Detections, Findings, PersonVerdict, SafetyVerdict, ZoneSet};
+use crate::message::{Detections, Findings, PersonVerdict, PictureDoubt, SafetyVerdict, ZoneSet};
 use crate::units::{Score, StreamId, ZoneIndex, ZoneKind};
 
 use super::guard::Occupancy;
@@ -30,6 +30,25 @@ pub fn judge(
             unjudged(zones, stream, reason.into())
         }
     }
+}
+
+/// The verdict with what is wrong with the picture itself: then every zone of the stream counts as
+/// occupied. Who was found stays in it.
+#[must_use]
+pub fn doubted(
+    zones: &[Zone],
+    stream: StreamId,
+    mut verdict: SafetyVerdict,
+    doubt: Option<PictureDoubt>,
+) -> SafetyVerdict {
+    if doubt.is_some() {
+        verdict.doubt = doubt;
+        verdict.occupied = true;
+        for (index, _) in of_stream(zones, stream) {
+            verdict.zones.insert(index);
+        }
+    }
+    verdict
 }
 
 /// The zones of `stream` that a person's box touches, and the gravest kind among them.
@@ -57,6 +76,9 @@ pub fn zones_touched(
 /// What a verdict says of the zones of one kind.
 #[must_use]
 pub fn occupancy(zones: &[Zone], kind: ZoneKind, verdict: &SafetyVerdict) -> Occupancy {
+    if let Some(doubt) = verdict.doubt {
+        return Occupancy::Doubtful(doubt);
+    }
     if verdict.failure.is_some() {
         return Occupancy::Unjudged;
     }
@@ -180,6 +202,23 @@ mod tests {
             set.insert(ZoneIndex(*index));
         }
         set
+    }
+
+    #[test]
+    fn a_doubtful_picture_occupies_every_zone_and_keeps_who_was_found() {
+        let nobody = SafetyVerdict::default();
+        for doubt in PictureDoubt::ALL {
+            let verdict = doubted(&floor(), STREAM, nobody.clone(), Some(doubt));
+            assert!(verdict.occupied);
+            assert!(verdict.persons.is_empty());
+            for kind in [ZoneKind::Stop, ZoneKind::Warn] {
+                assert_eq!(
+                    occupancy(&floor(), kind, &verdict),
+                    Occupancy::Doubtful(doubt)
+                );
+            }
+        }
+        assert_eq!(doubted(&floor(), STREAM, nobody.clone(), None), nobody);
     }
 
     #[test]

@@ -248,6 +248,7 @@ impl Inferencer {
         Inferred {
             findings: found.map_or_else(|error| failed(&frame, &error), Findings::Persons),
             frame,
+            doubt: None,
             timing: watch.timing(),
         }
     }
@@ -293,6 +294,7 @@ impl Inferencer {
         Step::Done(Inferred {
             frame,
             findings,
+            doubt: None,
             timing,
         })
     }

@@ -144,6 +144,7 @@ pub(crate) fn safety(persons: &[PersonVerdict]) -> Verdict {
         occupied: persons
             .iter()
             .any(|person| person.kind == Some(ZoneKind::Stop)),
+        doubt: None,
         failure: None,
     })
 }

@@ -12,9 +12,9 @@ use std::collections::{HashSet, VecDeque};
 
 use super::*;
 use crate::decision::reset::{PRESS_MAX, PRESS_MIN};
-use crate::message::InputState;
+use crate::message::{InputState, PictureDoubt};
 use crate::units::ZoneIndex;
-use Occupancy::{Clear, Occupied, Unjudged};
+use Occupancy::{Clear, Doubtful, Occupied, Unjudged};
 use PermissionState::{Interlocked, LockedOut, On, SelfTest, Tripped};
 
 const STREAM: StreamId = StreamId::WorkerSafety;
@@ -91,13 +91,15 @@ struct Happening {
     later: Duration,
 }
 
-/// Two searches, each with a part of the inputs: together they would take minutes.
+/// Three searches, each with a part of the inputs: together they would take minutes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Focus {
     /// Frames of all sorts of age, and a feedback contact that may still follow; no muting.
     Frames,
     /// Muting; frames are fresh.
     Muting,
+    /// Every doubt about the picture; frames are fresh, no muting.
+    Pictures,
 }
 
 fn happenings(focus: Focus) -> Vec<Happening> {
@@ -110,6 +112,7 @@ fn happenings(focus: Focus) -> Vec<Happening> {
             &[InputState::Inactive, InputState::Active],
             &[Feedback::Agrees],
         ),
+        Focus::Pictures => (&[InputState::Inactive], &[Feedback::Agrees]),
     };
     let mut all = Vec::new();
     for later in [Duration::ZERO, UNIT, JUMP] {
@@ -151,14 +154,21 @@ fn happenings(focus: Focus) -> Vec<Happening> {
 fn occurrences(focus: Focus, now: MonotonicTime) -> Vec<Occurrence> {
     let captures = match focus {
         Focus::Frames => vec![now, now - UNIT, now - UNIT * 3, now + UNIT],
-        Focus::Muting => vec![now],
+        Focus::Muting | Focus::Pictures => vec![now],
     };
     let mut all = vec![
         Occurrence::Nothing,
         Occurrence::ConfigurationChanged,
         Occurrence::SourceEnded(STREAM),
     ];
-    for occupancy in [Clear, Occupied(ZoneIndex(0)), Unjudged] {
+    let doubts: &[PictureDoubt] = match focus {
+        Focus::Frames | Focus::Muting => &[],
+        Focus::Pictures => &PictureDoubt::ALL,
+    };
+    for occupancy in [Clear, Occupied(ZoneIndex(0)), Unjudged]
+        .into_iter()
+        .chain(doubts.iter().copied().map(Doubtful))
+    {
         all.extend(captures.iter().map(|captured| {
             Occurrence::Frame(GuardFrame {
                 stream: STREAM,
@@ -231,6 +241,14 @@ fn check(
         from.is_on() != to.is_on(),
         "{story}"
     );
+    if let LockedOut(fault) = to
+        && let Some(doubt) = PictureDoubt::ALL
+            .into_iter()
+            .find(|d| d.fault(STREAM) == fault)
+        && from != to
+    {
+        assert_eq!(guard(after).latest(), Doubtful(doubt), "{story}");
+    }
     let reset = is_reset(before, happening);
     if to != from && matches!(from, LockedOut(_)) {
         assert!(reset, "lock-out left without a reset: {story}");
@@ -271,6 +289,10 @@ fn check(
         inputs.occurrence,
         Occurrence::SourceEnded(STREAM),
         "{story}"
+    );
+    assert!(
+        !matches!(guard.latest(), Doubtful(_)),
+        "ON with a picture that is not to be believed: {story}"
     );
     if guard.runs().0 >= settings.guard.trip_after {
         assert_eq!(
@@ -353,11 +375,12 @@ fn visits_everything(restart: Restart, focus: Focus) {
     let (states, permissions) = explore(&settings(restart, focus), focus);
     println!("{restart:?}, {focus:?}: {states} states; {permissions:?}");
     // SelfTest, Interlocked, On, three causes of a trip, seven faults (another, Unguarded, cannot
-    // happen with a stop zone): a search that stops seeing one of them checks less than it says.
-    // With fresh frames only, time cannot run backwards.
+    // happen with a stop zone), and a cause and a fault for each doubt: a search that stops seeing
+    // one of them checks less than it says. With fresh frames only, time cannot run backwards.
     let expected = match focus {
         Focus::Frames => 13,
         Focus::Muting => 12,
+        Focus::Pictures => 12 + 6,
     };
     assert_eq!(permissions.len(), expected, "{permissions:?}");
 }
@@ -375,4 +398,9 @@ fn every_reachable_state_keeps_the_rules_with_automatic_restart() {
 #[test]
 fn every_reachable_state_keeps_the_rules_while_muting() {
     visits_everything(Restart::Manual, Focus::Muting);
+}
+
+#[test]
+fn every_reachable_state_keeps_the_rules_with_pictures_that_are_not_to_be_believed() {
+    visits_everything(Restart::Manual, Focus::Pictures);
 }

@@ -13,9 +13,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as RunnerConfig, TestRunner};
 
 use super::*;
-use crate::message::InputState;
+use crate::message::{InputState, PictureDoubt};
 use crate::units::ZoneIndex;
-use Occupancy::{Clear, Occupied, Unjudged};
+use Occupancy::{Clear, Doubtful, Occupied, Unjudged};
 
 const TRIP_AFTER: usize = 2;
 const CLEAR_AFTER: usize = 3;
@@ -207,9 +207,14 @@ impl Shadow<'_> {
             if now.ms - newest.captured_ms > MAX_AGE_MS {
                 return Some("ON and late");
             }
-            let judged = frames.iter().rfind(|seen| seen.occupancy != Unjudged);
+            let judged = frames
+                .iter()
+                .rfind(|seen| matches!(seen.occupancy, Clear | Occupied(_)));
             if judged.is_none_or(|judged| now.ms - judged.captured_ms > MAX_AGE_MS) {
                 return Some("ON and not judged for too long");
+            }
+            if matches!(newest.occupancy, Doubtful(_)) {
+                return Some("ON with a picture that is not to be believed");
             }
             let latest = &frames[frames.len().saturating_sub(TRIP_AFTER)..];
             let occupied =
@@ -305,6 +310,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => Just(Clear),
         3 => (0_u8..3).prop_map(|zone| Occupied(ZoneIndex(zone))),
         1 => Just(Unjudged),
+        1 => prop::sample::select(PictureDoubt::ALL.to_vec()).prop_map(Doubtful),
     ];
     let feedback = prop_oneof![
         Just(Feedback::Agrees),

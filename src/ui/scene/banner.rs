@@ -10,7 +10,7 @@ use super::symbol::{Inks, Layer, Symbol};
 use super::{Align, Rgba, SceneContext, palette, symbol};
 use crate::geometry::{Point, Rect, ScreenPixels};
 use crate::message::{
-    Fault, PermissionState, SelfTestFailure, Snapshot, TripCause, Verdict, ZoneSet,
+    Fault, PermissionState, PictureDoubt, SelfTestFailure, Snapshot, TripCause, Verdict, ZoneSet,
 };
 use crate::units::{StreamId, ZoneIndex, ZoneKind};
 
@@ -192,6 +192,10 @@ fn trip(cause: TripCause, context: &SceneContext) -> (String, String) {
                 stream_words(stream)
             ),
         ),
+        TripCause::Picture(stream, doubt) => {
+            let (why, look_at) = doubt_words(doubt, stream);
+            (String::from(why), format!("{look_at}. Counts as occupied."))
+        }
     }
 }
 
@@ -217,6 +221,9 @@ fn fault_words(fault: Fault) -> (&'static str, String) {
             "detection lost",
             format!("Check what runs the models of {}", stream_words(stream)),
         ),
+        Fault::PictureFrozen(stream) => doubt_words(PictureDoubt::Frozen, stream),
+        Fault::CameraCovered(stream) => doubt_words(PictureDoubt::Covered, stream),
+        Fault::CameraMoved(stream) => doubt_words(PictureDoubt::Moved, stream),
         Fault::SelfTestFailed(failure) => (
             "self-test failed",
             match failure {
@@ -227,6 +234,22 @@ fn fault_words(fault: Fault) -> (&'static str, String) {
         ),
     };
     (why, format!("{look_at}, then press reset."))
+}
+
+/// What is wrong with a picture, and what to look at.
+fn doubt_words(doubt: PictureDoubt, stream: StreamId) -> (&'static str, String) {
+    let stream = stream_words(stream);
+    match doubt {
+        PictureDoubt::Frozen => ("picture frozen", format!("Check the camera of {stream}")),
+        PictureDoubt::Covered => (
+            "camera covered",
+            format!("Clear the lens and the light of {stream}"),
+        ),
+        PictureDoubt::Moved => (
+            "camera moved",
+            format!("Put the camera of {stream} back, clear its view"),
+        ),
+    }
 }
 
 const fn stream_words(stream: StreamId) -> &'static str {

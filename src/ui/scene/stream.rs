@@ -81,7 +81,14 @@ fn troubles(
         Verdict::Safety(verdict) => verdict.failure.as_ref(),
         Verdict::Inspection(verdict) => verdict.failure.as_ref(),
     };
+    let doubt = match &view.verdict {
+        Verdict::Safety(verdict) => verdict.doubt,
+        Verdict::Inspection(_) => None,
+    };
     let mut lines = Vec::new();
+    if let Some(doubt) = doubt {
+        lines.push(format!("NOT BELIEVED – picture {}", doubt.name()));
+    }
     if let Some(failure) = failure {
         lines.push(format!("NOT JUDGED – {failure}"));
     }
