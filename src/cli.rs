@@ -70,6 +70,8 @@ enum Command {
     },
     /// Turn a keepout CSV of the original demo (x,y in pixels) into a keepout TOML.
     ImportKeepout(ImportKeepoutArgs),
+    /// Measure how long from somebody stepping in until the run permission is OFF.
+    ResponseTime(ResponseTimeArgs),
     /// Decide the persons of a report again, with other zones.
     Replay(ReplayArgs),
     /// Switch output lines by hand.
@@ -251,6 +253,30 @@ pub(crate) struct ReferenceTakeArgs {
     /// Write the PNG here [default: camera_checks.reference of the configuration].
     #[arg(long, value_name = "FILE.png")]
     output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResponseTimeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How often somebody steps in.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    trials: u32,
+    /// Frames per second of the camera that is played, 1 to 240.
+    #[arg(long, value_name = "RATE", default_value_t = 30.0)]
+    fps: f64,
+    /// Time from the run permission OFF until the machine stands still, milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    stopping_time: u32,
+    /// Approach speed, millimetres per second (ISO 13855: 1600 walking, 2000 hands).
+    #[arg(long, value_name = "MM_PER_S", default_value_t = 1600)]
+    approach_speed: u32,
+    /// Supplementary distance C, millimetres.
+    #[arg(long, value_name = "MM", default_value_t = 0)]
+    supplement: u32,
+    /// Write the figures here.
+    #[arg(long, value_name = "FILE.json")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

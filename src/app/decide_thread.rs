@@ -10,13 +10,14 @@ use super::capture_thread::CloseOnDrop;
 use super::infer_thread::{FromInfer, SELF_TEST_WITHIN};
 use super::live::Configure;
 use crate::config::{Impact, Pace};
+use crate::decision::interlock::Proof;
 use crate::decision::{Actions, Decision};
 use crate::health::{Beat, RateMeter};
 use crate::message::{
     Cause, Decided, Event, Fault, FieldLevels, Generation, Inferred, LineHealth, OutputChange,
     OutputCommand, OutputName, OutputState, PartTally, PermissionState, Snapshot, StreamView,
 };
-use crate::output::{FieldInputs, OutputError, SwitchingOutput};
+use crate::output::{FieldInputs, HeartbeatGenerator, OutputError, SwitchingOutput};
 use crate::sync::{Latest, Signal, Taken};
 use crate::sys::{StopFlag, Ticker, lock_memory, monotonic_now, raise_priority};
 use crate::units::{MonotonicTime, StreamId};
@@ -39,6 +40,7 @@ pub(super) struct DecideThread {
     pub(super) decision: Decision,
     pub(super) output: Box<dyn SwitchingOutput>,
     pub(super) field: Box<dyn FieldInputs>,
+    pub(super) heartbeat: HeartbeatGenerator,
     pub(super) pace: Pace,
     /// By [`StreamId::index`]; in `asap` both are the same mailbox, which keeps the order.
     pub(super) inboxes: [Latest<FromInfer>; 2],
@@ -299,8 +301,21 @@ impl Running {
         };
         let actions = self.thread.decision.tick(self.now, field, self.lines);
         self.carry_out(&actions);
-        if self.lines == LineHealth::Lost {
-            self.insist_on_off();
+        match self.lines {
+            LineHealth::Lost => self.insist_on_off(),
+            LineHealth::Healthy => self.beat_the_heart(),
+        }
+    }
+
+    /// The heartbeat: made by this tick, and only where it has proved that everything works.
+    fn beat_the_heart(&mut self) {
+        if self.thread.decision.proof() == Proof::Missing {
+            return;
+        }
+        if let Some(edge) = self.thread.heartbeat.prove(self.now)
+            && let Err(error) = self.thread.output.apply(&edge)
+        {
+            self.lost(&error);
         }
     }
 

@@ -138,6 +138,7 @@ impl Rig {
                 levers: levers.clone(),
             }),
             field: Box::new(levers.clone()),
+            heartbeat: HeartbeatGenerator::new(config.output.heartbeat_half_period),
             pace: Pace::Realtime,
             inboxes: inboxes.clone(),
             commands: commands.clone(),
@@ -551,4 +552,23 @@ fn a_cosmetic_change_makes_no_edge_unless_a_stop_depends_on_it_after_all() {
     let mistaken = rig.configure(2, Impact::Cosmetic, |c| c.safety.clear_after = 9);
     rig.command(&mistaken);
     assert_eq!(rig.off_cause(), Some(Cause::ConfigurationChanged));
+}
+
+#[test]
+fn the_heartbeat_is_made_of_fresh_frames_and_of_nothing_else() {
+    let mut rig = Rig::new(4096, None);
+    let beats = |rig: &Rig| rig.edges.heartbeats();
+    rig.wait_until("the self-test's time", |rig| !rig.told().is_empty());
+    assert_eq!(beats(&rig), 0, "nothing was proved yet");
+    rig.feed_until("beats", |rig| beats(rig) >= 4);
+    // Somebody in the zone is no reason to fall silent: the program works.
+    let before = beats(&rig);
+    rig.turn_until("beats", |rig| beats(rig) >= before + 4, Rig::occupied_frame);
+    // A source that stalls is: silence begins before the lock-out, and lasts.
+    rig.wait_until("locked out", |rig| {
+        rig.is_locked_out(Fault::SourceLost(StreamId::WorkerSafety))
+    });
+    let silent = beats(&rig);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(beats(&rig), silent);
 }

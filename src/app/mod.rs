@@ -28,6 +28,7 @@ pub mod models;
 pub mod outputs;
 pub mod reference;
 pub mod replay;
+pub mod response_time;
 
 use std::io;
 

@@ -32,7 +32,7 @@ use crate::message::{
     Cause, Event, OutputChange, OutputName, OutputState, PermissionState, Snapshot, Started,
     StopReason,
 };
-use crate::output::OutputError;
+use crate::output::{HeartbeatGenerator, OutputError};
 use crate::sync::{Latest, Signal};
 use crate::sys::{ProcessUsage, StopFlag, monotonic_now, process_usage};
 use crate::ui::scene::{MaskMemory, People, SceneContext};
@@ -142,13 +142,42 @@ pub struct RunOutcome {
 /// Something could not be opened, loaded or created; nothing ran. What fails later is in the outcome.
 pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<RunOutcome, RunError> {
     let config = &loaded.config;
-    // First of all: from here on every line is inactive.
-    let outputs = open_outputs(config, options.pace)?;
-    let sources = [
-        capture::open(&config.worker_safety.input, StreamId::WorkerSafety)?,
-        capture::open(&config.visual_inspection.input, StreamId::VisualInspection)?,
-    ];
-    let inferencer = Inferencer::new(config)?;
+    let parts = Parts {
+        // First of all: from here on every line is inactive.
+        outputs: open_outputs(config, options.pace)?,
+        sources: [
+            capture::open(&config.worker_safety.input, StreamId::WorkerSafety)?,
+            capture::open(&config.visual_inspection.input, StreamId::VisualInspection)?,
+        ],
+        inferencer: Inferencer::new(config)?,
+    };
+    run_with(loaded, options, stop, parts)
+}
+
+/// What a run works with: opened as configured, or something in its place.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// Lines, all inactive.
+    pub(super) outputs: Outputs,
+    /// By [`StreamId::index`].
+    pub(super) sources: [Box<dyn FrameSource>; 2],
+    /// The models.
+    pub(super) inferencer: Inferencer,
+}
+
+/// As [`run`], with these parts.
+pub(super) fn run_with(
+    loaded: &Loaded,
+    options: &RunOptions,
+    stop: &StopFlag,
+    parts: Parts,
+) -> Result<RunOutcome, RunError> {
+    let config = &loaded.config;
+    let Parts {
+        outputs,
+        sources,
+        inferencer,
+    } = parts;
     let names = Names {
         zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
         grades: inferencer.classifier_labels().to_vec(),
@@ -355,6 +384,7 @@ impl Pipeline {
             decision: Decision::new(config, inferencer.classifier_labels()),
             output,
             field,
+            heartbeat: HeartbeatGenerator::new(config.output.heartbeat_half_period),
             pace: options.pace,
             inboxes: found.clone(),
             commands: controls.decide.clone(),

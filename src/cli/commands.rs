@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{
     BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, OutputsCommand,
-    ReferenceCommand, ReplayArgs, RunArgs, events,
+    ReferenceCommand, ReplayArgs, ResponseTimeArgs, RunArgs, events,
 };
 use crate::app::reference::ReferenceFileError;
+use crate::app::response_time::{ResponseError, ResponsePlan};
 use crate::app::run::{RunError, RunOptions};
 use crate::app::{self, SnapshotRequest};
 use crate::config::{InputSpec, Loaded, OutputBackend, Pace, ZoneEdit};
@@ -71,6 +73,7 @@ pub(super) fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Outputs {
             command: OutputsCommand::Off(args),
         }) => outputs_off(&args),
+        Some(Command::ResponseTime(args)) => response_time(&args),
         Some(Command::Events(args)) => events::events(&args),
         Some(Command::Reference { command }) => reference(&command),
     }
@@ -174,6 +177,33 @@ fn bench(args: &BenchArgs) -> Result<Exit, Failure> {
     print(&figures.table());
     write_new(&args.json, &figures.to_json(), Overwrite::Yes)?;
     print(&format!("figures: {}\n", args.json.display()));
+    Ok(Exit::Done)
+}
+
+fn response_time(args: &ResponseTimeArgs) -> Result<Exit, Failure> {
+    if !(1.0..=240.0).contains(&args.fps) {
+        let message = format!("--fps {}: it must be a number from 1 to 240", args.fps);
+        return Err(Failure::usage(message));
+    }
+    let loaded = args.config.load()?;
+    let plan = ResponsePlan {
+        trials: args.trials,
+        frame_rate: args.fps,
+        stopping_time: Duration::from_millis(u64::from(args.stopping_time)),
+        approach_speed_mm_s: args.approach_speed,
+        supplement_mm: args.supplement,
+    };
+    let figures = app::response_time::measure(&loaded, plan).map_err(|error| match error {
+        ResponseError::Run(error) => Failure::from(error),
+        ResponseError::NoPicture { .. } | ResponseError::TooFew { .. } => {
+            Failure::new(Exit::Input, error)
+        }
+    })?;
+    print(&figures.table());
+    if let Some(path) = &args.json {
+        write_new(path, &figures.to_json(), Overwrite::Yes)?;
+        print(&format!("figures: {}\n", path.display()));
+    }
     Ok(Exit::Done)
 }
 
