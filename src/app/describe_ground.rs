@@ -28,15 +28,20 @@ pub(super) fn floor(config: &Config) -> String {
 fn measured(ground: &Ground) -> String {
     let mut text = format!("\nfloor: {} points", ground.points.len());
     let (worst, residual) = ground.fit.worst();
-    if residual.check.is_some() {
+    let checked = ground.fit.residuals.iter().any(|r| r.check.is_some());
+    if checked {
         let _ = writeln!(
             text,
             ", the worst of them {:.3} from where the others put it (point {worst}; at most {:.3})",
             residual.miss(),
             ground.residual_max,
         );
-    } else {
+    } else if ground.points.len() == 4 {
         text.push_str(". Four fit always, right or wrong: measure a fifth to check them\n");
+    } else {
+        text.push_str(
+            ". They lie too nearly in lines to check one another: measure one more, off the lines\n",
+        );
     }
     text.push_str(
         "  point  picture          floor, m           misses the fit         the others  1/1000 of the frame\n",

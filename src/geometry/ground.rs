@@ -34,6 +34,10 @@ const HORIZON_M: f64 = 10_000.0;
 /// between any two: below it the four lie nearly in a line or nearly on one another.
 const FLATNESS_MIN: f64 = 0.02;
 
+/// The same for points that are to judge another one. Flatter ones swing like a gate with whatever
+/// their own marks miss: centimetres at the points become decimetres beside them.
+const CHECK_FLATNESS_MIN: f64 = 0.15;
+
 /// Least distance of the two points that lie farthest apart, as a share of the frame. Closer
 /// together, a point set one pixel beside its mark turns the whole floor.
 const SPREAD_MIN: f64 = 0.1;
@@ -212,7 +216,8 @@ pub struct Residual {
     /// The same in the picture, as a share of the frame.
     pub frame: f32,
     /// From where the point was measured to where the map of the other points puts it; infinite
-    /// where they contradict it altogether, `None` where they make no map.
+    /// where they contradict one another altogether, `None` where they are too few or too nearly in
+    /// lines to say.
     pub check: Option<Metres>,
 }
 
@@ -303,7 +308,10 @@ impl Homography {
                     best = Some((most, index));
                 }
             }
-            residuals.push(homography.residual(*point, without));
+            let judges = others.len() >= 4
+                && check_spread(&others).is_ok()
+                && widest(&others).0 >= CHECK_FLATNESS_MIN;
+            residuals.push(homography.residual(*point, judges.then_some(without)));
         }
         Ok(GroundFit {
             homography,
@@ -372,29 +380,15 @@ impl Homography {
         Metres(place.map_or(f32::INFINITY, |place| gap(place, point.floor)))
     }
 
-    fn residual(&self, point: GroundPoint, others: Result<Self, GroundError>) -> Residual {
+    /// `others` is the map of the other points, where they are fit to judge this one.
+    fn residual(&self, point: GroundPoint, others: Option<Result<Self, GroundError>>) -> Residual {
         let frame = self.to_image(point.floor);
         Residual {
             floor: self.miss(point),
             frame: frame.map_or(f32::INFINITY, |place| gap(place, point.image)),
-            check: match others {
-                Ok(others) => Some(others.miss(point)),
-                Err(
-                    GroundError::TooFewPoints(_)
-                    | GroundError::InLine { .. }
-                    | GroundError::TooClose { .. },
-                ) => None,
-                Err(
-                    GroundError::TooManyPoints(_)
-                    | GroundError::NotFinite { .. }
-                    | GroundError::OutsideFrame { .. }
-                    | GroundError::TooFar { .. }
-                    | GroundError::Repeated { .. }
-                    | GroundError::AcrossHorizon { .. }
-                    | GroundError::Mirrored { .. }
-                    | GroundError::NoFit,
-                ) => Some(Metres(f32::INFINITY)),
-            },
+            // They are apart and wide enough, so without a map they contradict one another.
+            check: others
+                .map(|others| others.map_or(Metres(f32::INFINITY), |others| others.miss(point))),
         }
     }
 }
@@ -465,22 +459,33 @@ fn check_repeated(points: &[GroundPoint]) -> Result<(), GroundError> {
 /// Whether some four of the points make a quadrilateral wide enough to determine a map.
 fn check_spread(points: &[GroundPoint]) -> Result<(), GroundError> {
     let image: Vec<[f64; 2]> = points.iter().map(|pair| wide(pair.image)).collect();
-    let floor: Vec<[f64; 2]> = points.iter().map(|pair| wide(pair.floor)).collect();
     let (spread, ends) = farthest(&image);
     if spread < SPREAD_MIN {
         return Err(GroundError::TooClose {
             points: ends.map(|index| index + 1),
         });
     }
-    let (floor_spread, _) = farthest(&floor);
-    // The flattest of a quadrilateral's triangles, in the picture or on the floor.
-    let flattest = |corners: [usize; 4]| {
-        let [a, b, c, d] = corners;
+    let (height, triangle, place) = widest(points);
+    if height < FLATNESS_MIN {
+        return Err(GroundError::InLine {
+            points: triangle.map(|index| index + 1),
+            place,
+        });
+    }
+    Ok(())
+}
+
+/// Of the widest four of four or more points, the triangle that is the flattest in the picture or on
+/// the floor, and its height as a share of the greatest distance between any two points there.
+fn widest(points: &[GroundPoint]) -> (f64, [usize; 3], Place) {
+    let image: Vec<[f64; 2]> = points.iter().map(|pair| wide(pair.image)).collect();
+    let floor: Vec<[f64; 2]> = points.iter().map(|pair| wide(pair.floor)).collect();
+    let sides = [
+        (Place::Picture, &image, farthest(&image).0),
+        (Place::Floor, &floor, farthest(&floor).0),
+    ];
+    let flattest = |[a, b, c, d]: [usize; 4]| {
         let triangles = [[a, b, c], [a, b, d], [a, c, d], [b, c, d]];
-        let sides = [
-            (Place::Picture, &image, spread),
-            (Place::Floor, &floor, floor_spread),
-        ];
         let mut worst = (f64::INFINITY, triangles[0], Place::Picture);
         for (place, points, spread) in sides {
             for triangle in triangles {
@@ -506,14 +511,7 @@ fn check_spread(points: &[GroundPoint]) -> Result<(), GroundError> {
             }
         }
     }
-    let (height, triangle, place) = best;
-    if height < FLATNESS_MIN {
-        return Err(GroundError::InLine {
-            points: triangle.map(|index| index + 1),
-            place,
-        });
-    }
-    Ok(())
+    best
 }
 
 fn wide<S: Space>(point: Point<S>) -> [f64; 2] {

@@ -245,6 +245,22 @@ fn a_wrong_fifth_point_cannot_hide_in_the_fit() {
 }
 
 #[test]
+fn a_small_error_is_not_made_large_by_points_that_lie_nearly_in_a_line() {
+    // Two centimetres beside where it is, and near the diagonal from 1 to 3.
+    let points = [
+        pair((0.25, 0.9), (0.0, 0.0)),
+        pair((0.75, 0.9), (3.0, 0.0)),
+        pair((0.65, 0.5), (3.0, 4.8)),
+        pair((0.35, 0.5), (0.0, 4.8)),
+        pair((0.58, 0.62), (2.16, 2.82)),
+    ];
+    let fit = fit(&points).expect("a floor");
+    assert!(fit.worst().1.miss().0 < 0.05, "{fit:?}");
+    assert!(fit.residuals[4].check.is_some(), "{fit:?}");
+    assert_eq!(fit.residuals[3].check, None);
+}
+
+#[test]
 fn four_points_check_nothing() {
     let fit = fit(&by_hand()).expect("a floor");
     assert!(
@@ -297,8 +313,11 @@ proptest! {
         points[wrong].floor = Point::new(place.x + off_x, place.y + off_y);
         match fit(&points) {
             Ok(fit) => {
-                prop_assert!(fit.worst().1.miss().0 > 0.9, "{fit:?}");
-                prop_assert_eq!(fit.suspect(Metres(0.1)).0, wrong + 1, "{:?}", fit);
+                // Where it is one of few that hold the others apart, nobody can say.
+                if fit.residuals[wrong].check.is_some() {
+                    prop_assert!(fit.worst().1.miss().0 > 0.9, "{fit:?}");
+                    prop_assert_eq!(fit.suspect(Metres(0.1)).0, wrong + 1, "{:?}", fit);
+                }
             }
             Err(GroundError::AcrossHorizon { .. } | GroundError::InLine { .. }) => {}
             Err(error) => return Err(TestCaseError::fail(error.to_string())),
