@@ -727,7 +727,8 @@ grow = true
         }
         // All at once: every change is either applied or still to come, and each in its own way.
         let (old, mut new) = (config(), config());
-        for (_, _, edit) in CASES {
+        // Backwards, so that a check is edited before it is switched off.
+        for (_, _, edit) in CASES.into_iter().rev() {
             edit(&mut new);
         }
         new.models = old.models.clone();
