@@ -165,6 +165,24 @@ impl ZoneSet {
         self.0 == 0
     }
 
+    /// The set of these bits, zone 0 in the lowest.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The set as bits, zone 0 in the lowest.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The zones of this set that are not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The zones of both sets.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
@@ -210,6 +228,8 @@ pub struct SafetyVerdict {
     pub doubt: Option<PictureDoubt>,
     /// Why the frame could not be judged, where it could not.
     pub failure: Option<Arc<str>>,
+    /// Zones that do not count at this hour; nobody can be in them.
+    pub idle: ZoneSet,
 }
 
 /// What the configuration makes of a grade.
@@ -548,6 +568,8 @@ pub enum Cause {
     Clear,
     /// This part, counted from 1, is taken off the line.
     PartRejected(u64),
+    /// Somebody stays in this zone for longer than its dwell limit.
+    Overstayed(ZoneIndex),
     /// The pulse is over.
     PulseOver,
     /// This part, counted from 1, should have been taken off and was not, or too late.
@@ -597,6 +619,10 @@ impl fmt::Display for CauseText<'_> {
             Cause::ConfigurationChanged => f.write_str("configuration changed"),
             Cause::Clear => f.write_str("clear"),
             Cause::PartRejected(number) => write!(f, "part {number} rejected"),
+            Cause::Overstayed(zone) => match self.zone_names.get(usize::from(zone.0)) {
+                Some(name) => write!(f, "somebody stays too long in zone {name}"),
+                None => write!(f, "somebody stays too long in zone number {}", zone.0),
+            },
             Cause::PulseOver => f.write_str("pulse over"),
             Cause::RejectMissed(number) => write!(f, "part {number} not rejected in time"),
             Cause::Proved => f.write_str("everything is fresh"),

@@ -23,8 +23,8 @@ use andon::config::{CameraChecksConfig, Config, InputSpec, Overrides, load};
 use andon::decision::Decision;
 use andon::frame::{BufferPool, Frame, FrameBuffer, plane_extent};
 use andon::message::{
-    Cause, Detections, Fault, FieldLevels, Findings, InputState, LineHealth, OutputName,
-    PermissionState, PictureDoubt, TripCause, Verdict,
+    Cause, Detections, DetectorTest, Fault, FieldLevels, Findings, InputState, LineHealth,
+    OutputName, PermissionState, PictureDoubt, TripCause, Verdict,
 };
 use andon::scrutiny::{Measures, Scrutiny};
 use andon::units::{MonotonicTime, StreamId};
@@ -469,6 +469,8 @@ fn a_lens_cap_takes_the_run_permission_and_locks_it_out_until_it_is_gone_and_res
     let frames = clip(150);
     let stream = StreamId::WorkerSafety;
     let mut line = Line::new();
+    let zero = MonotonicTime::ZERO;
+    line.decision.on_self_test(DetectorTest::Passed, zero);
     // The button has to be seen released before it counts.
     line.decision.tick(
         MonotonicTime::ZERO,

@@ -27,7 +27,7 @@ use crate::decision::zones;
 use crate::frame::{BufferPool, Frame};
 use crate::health::{Latencies, LatencySummary, StreamMetrics};
 use crate::inference::Inferencer;
-use crate::message::{OutputChange, OutputName, OutputState};
+use crate::message::{OutputChange, OutputName, OutputState, ZoneSet};
 use crate::output::{OutputError, SimulatedOperator, SimulatedOutput, SwitchingOutput};
 use crate::sys::{StopFlag, monotonic_now};
 use crate::units::{MonotonicTime, StreamId};
@@ -197,7 +197,13 @@ fn find_pictures(
         looked_at += 1;
         let found = inferencer.run(frame, monotonic_now);
         let threshold = config.worker_safety.threshold;
-        let verdict = zones::judge(&config.zones, stream, threshold, &found.findings);
+        let verdict = zones::judge(
+            &config.zones,
+            ZoneSet::default(),
+            stream,
+            threshold,
+            &found.findings,
+        );
         if verdict.failure.is_some() {
             continue;
         }

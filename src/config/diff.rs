@@ -403,6 +403,8 @@ fn diff_zones(changes: &mut Changes, old: &[Zone], new: &[Zone]) {
             kind,
             anchor,
             polygon,
+            hours,
+            dwell_limit,
         } = zone;
         let Some(other) = named(new, name) else {
             changes.note(&format!("zone.{name}"), of_kind(*kind), false);
@@ -414,6 +416,8 @@ fn diff_zones(changes: &mut Changes, old: &[Zone], new: &[Zone]) {
             ("kind", *kind == other.kind),
             ("anchor", *anchor == other.anchor),
             ("points", *polygon == other.polygon),
+            ("active", *hours == other.hours),
+            ("dwell_limit_ms", *dwell_limit == other.dwell_limit),
         ] {
             changes.note(&format!("zone.{name}.{key}"), impact, same);
         }
@@ -462,6 +466,8 @@ mod tests {
             kind,
             anchor: Anchor::BottomEdge,
             polygon: triangle(0.9),
+            hours: crate::config::Hours::default(),
+            dwell_limit: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The keys of `keepout.toml`: the zones.
 
 use std::path::Path;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeTable;
@@ -10,12 +11,15 @@ use super::error::{Origin, Problems};
 use super::ground::{self, FloorZone, Ground, Measured, offending_corner};
 use super::source::Source;
 use super::table::{Table, fit_text, share};
-use super::{Anchor, Zone};
+use super::{Anchor, Hours, ParseWindowError, Zone};
 use crate::geometry::{POLYGON_POINTS_MAX, Point, Polygon, PolygonError, Size};
 use crate::units::{StreamId, ZONES_MAX, ZoneIndex, ZoneKind};
 
 /// Most characters of a zone's name: what fits into the picture beside its outline.
 const ZONE_NAME_MAX: usize = 32;
+
+/// Characters of a window of hours.
+const WINDOW_MAX: usize = 16;
 
 /// Streams that people are looked for in.
 const GUARDING: [StreamId; 1] = [StreamId::WorkerSafety];
@@ -95,6 +99,8 @@ fn zone(
     let kind = table.choice("kind", &KINDS, ZoneKind::name);
     let anchor = table.choice("anchor", &Anchor::ALL, Anchor::name);
     let polygon = place(&mut table, measured, position);
+    let hours = hours(&mut table);
+    let dwell_limit = table.integer("dwell_limit_ms", 100..=86_400_000, " milliseconds");
     table.finish();
     Some(Zone {
         name: name?,
@@ -102,7 +108,24 @@ fn zone(
         kind: kind.unwrap_or(ZoneKind::Stop),
         anchor: anchor.unwrap_or_default(),
         polygon: polygon?,
+        hours,
+        dwell_limit: dwell_limit.map(|ms| Duration::from_millis(u64::from(ms))),
     })
+}
+
+fn hours(table: &mut Table<'_>) -> Hours {
+    let texts = table.texts("active", WINDOW_MAX).unwrap_or_default();
+    let mut windows = Vec::new();
+    for text in texts {
+        match text.parse() {
+            Ok(window) => windows.push(window),
+            Err(error) => {
+                let error: ParseWindowError = error;
+                table.wrong("active", &format!("has \"{text}\", which {error}"));
+            }
+        }
+    }
+    Hours::new(windows)
 }
 
 /// The zone's polygon in the picture, from its corners there or on the floor.
@@ -199,6 +222,8 @@ pub(super) fn read_csv(source: &Source, size: Size, problems: &Problems) -> Vec<
             kind: ZoneKind::Stop,
             anchor: Anchor::default(),
             polygon,
+            hours: Hours::default(),
+            dwell_limit: None,
         }],
         Err(error) => wrong(Origin::File(source.path().to_owned()), error.to_string()),
     }

@@ -18,6 +18,7 @@ mod diff;
 mod edit;
 mod error;
 mod ground;
+mod hours;
 mod input;
 mod keepout;
 mod load;
@@ -40,6 +41,7 @@ pub use diff::{Change, Impact, diff, live};
 pub use edit::{EditError, ZoneEdit, set_zone};
 pub use error::{ConfigError, Excerpt, Origin, Problem};
 pub use ground::{Approach, FloorZone, Ground, Growth};
+pub use hours::{Hours, MinuteOfDay, ParseWindowError, Window};
 pub use input::InputError;
 pub use load::{Attempt, ConfigFile, Loaded, attempt, default_paths, load};
 pub use output::{ChipSpec, GpioConfig, LineName, LineSpec, OutputBackend, OutputConfig, Polarity};
@@ -187,6 +189,10 @@ pub struct Zone {
     pub anchor: Anchor,
     /// Where, in the normalised frame.
     pub polygon: Polygon,
+    /// When it counts.
+    pub hours: Hours,
+    /// Longest stay that is not told; `None` where any is fine.
+    pub dwell_limit: Option<Duration>,
 }
 
 /// How the run permission returns after a trip.

@@ -2,11 +2,12 @@
 //!
 //! Active while the run permission is locked out, and from the moment on that a bad part was not
 //! rejected in time until somebody acknowledges it with a press of reset. A reset that is pressed for
-//! the run permission acknowledges it as well: whoever presses has seen the lamp.
+//! the run permission acknowledges it as well: whoever presses has seen the lamp. Active too while
+//! somebody stays in a zone for longer than its dwell limit.
 
 use super::reset::{ResetButton, ResetSignal};
 use crate::message::{Cause, Fault, InputState, OutputState, PermissionState};
-use crate::units::MonotonicTime;
+use crate::units::{MonotonicTime, ZoneIndex};
 
 /// What the output tells, and the output.
 #[derive(Clone, Copy, Debug)]
@@ -14,8 +15,12 @@ pub struct FaultLamp {
     locked: Option<Fault>,
     /// The first part not rejected in time that nobody has acknowledged.
     missed: Option<u64>,
+    /// The zone in which somebody stays for too long.
+    overstayed: Option<ZoneIndex>,
     button: ResetButton,
     state: OutputState,
+    /// Why it was lit last.
+    lit_for: Option<Cause>,
 }
 
 impl Default for FaultLamp {
@@ -31,8 +36,10 @@ impl FaultLamp {
         Self {
             locked: None,
             missed: None,
+            overstayed: None,
             button: ResetButton::default(),
             state: OutputState::Inactive,
+            lit_for: None,
         }
     }
 
@@ -47,6 +54,11 @@ impl FaultLamp {
         if self.missed.is_none() {
             self.missed = Some(number);
         }
+    }
+
+    /// The zone in which somebody overstays now, if any.
+    pub const fn overstayed(&mut self, zone: Option<ZoneIndex>) {
+        self.overstayed = zone;
     }
 
     /// Takes the state of the run permission and the level of the reset button; gives the output's
@@ -72,15 +84,21 @@ impl FaultLamp {
         let wrong = self
             .locked
             .map(Cause::Fault)
-            .or(self.missed.map(Cause::RejectMissed));
+            .or(self.missed.map(Cause::RejectMissed))
+            .or(self.overstayed.map(Cause::Overstayed));
         match (self.state, wrong) {
             (OutputState::Inactive, Some(cause)) => {
                 self.state = OutputState::Active;
+                self.lit_for = Some(cause);
                 Some((self.state, cause))
             }
             (OutputState::Active, None) => {
                 self.state = OutputState::Inactive;
-                Some((self.state, Cause::Reset))
+                let cause = match self.lit_for {
+                    Some(Cause::Overstayed(_)) => Cause::Clear,
+                    Some(_) | None => Cause::Reset,
+                };
+                Some((self.state, cause))
             }
             (OutputState::Inactive, None) | (OutputState::Active, Some(_)) => None,
         }

@@ -16,6 +16,7 @@
 //! | [`parts`] | which detections are one part, and what becomes of it? |
 //! | [`pulse`] | when is the reject line active? |
 //! | `self_check` | has the program proved that it works, and when? |
+//! | [`dwell`] | does somebody stay for too long? |
 //! | [`fault`] | is the fault lamp lit? |
 //!
 //! Whatever is missing, late or malformed counts as an occupied zone. After construction nothing
@@ -33,6 +34,7 @@
 )]
 
 pub mod distance;
+pub mod dwell;
 pub mod fault;
 pub mod guard;
 pub mod inspection;
@@ -52,11 +54,12 @@ use crate::config::{Config, Zone};
 use crate::message::{
     Cause, DetectorTest, Disposition, FieldLevels, Findings, Inferred, LineHealth, OutputChange,
     OutputCommand, OutputName, OutputState, PartTally, PermissionState, PictureDoubt, ResetPrompt,
-    ResetRefusal, Verdict,
+    ResetRefusal, Verdict, ZoneSet,
 };
 use crate::units::{MonotonicTime, Score, StreamId, ZoneKind};
 
 use distance::Ranging;
+use dwell::Dwell;
 use fault::FaultLamp;
 use guard::Occupancy;
 use inspection::Grading;
@@ -100,6 +103,9 @@ pub struct Decision {
     tracker: PartTracker,
     pulses: PulseTrain,
     fault: FaultLamp,
+    dwell: Dwell,
+    /// Zones that do not count at this hour.
+    idle: ZoneSet,
     parts: PartTally,
 }
 
@@ -127,6 +133,8 @@ impl Decision {
             tracker: PartTracker::new(),
             pulses: PulseTrain::new(pulse_timing(config)),
             fault: FaultLamp::new(),
+            dwell: Dwell::new(&zones),
+            idle: ZoneSet::default(),
             parts: PartTally::default(),
             zones,
         }
@@ -184,10 +192,21 @@ impl Decision {
     ) -> (Verdict, Actions) {
         match stream {
             StreamId::WorkerSafety => {
-                let verdict = zones::judge(&self.zones, stream, self.person_threshold, findings);
+                let verdict = zones::judge(
+                    &self.zones,
+                    self.idle,
+                    stream,
+                    self.person_threshold,
+                    findings,
+                );
                 let mut verdict = zones::doubted(&self.zones, stream, verdict, doubt);
                 let [stop, warn] = [ZoneKind::Stop, ZoneKind::Warn]
                     .map(|kind| zones::occupancy(&self.zones, kind, &verdict));
+                // A frame that could not be judged is no stay.
+                if verdict.failure.is_none() {
+                    self.dwell.observe(verdict.zones, captured);
+                    self.fault.overstayed(self.dwell.overstayed());
+                }
                 let actions = self.on_occupancy(stream, captured, stop, warn, now);
                 self.ranging.measure(stream, &mut verdict);
                 (Verdict::Safety(verdict), actions)
@@ -204,6 +223,11 @@ impl Decision {
                 (Verdict::Inspection(verdict), actions)
             }
         }
+    }
+
+    /// Says which zones do not count at this hour, from the next frame on.
+    pub const fn set_idle(&mut self, idle: ZoneSet) {
+        self.idle = idle;
     }
 
     /// Lets time pass, with the input lines as they are now.

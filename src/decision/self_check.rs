@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::zones::zones_touched;
 use crate::config::Zone;
 use crate::geometry::{Normalised, Point, Polygon, Rect};
-use crate::message::{DetectorTest, SelfTestFailure, SelfTestLevel};
+use crate::message::{DetectorTest, SelfTestFailure, SelfTestLevel, ZoneSet};
 use crate::units::{MonotonicTime, ZoneIndex};
 
 /// Outcome of the check of the zones.
@@ -75,7 +75,11 @@ pub(super) fn zones_are_where_they_should_be(zones: &[Zone]) -> GeometryTest {
         let Ok(index) = u8::try_from(index).map(ZoneIndex) else {
             return false;
         };
-        let touched = |bbox| zones_touched(zones, zone.camera, bbox).0.contains(index);
+        let touched = |bbox| {
+            zones_touched(zones, ZoneSet::default(), zone.camera, bbox)
+                .0
+                .contains(index)
+        };
         let inside = person_inside(&zone.polygon).is_some_and(touched);
         let outside = person_outside(&zone.polygon).is_some_and(touched);
         inside && !outside
@@ -131,6 +135,8 @@ mod tests {
             anchor,
             polygon: Polygon::new(corners.iter().map(|(x, y)| Point::new(*x, *y)).collect())
                 .unwrap(),
+            hours: crate::config::Hours::default(),
+            dwell_limit: None,
         }
     }
 

@@ -35,6 +35,8 @@ fn zone(name: &str, kind: ZoneKind, left: f32, right: f32) -> Zone {
         kind,
         anchor: Anchor::BottomEdge,
         polygon: Polygon::new(corners.map(|(x, y)| Point::new(x, y)).to_vec()).unwrap(),
+        hours: crate::config::Hours::default(),
+        dwell_limit: None,
     }
 }
 

@@ -18,12 +18,13 @@ use super::guard::Occupancy;
 #[must_use]
 pub fn judge(
     zones: &[Zone],
+    idle: ZoneSet,
     stream: StreamId,
     threshold: Score,
     findings: &Findings,
 ) -> SafetyVerdict {
     match findings {
-        Findings::Persons(persons) => judge_persons(zones, stream, threshold, persons),
+        Findings::Persons(persons) => judge_persons(zones, idle, stream, threshold, persons),
         Findings::Failed(reason) => unjudged(zones, stream, reason.clone()),
         Findings::Items(_) => {
             let reason = format!("{stream}: inference looked for parts, not for people");
@@ -55,12 +56,16 @@ pub fn doubted(
 #[must_use]
 pub fn zones_touched(
     zones: &[Zone],
+    idle: ZoneSet,
     stream: StreamId,
     bbox: Rect<Normalised>,
 ) -> (ZoneSet, Option<ZoneKind>) {
     let mut touched = ZoneSet::default();
     let mut gravest = None;
     for (index, zone) in of_stream(zones, stream) {
+        if idle.contains(index) {
+            continue;
+        }
         let hit = match zone.anchor {
             Anchor::BottomEdge => zone.polygon.touches_bottom_edge(bbox),
             Anchor::WholeBox => zone.polygon.touches_rect(bbox),
@@ -95,16 +100,20 @@ pub fn watches(zones: &[Zone], kind: ZoneKind, stream: StreamId) -> bool {
 
 fn judge_persons(
     zones: &[Zone],
+    idle: ZoneSet,
     stream: StreamId,
     threshold: Score,
     detections: &Detections,
 ) -> SafetyVerdict {
-    let mut verdict = SafetyVerdict::default();
+    let mut verdict = SafetyVerdict {
+        idle,
+        ..SafetyVerdict::default()
+    };
     for detection in detections {
         if detection.score < threshold {
             continue;
         }
-        let (touched, kind) = zones_touched(zones, stream, detection.bbox);
+        let (touched, kind) = zones_touched(zones, idle, stream, detection.bbox);
         verdict.zones = verdict.zones.union(touched);
         verdict.occupied |= kind == Some(ZoneKind::Stop);
         verdict.persons.push(PersonVerdict {
@@ -155,6 +164,8 @@ mod tests {
             kind,
             anchor,
             polygon: Polygon::new(corners.map(|(x, y)| Point::new(x, y)).to_vec()).unwrap(),
+            hours: crate::config::Hours::default(),
+            dwell_limit: None,
         }
     }
 
@@ -228,7 +239,7 @@ mod tests {
             person(0.8, [0.7, 0.3, 0.8, 0.8]),
             person(0.7, [0.7, 0.1, 0.8, 0.4]),
         ]);
-        let verdict = judge(&floor(), STREAM, threshold(), &found);
+        let verdict = judge(&floor(), ZoneSet::default(), STREAM, threshold(), &found);
         let got: Vec<_> = verdict.persons.iter().map(|p| (p.zones, p.kind)).collect();
         let expected = [
             (set(&[0, 1]), Some(ZoneKind::Stop)),
@@ -244,7 +255,7 @@ mod tests {
     #[test]
     fn a_person_in_a_warn_zone_does_not_occupy() {
         let found = persons(&[person(0.9, [0.7, 0.3, 0.8, 0.8])]);
-        let verdict = judge(&floor(), STREAM, threshold(), &found);
+        let verdict = judge(&floor(), ZoneSet::default(), STREAM, threshold(), &found);
         assert!(!verdict.occupied);
         let [stop, warn] =
             [ZoneKind::Stop, ZoneKind::Warn].map(|k| occupancy(&floor(), k, &verdict));
@@ -258,7 +269,7 @@ mod tests {
             person(0.5, [0.7, 0.3, 0.8, 0.8]),
             person(0.499, [0.1, 0.3, 0.2, 0.8]),
         ]);
-        let verdict = judge(&floor(), STREAM, threshold(), &found);
+        let verdict = judge(&floor(), ZoneSet::default(), STREAM, threshold(), &found);
         assert_eq!(verdict.persons.len(), 1);
         assert_eq!(verdict.zones, set(&[0]));
     }
@@ -269,16 +280,27 @@ mod tests {
         let band = [0.0, 0.3, 0.4, 0.5];
         let feet = [zone("a", ZoneKind::Stop, Anchor::BottomEdge, band)];
         let body = [zone("a", ZoneKind::Stop, Anchor::WholeBox, band)];
-        assert_eq!(zones_touched(&feet, STREAM, leaning_over), (set(&[]), None));
+        assert_eq!(
+            zones_touched(&feet, ZoneSet::default(), STREAM, leaning_over),
+            (set(&[]), None)
+        );
         let stop = (set(&[0]), Some(ZoneKind::Stop));
-        assert_eq!(zones_touched(&body, STREAM, leaning_over), stop);
+        assert_eq!(
+            zones_touched(&body, ZoneSet::default(), STREAM, leaning_over),
+            stop
+        );
     }
 
     #[test]
     fn zones_of_another_camera_are_not_touched() {
         let mut zones = floor();
         zones[1].camera = StreamId::VisualInspection;
-        let touched = zones_touched(&zones, STREAM, bbox([0.1, 0.3, 0.2, 0.8]));
+        let touched = zones_touched(
+            &zones,
+            ZoneSet::default(),
+            STREAM,
+            bbox([0.1, 0.3, 0.2, 0.8]),
+        );
         assert_eq!(touched, (set(&[0]), Some(ZoneKind::Warn)));
         assert!(watches(&zones, ZoneKind::Warn, STREAM));
         assert!(!watches(&zones, ZoneKind::Stop, STREAM));
@@ -291,7 +313,7 @@ mod tests {
             Findings::Failed("model detector: invoke: out of memory".into()),
             Findings::Items(crate::message::GradedItems::new()),
         ] {
-            let verdict = judge(&floor(), STREAM, threshold(), &findings);
+            let verdict = judge(&floor(), ZoneSet::default(), STREAM, threshold(), &findings);
             assert!(verdict.occupied);
             assert_eq!(verdict.zones, set(&[0, 1]));
             assert!(verdict.failure.is_some());
@@ -303,7 +325,13 @@ mod tests {
 
     #[test]
     fn an_empty_frame_is_clear() {
-        let verdict = judge(&floor(), STREAM, threshold(), &persons(&[]));
+        let verdict = judge(
+            &floor(),
+            ZoneSet::default(),
+            STREAM,
+            threshold(),
+            &persons(&[]),
+        );
         assert_eq!(verdict, SafetyVerdict::default());
         assert_eq!(
             occupancy(&floor(), ZoneKind::Stop, &verdict),
@@ -323,6 +351,7 @@ mod tests {
         let at = |corners| {
             let verdict = judge(
                 &zones,
+                ZoneSet::default(),
                 STREAM,
                 threshold(),
                 &persons(&[person(0.9, corners)]),

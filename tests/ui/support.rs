@@ -39,6 +39,8 @@ pub(crate) fn zone(name: &str, kind: ZoneKind, points: &[(f32, f32)]) -> Zone {
         kind,
         anchor: Anchor::BottomEdge,
         polygon: Polygon::new(points).expect("a polygon"),
+        hours: andon::config::Hours::default(),
+        dwell_limit: None,
     }
 }
 
@@ -146,6 +148,7 @@ pub(crate) fn safety(persons: &[PersonVerdict]) -> Verdict {
             .any(|person| person.kind == Some(ZoneKind::Stop)),
         doubt: None,
         failure: None,
+        idle: ZoneSet::default(),
     })
 }
 
