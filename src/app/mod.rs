@@ -17,6 +17,7 @@ pub mod report;
 pub mod run;
 pub mod summary;
 mod ui_thread;
+mod unjudged;
 mod watchdog_thread;
 
 pub use ui_thread::SnapshotRequest;

@@ -21,6 +21,7 @@ use super::report::{
 };
 use super::summary::Summary;
 use super::ui_thread::{self, PictureError, SnapshotRequest, UiFigures, UiPlan};
+use super::unjudged::{Unjudged, UnjudgedError};
 use super::watchdog_thread::{WatchdogThread, tell};
 use crate::capture::{self, CaptureError, FrameSource, Pacer, SourceInfo};
 use crate::config::{Config, DisplayChoice, Loaded, Overrides, Pace};
@@ -103,6 +104,9 @@ pub enum RunError {
     /// The report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// Inference failed on frames of a stream; the run went on.
+    #[error(transparent)]
+    Unjudged(#[from] UnjudgedError),
     /// A line of the outputs or inputs was lost.
     #[error("{0}")]
     Line(String),
@@ -230,6 +234,7 @@ pub(super) fn run_with(
         report,
         progress: Progress::new(total, options.progress),
         summary: Summary::default(),
+        unjudged: Unjudged::default(),
         error: None,
         zone_names: names.zones,
         origin: pipeline.origin,
@@ -538,6 +543,7 @@ pub(super) struct Supervisor {
     report: Option<ReportWriter>,
     progress: Progress,
     summary: Summary,
+    unjudged: Unjudged,
     error: Option<RunError>,
     pub(super) zone_names: Vec<String>,
     pub(super) origin: MonotonicTime,
@@ -579,6 +585,9 @@ impl Supervisor {
                 }
                 let stream = &mut self.summary.streams[decided.meta.stream.index()];
                 stream.record(&decided);
+                if let Some(complaint) = self.unjudged.note(&decided, monotonic_now()) {
+                    log::error!("{complaint}");
+                }
                 self.progress.frame();
                 self.write(|report| report.decided(&decided));
             }
@@ -685,6 +694,7 @@ impl Supervisor {
         if let Some(live) = self.live.take() {
             self.join("config-watch", live.into_thread());
         }
+        self.own_up();
         self.close_events();
         let (started, usage) = pipeline.started;
         self.summary.usage = process_usage();
@@ -754,6 +764,19 @@ impl Supervisor {
         }
     }
 
+    /// Makes faults of what was lost on the way.
+    fn own_up(&mut self) {
+        for error in self.unjudged.errors() {
+            self.fault(error.into());
+        }
+        let dropped = self.summary.events_dropped;
+        if dropped > 0 {
+            self.summary.faults.push(format!(
+                "{dropped} events were dropped: their lines are missing from the report, frames and trips are undercounted"
+            ));
+        }
+    }
+
     fn fault(&mut self, error: RunError) {
         self.summary.faults.push(error.to_string());
         self.error.get_or_insert(error);
@@ -769,3 +792,7 @@ fn total_frames(options: &RunOptions, sources: &[Box<dyn FrameSource>; 2]) -> Op
     };
     Some(frames(sources[0].as_ref())? + frames(sources[1].as_ref())?)
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -40,7 +40,9 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match &error {
             RunError::Capture(_) => Exit::Input,
-            RunError::Inference(_) | RunError::Thread { .. } => Exit::Engine,
+            RunError::Inference(_) | RunError::Unjudged(_) | RunError::Thread { .. } => {
+                Exit::Engine
+            }
             RunError::Picture(_) => Exit::Display,
             RunError::Reference(_) | RunError::Report(_) => Exit::Usage,
             RunError::Output(_) | RunError::Line(_) | RunError::Watchdog { .. } => Exit::Line,
