@@ -9,6 +9,7 @@ use rtrb::{Consumer, RingBuffer};
 use sd_notify::NotifyState;
 
 use super::capture_thread::{CaptureOutcome, CaptureThread};
+use super::clash::{self, ClashError};
 use super::decide_thread::{DecideOutcome, DecideThread};
 use super::event_thread::EventSink;
 use super::infer_thread::{InferThread, allowances};
@@ -30,8 +31,8 @@ use crate::frame::Frame;
 use crate::health::{Beat, PipelinePulse};
 use crate::inference::{InferenceError, Inferencer};
 use crate::message::{
-    Cause, Event, OutputChange, OutputName, OutputState, PermissionState, Snapshot, Started,
-    StopReason,
+    Cause, Decided, Event, OutputChange, OutputName, OutputState, PermissionState, Snapshot,
+    Started, StopReason, Verdict,
 };
 use crate::output::{HeartbeatGenerator, OutputError};
 use crate::sync::{Latest, Signal};
@@ -74,6 +75,8 @@ pub struct RunOptions {
     pub report: Option<PathBuf>,
     /// Film file.
     pub record: Option<PathBuf>,
+    /// File that the caller will write the closing table to; checked here, so that it is no input.
+    pub summary: Option<PathBuf>,
     /// Pictures to keep.
     pub snapshots: Vec<SnapshotRequest>,
     /// Whether progress is shown.
@@ -86,6 +89,9 @@ pub struct RunOptions {
 /// Why a run could not start or was not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// Something would be overwritten that is read, or written twice.
+    #[error(transparent)]
+    Clash(#[from] ClashError),
     /// An input cannot be opened or broke.
     #[error(transparent)]
     Capture(#[from] CaptureError),
@@ -145,6 +151,7 @@ pub struct RunOutcome {
 ///
 /// Something could not be opened, loaded or created; nothing ran. What fails later is in the outcome.
 pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<RunOutcome, RunError> {
+    clash::check_run(loaded, options)?;
     let config = &loaded.config;
     let parts = Parts {
         // First of all: from here on every line is inactive.
@@ -186,6 +193,8 @@ pub(super) fn run_with(
         zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
         grades: inferencer.classifier_labels().to_vec(),
     };
+    // Refused before the report of the run before is emptied.
+    let plan = ui_plan(config, options, &sources, &inferencer)?;
     let header = header(loaded, options.pace, &sources, &inferencer);
     let report = match &options.report {
         Some(path) => Some(ReportWriter::create(path, &header, names.clone())?),
@@ -217,7 +226,7 @@ pub(super) fn run_with(
     let events = EventSink::start(&config.events).map_err(cannot_start("events"))?;
     let devices = (sources, outputs);
     let (mut pipeline, controls) =
-        Pipeline::start(config, options, stop, devices, inferencer, &beats)?;
+        Pipeline::start(config, options, stop, devices, inferencer, plan, &beats)?;
     let watchdog = match watchdog {
         Some(watchdog) => Some(spawn("watchdog", move || watchdog.run())?),
         None => None,
@@ -352,11 +361,12 @@ impl Pipeline {
         stop: &StopFlag,
         (sources, (output, field)): ([Box<dyn FrameSource>; 2], Outputs),
         inferencer: Inferencer,
+        plan: Option<UiPlan>,
         beats: &Beats,
     ) -> Result<(Self, Controls), RunError> {
         let updates = Latest::new(&Signal::new());
         let scrutiny = reference::scrutiny(&config.camera_checks)?;
-        let (ui, snapshots) = match ui_plan(config, options, &sources, &inferencer)? {
+        let (ui, snapshots) = match plan {
             Some(plan) => {
                 let (ui, snapshots) = start_ui(plan, &updates)?;
                 (Some(ui), Some(snapshots))
@@ -530,9 +540,13 @@ fn start_ui(
     match started.recv_timeout(UI_START_MAX) {
         Ok(Ok(())) => Ok((thread, mailbox)),
         Ok(Err(error)) => Err(error.into()),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(RunError::Thread {
+        Err(RecvTimeoutError::Timeout) => Err(PictureError::NotReady {
+            within: UI_START_MAX,
+        }
+        .into()),
+        Err(RecvTimeoutError::Disconnected) => Err(RunError::Thread {
             name: "ui",
-            reason: "did not start drawing".to_owned(),
+            reason: "died before it could draw".to_owned(),
         }),
     }
 }
@@ -567,6 +581,7 @@ impl Supervisor {
             while let Ok(event) = events.pop() {
                 self.take(event);
             }
+            self.write(ReportWriter::settle);
             if over {
                 break;
             }
@@ -589,6 +604,7 @@ impl Supervisor {
                     log::error!("{complaint}");
                 }
                 self.progress.frame();
+                trace(&decided);
                 self.write(|report| report.decided(&decided));
             }
             Event::Output(change) => self.output(change),
@@ -780,6 +796,27 @@ impl Supervisor {
     fn fault(&mut self, error: RunError) {
         self.summary.faults.push(error.to_string());
         self.error.get_or_insert(error);
+    }
+}
+
+/// A line per frame, for `-vv`.
+fn trace(decided: &Decided) {
+    let (stream, frame) = (decided.meta.stream, decided.meta.sequence);
+    let ms = decided.latency.as_secs_f64() * 1e3;
+    match &decided.verdict {
+        Verdict::Safety(verdict) => log::trace!(
+            "{stream} frame {frame}: {} persons, {}, {ms:.1} ms",
+            verdict.persons.len(),
+            if verdict.occupied {
+                "occupied"
+            } else {
+                "clear"
+            },
+        ),
+        Verdict::Inspection(verdict) => {
+            let items = verdict.items.len();
+            log::trace!("{stream} frame {frame}: {items} parts, {ms:.1} ms");
+        }
     }
 }
 

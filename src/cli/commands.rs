@@ -9,7 +9,10 @@ use super::{
     BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, OutputsCommand,
     ReferenceCommand, ReplayArgs, ResponseTimeArgs, RunArgs, events,
 };
+use crate::app::clash::{self, ClashError, Named};
+use crate::app::describe::Unusable;
 use crate::app::reference::ReferenceFileError;
+use crate::app::report::ReportError;
 use crate::app::response_time::{ResponseError, ResponsePlan};
 use crate::app::run::{RunError, RunOptions};
 use crate::app::{self, SnapshotRequest};
@@ -40,11 +43,12 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match &error {
             RunError::Capture(_) => Exit::Input,
-            RunError::Inference(_) | RunError::Unjudged(_) | RunError::Thread { .. } => {
-                Exit::Engine
-            }
-            RunError::Picture(_) => Exit::Display,
-            RunError::Reference(_) | RunError::Report(_) => Exit::Usage,
+            RunError::Inference(_) | RunError::Unjudged(_) => Exit::Engine,
+            RunError::Picture(_) | RunError::Report(ReportError::Write { .. }) => Exit::Display,
+            RunError::Clash(_)
+            | RunError::Reference(_)
+            | RunError::Report(ReportError::Create { .. }) => Exit::Usage,
+            RunError::Thread { .. } => Exit::Defect,
             RunError::Output(_) | RunError::Line(_) | RunError::Watchdog { .. } => Exit::Line,
         };
         Self::new(exit, error)
@@ -92,6 +96,7 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
         repeat: args.repeat,
         report: args.report.clone(),
         record: args.record.clone(),
+        summary: None,
         snapshots: args
             .snapshot
             .iter()
@@ -104,12 +109,11 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
         && options.record.is_none()
         && options.snapshots.is_empty()
         && args.config.display.is_none();
-    let mut summary_file = None;
     if nothing_asked {
         let out = Path::new(OUT);
         options.report = Some(out.join("report.jsonl"));
         options.record = Some(out.join("andon.mp4"));
-        summary_file = Some(out.join("summary.txt"));
+        options.summary = Some(out.join("summary.txt"));
         std::fs::create_dir_all(out)
             .map_err(|error| Failure::usage(format!("cannot create {OUT}/: {error}")))?;
     }
@@ -118,18 +122,25 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let outcome = app::run::run(&loaded, &options, &stop)?;
     let table = outcome.summary.table();
     print(&table);
-    for (what, path) in [("report", &options.report), ("film", &options.record)] {
+    let film = options.record.filter(|_| outcome.summary.recorded > 0);
+    for (what, path) in [("report", &options.report), ("film", &film)] {
         if let Some(path) = path {
             print(&format!("{what}: {}\n", path.display()));
         }
     }
-    if let Some(path) = summary_file {
-        std::fs::write(&path, &table)
-            .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
+    let kept = match &options.summary {
+        Some(path) => write_new(path, &table, Overwrite::Yes),
+        None => Ok(()),
+    };
+    match (outcome.error, kept) {
+        (None, Ok(())) => Ok(Exit::Done),
+        (None, Err(failure)) => Err(failure),
+        (Some(error), Ok(())) => Err(error.into()),
+        (Some(error), Err(failure)) => {
+            complain(&failure);
+            Err(error.into())
+        }
     }
-    outcome
-        .error
-        .map_or(Ok(Exit::Done), |error| Err(error.into()))
 }
 
 /// Files are processed as fast as possible unless somebody watches them live or a machine is wired.
@@ -155,8 +166,14 @@ fn check_config(args: &ConfigArgs) -> Result<Exit, Failure> {
 
 fn probe(args: &ConfigArgs) -> Result<Exit, Failure> {
     let loaded = args.load()?;
-    print(&app::describe::machine(&loaded));
-    Ok(Exit::Done)
+    let machine = app::describe::machine(&loaded);
+    print(&machine.text);
+    Ok(match machine.unusable {
+        None => Exit::Done,
+        Some(Unusable::Input) => Exit::Input,
+        Some(Unusable::Engine) => Exit::Engine,
+        Some(Unusable::Picture) => Exit::Display,
+    })
 }
 
 fn outputs_off(args: &ConfigArgs) -> Result<Exit, Failure> {
@@ -175,6 +192,7 @@ fn outputs_off(args: &ConfigArgs) -> Result<Exit, Failure> {
 
 fn bench(args: &BenchArgs) -> Result<Exit, Failure> {
     let loaded = args.config.load()?;
+    refuse_clashes(&clash::read_by(&loaded), "the table of figures", &args.json)?;
     let figures = app::bench::run_bench(&loaded, args.frames)?;
     print(&figures.table());
     write_new(&args.json, &figures.to_json(), Overwrite::Yes)?;
@@ -282,6 +300,9 @@ fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
     })?;
     match &args.output {
         Some(path) => {
+            let mut read = clash::read_by(&loaded);
+            read.push(Named::new("the report that was read", &args.report));
+            refuse_clashes(&read, "the new report", path)?;
             write_new(path, &replayed.lines, Overwrite::Yes)?;
             print(&replayed.summary);
         }
@@ -311,6 +332,11 @@ fn reference(command: &ReferenceCommand) -> Result<Exit, Failure> {
         taken.path.display()
     ));
     Ok(Exit::Done)
+}
+
+fn refuse_clashes(read: &[Named], what: &'static str, path: &Path) -> Result<(), Failure> {
+    clash::check(read, &[Named::new(what, path)])
+        .map_err(|error: ClashError| Failure::new(Exit::Usage, error))
 }
 
 /// Whether an existing file may be replaced.
