@@ -286,13 +286,13 @@ fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
 
 fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
     let loaded = args.config.load()?;
-    let text = std::fs::read_to_string(&args.report).map_err(|error| {
+    let report = std::fs::read(&args.report).map_err(|error| {
         Failure::new(
             Exit::Input,
             anyhow::anyhow!("cannot read {}: {error}", args.report.display()),
         )
     })?;
-    let replayed = app::replay::replay(&text, &loaded).map_err(|error| {
+    let replayed = app::replay::replay(&report, &loaded).map_err(|error| {
         Failure::new(
             Exit::Input,
             anyhow::anyhow!("{}: {error}", args.report.display()),
