@@ -11,6 +11,7 @@ use super::{
 };
 use crate::app::clash::{self, ClashError, Named};
 use crate::app::describe::Unusable;
+use crate::app::keepout::ImportError;
 use crate::app::reference::ReferenceFileError;
 use crate::app::report::ReportError;
 use crate::app::response_time::{ResponseError, ResponsePlan};
@@ -268,8 +269,12 @@ fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
         print(&format!("zone `{}` {done} {}\n", args.name, path.display()));
         return Ok(Exit::Done);
     }
-    let toml = app::keepout::import(&text, size, &args.name)
-        .map_err(|error| Failure::usage(format!("{}: {error}", args.csv.display())))?;
+    let toml = app::keepout::import(&text, size, &args.name).map_err(|error| match error {
+        ImportError::Name(_) => Failure::new(Exit::Usage, error),
+        ImportError::Csv(_) | ImportError::Polygon(_) => {
+            Failure::usage(format!("{}: {error}", args.csv.display()))
+        }
+    })?;
     match &args.output {
         Some(path) => {
             write_new(path, &toml, Overwrite::No)?;
