@@ -29,7 +29,7 @@ fn failed_inference_is_counted_and_is_the_runs_error() {
     assert_eq!((stream.frames, stream.failed), (4, 2));
     assert_eq!(supervisor.summary.faults.len(), 1);
     let error = supervisor.error.expect("the run failed").to_string();
-    assert_eq!(supervisor.summary.faults, [error.clone()]);
+    assert_eq!(supervisor.summary.faults[0], error);
     assert!(error.contains("2 frames of visual_inspection"), "{error}");
 }
 
