@@ -117,6 +117,11 @@ pub fn read_by(loaded: &Loaded) -> Vec<Named> {
             ModelRef::Named(_) => {}
         }
     }
+    if let Some(reference) = &config.camera_checks.moved
+        && let Some(path) = &reference.reference
+    {
+        read.push(Named::new("the camera's reference", path));
+    }
     // Models, their labels and the list of them; the folder itself may hold other things.
     let listed = fs::read_dir(&config.models.directory).into_iter().flatten();
     let files = listed
