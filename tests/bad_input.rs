@@ -323,6 +323,17 @@ fn an_output_that_would_destroy_something() {
         USAGE,
         &["the report", "is also the keepout file"],
     );
+    for arguments in [
+        &["bench", "--json"][..],
+        &["response-time", "--json"],
+        &["reference", "take", "--output"],
+    ] {
+        let input = ["--worker-safety-input", &path];
+        let link = at("link.mp4");
+        let arguments = [arguments, &[argument(&link)], &input].concat();
+        refused(&arguments, USAGE, &["is also the worker-safety input"]);
+    }
+    assert!(fs::read(&path).expect("still there") == clip);
     let report = at("report.jsonl");
     fs::write(&report, "{\"type\":\"header\"}\n").expect("a report");
     let arguments = ["replay", argument(&report), "--output", argument(&report)];

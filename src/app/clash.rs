@@ -64,7 +64,12 @@ pub fn check_run(loaded: &Loaded, options: &RunOptions) -> Result<(), ClashError
     );
     let snapshots = options.snapshots.iter();
     written.extend(snapshots.map(|request| Named::new("the snapshot", &request.path)));
-    check(&read_by(loaded), &written)
+    let mut read = read_by(loaded);
+    if let Some(moved) = &loaded.config.camera_checks.moved {
+        let path = moved.reference.iter();
+        read.extend(path.map(|path| Named::new("the camera's reference", path)));
+    }
+    check(&read, &written)
 }
 
 /// Checks that none of `written` is one of `read`, or another of `written`.
@@ -89,7 +94,8 @@ pub fn check(read: &[Named], written: &[Named]) -> Result<(), ClashError> {
     Ok(())
 }
 
-/// Every file that a configuration makes the program read.
+/// Every file that a configuration makes the program read, but for the camera's reference, which
+/// `andon reference take` writes.
 #[must_use]
 pub fn read_by(loaded: &Loaded) -> Vec<Named> {
     let config = &loaded.config;
@@ -116,11 +122,6 @@ pub fn read_by(loaded: &Loaded) -> Vec<Named> {
             ModelRef::File(path) => read.push(Named::new("a model", path)),
             ModelRef::Named(_) => {}
         }
-    }
-    if let Some(reference) = &config.camera_checks.moved
-        && let Some(path) = &reference.reference
-    {
-        read.push(Named::new("the camera's reference", path));
     }
     // Models, their labels and the list of them; the folder itself may hold other things.
     let listed = fs::read_dir(&config.models.directory).into_iter().flatten();

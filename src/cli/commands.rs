@@ -207,6 +207,9 @@ fn response_time(args: &ResponseTimeArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage(message));
     }
     let loaded = args.config.load()?;
+    if let Some(path) = &args.json {
+        refuse_clashes(&clash::read_by(&loaded), "the table of figures", path)?;
+    }
     let plan = ResponsePlan {
         trials: args.trials,
         frame_rate: args.fps,
@@ -319,6 +322,9 @@ fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
 fn reference(command: &ReferenceCommand) -> Result<Exit, Failure> {
     let ReferenceCommand::Take(args) = command;
     let loaded = args.config.load()?;
+    if let Some(path) = &args.output {
+        refuse_clashes(&clash::read_by(&loaded), "the reference", path)?;
+    }
     let taken = app::reference::take(&loaded.config, args.output.as_deref()).map_err(|error| {
         let exit = match error {
             ReferenceFileError::Capture(_) | ReferenceFileError::NotLearnt { .. } => Exit::Input,
