@@ -3,7 +3,7 @@
 Nothing here is a dataset and nothing here is committed. Each package is checked against its SHA-256 before it is
 unpacked; a mismatch stops the build, because every figure in `models.toml` was measured on exactly these bytes.
 
-The cache is `$ANDON_CACHE`, or `~/.cache/andon`.
+The cache is `$ANDON_CACHE`, or `andon` in `$XDG_CACHE_HOME` or `~/.cache`: the one that tflite/setup.sh uses.
 """
 
 import hashlib
@@ -35,7 +35,8 @@ def sha256_of(path: Path) -> str:
 
 def cache_dir() -> Path:
     """The cache directory; created when it is missing."""
-    path = Path(os.environ.get("ANDON_CACHE") or Path.home() / ".cache" / "andon")
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = Path(os.environ.get("ANDON_CACHE") or caches / "andon")
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -7,7 +7,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 
 mod commands;
 mod events;
@@ -18,13 +22,15 @@ mod overrides;
 pub enum Exit {
     /// Done.
     Done = 0,
+    /// A thread of the program died: a defect.
+    Defect = 1,
     /// The command line or the configuration is wrong.
     Usage = 2,
     /// An input cannot be read.
     Input = 3,
     /// A model or the engine cannot be used.
     Engine = 4,
-    /// The picture or the film cannot be made.
+    /// The picture, the film or the report cannot be made, or not all of it.
     Display = 5,
     /// An output or input line, or the watchdog, cannot be used or was lost.
     Line = 6,
@@ -38,7 +44,7 @@ impl From<Exit> for ExitCode {
 
 /// Watches a danger zone and grades parts on a conveyor.
 #[derive(Debug, Parser)]
-#[command(name = "andon", version, after_help = AFTER_HELP, disable_help_subcommand = true, args_conflicts_with_subcommands = true)]
+#[command(name = "andon", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -49,8 +55,9 @@ struct Cli {
     verbose: u8,
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 done, 2 command line or configuration, 3 input, 4 model or \
-engine, 5 picture or film, 6 output or input line, watchdog.\nWithout arguments `andon run` works on the inputs of config/andon.toml \
+const AFTER_HELP: &str = "Exit codes: 0 done, 1 a defect of andon, 2 command line or configuration, \
+3 input, 4 model or engine, 5 picture, film or report, \
+6 output or input line, watchdog.\nWithout arguments `andon run` works on the inputs of config/andon.toml \
 and writes out/andon.mp4, out/report.jsonl and out/summary.txt.";
 
 #[derive(Debug, Subcommand)]
@@ -157,7 +164,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum)]
     pace: Option<PaceArg>,
     /// Stop after this many frames of each input.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     frames: Option<u64>,
     /// Start files again when they end.
     #[arg(long = "loop")]
@@ -169,7 +176,7 @@ pub(crate) struct BenchArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Frames of each input per measurement.
-    #[arg(long, value_name = "N", default_value_t = 300)]
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     frames: u64,
     /// Write the figures here.
     #[arg(long, value_name = "FILE.json", default_value = "out/bench.json")]
@@ -328,10 +335,38 @@ fn hyphenated(argument: OsString) -> OsString {
     }
 }
 
+/// Reads the command line. Options of `run` stand behind the subcommand where one is named: before
+/// it they would say nothing.
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(arguments.map(hyphenated))?;
+    if let (Some(subcommand), Some(option)) =
+        (matches.subcommand_name(), misplaced(&command, &matches))
+    {
+        let message = format!(
+            "--{option} stands before the subcommand; write `andon {subcommand} --{option} ...`"
+        );
+        return Err(command.error(ErrorKind::ArgumentConflict, message));
+    }
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// An option given at the top that is not for every subcommand.
+fn misplaced<'a>(command: &'a clap::Command, matches: &ArgMatches) -> Option<&'a str> {
+    let given = |argument: &&clap::Arg| {
+        let id = argument.get_id().as_str();
+        matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    let local = command
+        .get_arguments()
+        .filter(|argument| !argument.is_global_set());
+    local.filter(given).find_map(clap::Arg::get_long)
+}
+
 /// Runs the program and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(std::env::args_os().map(hyphenated)) {
+    let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -370,8 +405,43 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
+    }
+
+    fn parsed(arguments: &[&str]) -> Result<Cli, String> {
+        parse(arguments.iter().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn verbosity_may_stand_before_and_behind_the_subcommand() {
+        for arguments in [
+            &["andon", "-v", "check-config"][..],
+            &["andon", "check-config", "-v"],
+            &["andon", "-v"],
+        ] {
+            let verbose = parsed(arguments).map(|cli| cli.verbose);
+            assert_eq!(verbose, Ok(1), "{arguments:?}");
+        }
+        assert_eq!(
+            parsed(&["andon", "run", "-vv"]).map(|cli| cli.verbose),
+            Ok(2)
+        );
+    }
+
+    #[test]
+    fn an_option_before_the_subcommand_that_would_say_nothing_is_refused() {
+        let refused = parsed(&["andon", "--report", "r.jsonl", "run"]).map(|_| ());
+        let text = refused.expect_err("the report would not be written");
+        assert!(text.contains("andon run --report"), "{text}");
+        assert!(parsed(&["andon", "run", "--report", "r.jsonl"]).is_ok());
+        assert!(parsed(&["andon", "--report", "r.jsonl"]).is_ok());
+    }
+
+    #[test]
+    fn a_run_of_no_frames_is_refused() {
+        assert!(parsed(&["andon", "--frames", "0"]).is_err());
+        assert!(parsed(&["andon", "bench", "--frames", "0"]).is_err());
+        assert!(parsed(&["andon", "--frames", "1"]).is_ok());
     }
 
     #[test]
@@ -389,8 +459,7 @@ mod tests {
             "--inspection_threshold=0.7",
             "--anonymize",
         ] {
-            let arguments = ["andon", flag].map(OsString::from).map(hyphenated);
-            assert!(Cli::try_parse_from(arguments).is_ok(), "{flag}");
+            assert!(parsed(&["andon", flag]).is_ok(), "{flag}");
         }
         let value = hyphenated("--visual_inspection_input=b_c.mp4".into());
         assert_eq!(value, "--visual-inspection-input=b_c.mp4");

@@ -286,6 +286,17 @@ pub enum Verdict {
     Inspection(InspectionVerdict),
 }
 
+impl Verdict {
+    /// Why the frame could not be judged, where it could not.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Safety(verdict) => verdict.failure.as_deref(),
+            Self::Inspection(verdict) => verdict.failure.as_deref(),
+        }
+    }
+}
+
 /// Why the run permission is OFF although nothing is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TripCause {

@@ -4,7 +4,6 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
 
 use support::{argument, complaint, run};
 
@@ -191,7 +190,10 @@ fn zones() {
         )
     };
     for (content, word) in [
-        (zone("[[0.1, 0.1], [0.5, 0.5]]"), "3"),
+        (
+            zone("[[0.1, 0.1], [0.5, 0.5]]"),
+            "has 2 points; a zone needs at least 3",
+        ),
         (
             zone("[[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]"),
             "cross",
@@ -200,10 +202,10 @@ fn zones() {
         (zone("[[0.1, nan], [0.9, 0.1], [0.5, 0.9]]"), "nan"),
         (
             zone("[[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]").repeat(2),
-            "press",
+            "is the name of zone 1 already",
         ),
         ("[[zone]\nname=".to_owned(), "zones.toml:1:"),
-        (String::new(), "zone"),
+        (String::new(), "has no [[zone]]"),
     ] {
         let (_folder, path) = file("zones.toml", content.as_bytes());
         refused_run(&["--keepout", &path], USAGE, &["zones.toml", word]);
@@ -267,9 +269,138 @@ fn a_csv_with_a_bad_line() {
     refused(
         &["import-keepout", &path],
         USAGE,
-        &["points.csv", "3", "oops"],
+        &["points.csv", "line 3 is `720,oops`"],
     );
-    assert!(!Path::new("oops").exists());
+}
+
+#[test]
+fn a_name_that_no_zone_may_have() {
+    let (folder, path) = file("points.csv", b"585,390\n720,335\n420,205\n");
+    let out = folder.path().join("keepout.toml");
+    let long = "x".repeat(40);
+    for name in ["", " a", &long] {
+        let arguments = ["import-keepout", &path, "--name", name, "--output"];
+        let arguments = [&arguments[..], &[argument(&out)]].concat();
+        refused(&arguments, USAGE, &["--name", "1 to 32 characters"]);
+        assert!(!out.exists(), "{name:?}");
+    }
+}
+
+#[test]
+fn an_output_that_would_destroy_something() {
+    let clip = fs::read(support::WORKER_SAFETY).expect("the bundled clip");
+    let (folder, path) = file("hall.mp4", &clip);
+    let at = |name: &str| folder.path().join(name);
+    std::os::unix::fs::symlink(&path, at("link.mp4")).expect("a link");
+    for flag in ["--record", "--report"] {
+        for output in ["hall.mp4", "link.mp4"] {
+            let output = at(output);
+            let arguments = ["--worker-safety-input", &path, flag, argument(&output)];
+            refused_run(&arguments, USAGE, &["is also the worker-safety input"]);
+            assert!(
+                fs::read(&path).expect("still there") == clip,
+                "{flag} changed it"
+            );
+        }
+    }
+    let both = at("both");
+    let arguments = ["--report", argument(&both), "--record", argument(&both)];
+    refused_run(&arguments, USAGE, &["the film", "is also the report"]);
+    assert!(!both.exists());
+    let snapshot = format!("{}@0", argument(&both));
+    let arguments = ["--report", argument(&both), "--snapshot", &snapshot];
+    refused_run(&arguments, USAGE, &["the snapshot", "is also the report"]);
+    let keepout = at("zones.toml");
+    fs::copy("config/keepout.toml", &keepout).expect("a copy");
+    let arguments = [
+        "--keepout",
+        argument(&keepout),
+        "--report",
+        argument(&keepout),
+    ];
+    refused_run(
+        &arguments,
+        USAGE,
+        &["the report", "is also the keepout file"],
+    );
+    for arguments in [
+        &["bench", "--json"][..],
+        &["response-time", "--json"],
+        &["reference", "take", "--output"],
+    ] {
+        let input = ["--worker-safety-input", &path];
+        let link = at("link.mp4");
+        let arguments = [arguments, &[argument(&link)], &input].concat();
+        refused(&arguments, USAGE, &["is also the worker-safety input"]);
+    }
+    assert!(fs::read(&path).expect("still there") == clip);
+    let report = at("report.jsonl");
+    fs::write(&report, "{\"type\":\"header\"}\n").expect("a report");
+    let arguments = ["replay", argument(&report), "--output", argument(&report)];
+    refused(&arguments, USAGE, &["is also the report that was read"]);
+    assert!(fs::metadata(&report).is_ok_and(|file| file.len() == 18));
+}
+
+#[test]
+fn a_refused_run_leaves_the_report_before_alone() {
+    let (_folder, path) = file("report.jsonl", b"old");
+    refused(
+        &[
+            "run",
+            "--display",
+            "kms",
+            "--engine",
+            "cpu",
+            "--report",
+            &path,
+        ],
+        DISPLAY,
+        &["--display kms"],
+    );
+    assert_eq!(fs::read(&path).expect("still there"), b"old");
+}
+
+#[test]
+fn pictures_of_frames_that_never_come() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let picture = format!("{}@999", argument(&folder.path().join("x.png")));
+    refused_run(
+        &["--snapshot", &picture],
+        DISPLAY,
+        &["x.png", "before frame 999"],
+    );
+    let film = folder.path().join("z.mp4");
+    let arguments = ["run", "--frames", "0", "--record", argument(&film)];
+    refused(&arguments, USAGE, &["--frames"]);
+    assert!(!film.exists());
+}
+
+#[test]
+fn a_probe_that_finds_something_missing_says_so_in_its_exit_code() {
+    for (arguments, code) in [
+        (&[][..], 0),
+        (&["--worker-safety-input", "no/such.mp4"], INPUT),
+        (&["--detection-model", "no-such-model"], ENGINE),
+    ] {
+        let output = run(&[&["probe", "--engine", "cpu"], arguments].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", complaint(&output));
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(code == 0 || text.contains("unusable"), "{text}");
+    }
+}
+
+#[test]
+fn a_report_with_more_persons_than_a_frame_can_have() {
+    let person = r#"{"score":0.9,"box":[0.1,0.1,0.2,0.2]},"#.repeat(101);
+    let persons = person.trim_end_matches(',');
+    let line =
+        format!("{{\"type\":\"safety\",\"frame\":0,\"t_ms\":0.0,\"persons\":[{persons}]}}\n");
+    let (_folder, path) = file("report.jsonl", line.as_bytes());
+    refused(
+        &["replay", &path],
+        INPUT,
+        &["line 1", "more than 100 persons"],
+    );
 }
 
 #[test]

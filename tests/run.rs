@@ -4,9 +4,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{
-    CONVEYOR, P, argument, complaint, numbers, of_type, report, run, run_clips, touches,
-};
+use support::{P, argument, complaint, numbers, of_type, report, run, run_clips, touches};
 
 /// The zones of a header: name, kind, whole box, corners.
 fn zones(header: &Value) -> Vec<(String, String, bool, Vec<P>)> {
@@ -188,25 +186,84 @@ fn a_looped_file_goes_on_counting() {
 
 #[test]
 fn the_shorter_input_ends_and_the_other_goes_on() {
+    // A corner where nobody of the clip ever walks, so that nothing but the end takes the permission.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let keepout = folder.path().join("keepout.toml");
+    let zone = "[[zone]]\nname = \"corner\"\nkind = \"stop\"\npoints = [[0.0, 0.0], [0.04, 0.0], [0.0, 0.04]]\n";
+    std::fs::write(&keepout, zone).expect("a keepout file");
     let report = run_clips(&[
-        "--worker-safety-input",
-        "pattern:black?frames=5&size=320x240",
+        "--keepout",
+        argument(&keepout),
         "--visual-inspection-input",
-        CONVEYOR,
-        "--frames",
-        "40",
+        "pattern:bars?frames=320&fps=10&size=320x240",
     ]);
-    assert_eq!(of_type(&report, "safety").len(), 5);
-    assert_eq!(of_type(&report, "inspection").len(), 40);
+    assert_eq!(of_type(&report, "safety").len(), 300);
+    assert_eq!(of_type(&report, "inspection").len(), 320);
     let outputs = of_type(&report, "output");
-    let last = outputs
+    let edges: Vec<(&str, &str)> = outputs
         .iter()
-        .rfind(|line| line["name"] == "run_permission")
-        .expect("an edge");
-    assert_eq!(
-        last["state"], "off",
-        "a guarding source that ended leaves the permission OFF"
-    );
+        .filter(|line| line["name"] == "run_permission")
+        .map(|line| {
+            let text = |name: &str| line[name].as_str().expect("text");
+            (text("state"), text("cause"))
+        })
+        .collect();
+    let ended = "fault: worker_safety has ended";
+    assert_eq!(edges, [("off", "start"), ("on", "reset"), ("off", ended)]);
+}
+
+/// Runs for ever in the background until the report has a line of a frame, then sends these signals
+/// one after the other without a pause; gives the exit code and the report.
+fn signalled(signals: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("r.jsonl");
+    let mut child = support::andon()
+        .args(["run", "--loop", "--pace", "asap", "--engine", "cpu"])
+        .args(["--display", "none", "--report", argument(&path)])
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while !std::fs::read_to_string(&path).is_ok_and(|text| text.contains("\"frame\":")) {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "no line after two minutes"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let pid = child.id().to_string();
+    for signal in signals {
+        let killed = std::process::Command::new("kill")
+            .args([*signal, &pid])
+            .status();
+        assert!(killed.expect("kill runs").success());
+    }
+    let code = child.wait().expect("the program ends").code();
+    (code, report(&path))
+}
+
+#[test]
+fn a_signal_told_twice_is_one_request_and_so_is_a_closed_terminal() {
+    for signals in [
+        &["-TERM", "-TERM"][..],
+        &["-INT", "-TERM", "-INT"],
+        &["-HUP"],
+    ] {
+        let (code, report) = signalled(signals);
+        assert_eq!(code, Some(0), "{signals:?}");
+        let summary = report.last().expect("lines");
+        assert_eq!(summary["type"], "summary", "{signals:?}");
+    }
+}
+
+/// A kill cannot be noticed; what had been written until then must be of use.
+#[test]
+fn a_killed_run_leaves_a_report_of_whole_lines() {
+    let (code, report) = signalled(&["-KILL"]);
+    assert_eq!(code, None);
+    assert_eq!(report[0]["type"], "header");
+    assert_eq!(of_type(&report, "summary").len(), 0);
 }
 
 #[test]

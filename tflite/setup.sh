@@ -8,7 +8,8 @@
 #
 #     TFLITE=prebuilt        take the npm registry's library instead (prebuilt.sh); default: static
 #     ANDON_CACHE            the cache; default: $XDG_CACHE_HOME/andon or ~/.cache/andon
-#     ANDON_DEBIAN_MIRROR    base URL of a Debian mirror; default: the one apt is configured with
+#     ANDON_DEBIAN_MIRROR    base URLs of Debian mirrors or of a day of Debian's snapshot archive, separated by blanks and
+#                            asked in this order; default: the mirror that apt is configured with
 #
 # If a source cannot be had, or is not what its sum says, the prebuilt library is taken and that is said aloud.
 
@@ -63,10 +64,10 @@ link() {
 
 # ---- Downloads -------------------------------------------------------------------------------------------------------
 
-# The Debian mirror of this machine: apt's own configuration says it, the security archive and other vendors' aside.
-debian_mirror() {
+# Where to ask, one URL a line: apt's own configuration says it, the security archive and other vendors' aside.
+debian_mirrors() {
 	if [ -n "${ANDON_DEBIAN_MIRROR:-}" ]; then
-		echo "${ANDON_DEBIAN_MIRROR%/}"
+		tr -s ' ' '\n' <<<"$ANDON_DEBIAN_MIRROR" | sed '/^$/d; s:/$::'
 	elif command -v apt-get >/dev/null; then
 		# shellcheck disable=SC2016 # $(...) is apt's format, not the shell's
 		apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
@@ -89,34 +90,41 @@ fetch() {
 
 has_sum() { echo "$1  $2" | sha256sum --check --status 2>/dev/null; }
 
+# fetch_pinned PATH SUM FILE: from the first mirror that has it. Returns non-zero, and has said why, when none has.
+fetch_pinned() {
+	local mirror
+	for mirror in "${mirrors[@]}"; do
+		say "fetching ${1##*/}"
+		if ! fetch "$mirror/$1" "$3.part"; then
+			say "$mirror/$1 cannot be had" >&2
+		elif ! has_sum "$2" "$3.part"; then
+			say "$mirror/$1 is not the file that sources.txt pins" >&2
+		else
+			mv "$3.part" "$3"
+			return
+		fi
+		rm -f "$3.part"
+	done
+	return 1
+}
+
 # Fetches what sources.txt lists and the cache lacks. Returns non-zero, and has said why, when a file cannot be had.
 download_sources() {
-	local mirror='' name for_arch sum path file
+	local mirrors=() name for_arch sum path file
 	mkdir -p "$downloads"
 	while read -r name for_arch sum path; do
 		case $name in '' | '#'*) continue ;; esac
 		case $for_arch in any | "$debian_arch") ;; *) continue ;; esac
 		file=$downloads/${path##*/}
 		if [ -e "$file" ] && has_sum "$sum" "$file"; then continue; fi
-		if [ -z "$mirror" ]; then
-			mirror=$(debian_mirror)
-			if [ -z "$mirror" ]; then
+		if [ ${#mirrors[@]} = 0 ]; then
+			mapfile -t mirrors < <(debian_mirrors)
+			if [ ${#mirrors[@]} = 0 ]; then
 				say "apt names no Debian mirror: run 'apt-get update', or set ANDON_DEBIAN_MIRROR" >&2
 				return 1
 			fi
 		fi
-		say "fetching ${path##*/}"
-		if ! fetch "$mirror/$path" "$file.part"; then
-			rm -f "$file.part"
-			say "$mirror/$path cannot be had" >&2
-			return 1
-		fi
-		if ! has_sum "$sum" "$file.part"; then
-			rm -f "$file.part"
-			say "$mirror/$path is not the file that sources.txt pins" >&2
-			return 1
-		fi
-		mv "$file.part" "$file"
+		fetch_pinned "$path" "$sum" "$file" || return 1
 	done <"$here/sources.txt"
 }
 
@@ -159,6 +167,7 @@ if [ "$mode" = static ] && [ ! -e "$dir/about.txt" ]; then
 tflite: ************************************************************************************
 tflite: The sources cannot be had, so the PREBUILT library of the npm registry is taken:
 tflite: TensorFlow Lite 2.9, a shared library, int8 inference about half as fast.
+tflite: Name Debian mirrors in ANDON_DEBIAN_MIRROR and run this again (tflite/README.md).
 tflite: ************************************************************************************
 NOTE
 		mode=prebuilt

@@ -90,4 +90,13 @@ if ! new_enough "$version"; then
 		exit 1
 	fi
 fi
+
+# A cross build needs that architecture's standard library; other ways to install Rust bring their own.
+if [ "$arch" != "$(uname -m)" ]; then
+	if rustup show active-toolchain >/dev/null 2>&1; then
+		rustup target add "$arch-unknown-linux-gnu"
+	else
+		say "no Rust of rustup's here: see that the standard library for $arch-unknown-linux-gnu is installed"
+	fi
+fi
 say "system packages and Rust $version are there"

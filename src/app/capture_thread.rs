@@ -48,7 +48,8 @@ impl CaptureThread {
         drop(closer);
         self.beat.retire();
         figures.corrupt = self.source.losses().undecodable;
-        figures.dropped += self.out.dropped();
+        figures.dropped = self.out.dropped();
+        figures.slippage = self.pacer.slippage();
         CaptureOutcome { figures, error }
     }
 
@@ -68,28 +69,28 @@ impl CaptureThread {
                 .decode
                 .record(monotonic_now().saturating_since(started));
             figures.frames += 1;
-            self.hand_on(frame, figures);
+            self.hand_on(frame);
         }
         Ok(())
     }
 
-    /// Sets the frame's clocks and hands it on at its time; counts it where it is too late.
-    fn hand_on(&mut self, mut frame: Frame, figures: &mut CaptureFigures) {
+    /// Sets the frame's clocks and hands it on at its time. In real time the mailbox drops what nobody
+    /// takes before the next frame comes.
+    fn hand_on(&mut self, mut frame: Frame) {
         match self.pace {
             Pace::Asap => {
                 frame.meta.timestamp = self.origin + frame.meta.media_time;
                 frame.meta.arrived = monotonic_now();
                 self.put_without_loss(frame);
             }
-            Pace::Realtime => match self.wait_for(frame.meta.media_time) {
-                Turn::HandOn(timestamp) => {
-                    frame.meta.timestamp = timestamp;
-                    frame.meta.arrived = monotonic_now();
-                    self.out.put(frame);
-                }
-                Turn::Drop => figures.dropped += 1,
-                Turn::Stop => {}
-            },
+            Pace::Realtime => {
+                let Some(timestamp) = self.wait_for(frame.meta.media_time) else {
+                    return;
+                };
+                frame.meta.timestamp = timestamp;
+                frame.meta.arrived = monotonic_now();
+                self.out.put(frame);
+            }
         }
     }
 
@@ -103,33 +104,19 @@ impl CaptureThread {
         }
     }
 
-    /// Waits until the frame at `media_time` is due.
-    fn wait_for(&mut self, media_time: Duration) -> Turn {
+    /// Waits until the frame at `media_time` is due and says when that is or was; `None` where the
+    /// program is to stop.
+    fn wait_for(&mut self, media_time: Duration) -> Option<MonotonicTime> {
         loop {
             self.beat.strike();
             let now = monotonic_now();
             match self.pacer.due(media_time, now) {
-                Due::Wait(_) if self.stop.is_raised() => return Turn::Stop,
+                Due::Wait(_) if self.stop.is_raised() => return None,
                 Due::Wait(wait) => std::thread::sleep(wait.min(WAIT_MAX)),
-                Due::Now => {
-                    let due = self.pacer.timestamp(media_time);
-                    return Turn::HandOn(due.unwrap_or(now));
-                }
-                Due::Late(_) => return Turn::Drop,
+                Due::Now => return Some(self.pacer.timestamp(media_time).unwrap_or(now)),
             }
         }
     }
-}
-
-/// What becomes of a frame whose time has come.
-#[derive(Clone, Copy, Debug)]
-enum Turn {
-    /// It is handed on; it counts as taken at this instant.
-    HandOn(MonotonicTime),
-    /// It is too late.
-    Drop,
-    /// The program is to stop.
-    Stop,
 }
 
 /// Closes a mailbox when its owner goes, panicking or not, so that nobody waits for the dead.
@@ -139,5 +126,62 @@ pub(super) struct CloseOnDrop<T>(pub(super) Latest<T>);
 impl<T> Drop for CloseOnDrop<T> {
     fn drop(&mut self) {
         self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{PatternSource, SourceInfo};
+    use crate::sync::{Signal, Taken};
+    use crate::units::StreamId;
+
+    /// A source of 1000 frames per second that needs three times as long for each.
+    #[derive(Debug)]
+    struct TooSlow(PatternSource);
+
+    impl FrameSource for TooSlow {
+        fn info(&self) -> &SourceInfo {
+            self.0.info()
+        }
+
+        fn next_frame(&mut self) -> Result<Captured, CaptureError> {
+            std::thread::sleep(Duration::from_millis(3));
+            self.0.next_frame()
+        }
+
+        fn rewind(&mut self) -> Result<(), CaptureError> {
+            self.0.rewind()
+        }
+    }
+
+    #[test]
+    fn a_source_slower_than_its_rate_delivers_all_it_decodes() {
+        let spec = "moving?size=64x64&fps=1000&frames=60";
+        let source = PatternSource::open(spec, StreamId::WorkerSafety).expect("a pattern");
+        let out = Latest::new(&Signal::new());
+        let origin = monotonic_now();
+        let thread = CaptureThread {
+            source: Box::new(TooSlow(source)),
+            pace: Pace::Realtime,
+            origin,
+            pacer: Pacer::starting_at(origin),
+            frames_max: None,
+            repeat: false,
+            out: out.clone(),
+            stop: StopFlag::new(),
+            beat: Beat::new(),
+        };
+        let CaptureOutcome { figures, error } = thread.run();
+        assert!(error.is_none(), "{error:?}");
+        // Nobody takes frames here: the mailbox overwrites all but the newest, which is the last.
+        assert_eq!((figures.frames, figures.dropped), (60, 59));
+        let Taken::Value(frame) = out.take() else {
+            unreachable!("the last frame waits");
+        };
+        assert_eq!(frame.meta.sequence, 59);
+        // 120 ms behind in the end, of which the last 40 ms need not have been noticed.
+        let behind = figures.slippage.behind;
+        assert!(behind >= Duration::from_millis(80), "{behind:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::describe_ground;
 use super::outputs;
 use crate::capture::{self, FrameSource};
-use crate::config::{CameraChecksConfig, Loaded, Restart};
+use crate::config::{CameraChecksConfig, DisplayChoice, Loaded, Restart};
 use crate::inference::Inferencer;
 use crate::ui::headless::HeadlessRenderer;
 use crate::units::StreamId;
@@ -104,10 +104,31 @@ fn camera_checks(checks: &CameraChecksConfig) -> String {
     text
 }
 
-/// What this machine offers for the configuration: each part says what it is or why it cannot be had.
+/// What of the configuration cannot be had here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// One of the inputs.
+    Input,
+    /// A model or the engine.
+    Engine,
+    /// The picture that the configuration asks for.
+    Picture,
+}
+
+/// What this machine offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// In words: each part says what it is or why it cannot be had.
+    pub text: String,
+    /// The first part that is missing.
+    pub unusable: Option<Unusable>,
+}
+
+/// What this machine offers for the configuration.
 #[must_use]
-pub fn machine(loaded: &Loaded) -> String {
+pub fn machine(loaded: &Loaded) -> Machine {
     let config = &loaded.config;
+    let mut missing = None;
     let mut text = format!("andon {}\n", env!("CARGO_PKG_VERSION"));
     for (stream, input) in StreamId::ALL
         .into_iter()
@@ -115,7 +136,10 @@ pub fn machine(loaded: &Loaded) -> String {
     {
         let found = capture::open(input, stream)
             .map(|source| source_line(source.as_ref()))
-            .unwrap_or_else(|error| format!("unusable: {error}"));
+            .unwrap_or_else(|error| {
+                missing.get_or_insert(Unusable::Input);
+                format!("unusable: {error}")
+            });
         let _ = writeln!(text, "{:<18} {found}", stream.name());
     }
     match Inferencer::new(config) {
@@ -130,16 +154,25 @@ pub fn machine(loaded: &Loaded) -> String {
             }
         }
         Err(error) => {
+            missing.get_or_insert(Unusable::Engine);
             let _ = writeln!(text, "{:<18} unusable: {error}", "engine");
         }
     }
     let picture = HeadlessRenderer::new(config.display.size)
         .map(|renderer| renderer.device())
-        .unwrap_or_else(|error| format!("unusable: {error}"));
+        .unwrap_or_else(|error| {
+            if config.display.display != DisplayChoice::None {
+                missing.get_or_insert(Unusable::Picture);
+            }
+            format!("unusable: {error}")
+        });
     let _ = writeln!(text, "{:<18} {picture}", "picture");
     let _ = write!(text, "{}", outputs::gpiochips());
     let _ = writeln!(text, "{}", outputs::describe(config));
-    text
+    Machine {
+        text,
+        unusable: missing,
+    }
 }
 
 fn source_line(source: &dyn FrameSource) -> String {

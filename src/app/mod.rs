@@ -5,11 +5,13 @@
 //! `*_thread.rs` hold the body of one thread each; the rest is what the main thread does.
 
 mod capture_thread;
+pub mod clash;
 mod config_thread;
 mod decide_thread;
 mod describe_ground;
 mod event_thread;
 mod infer_thread;
+mod line_file;
 mod live;
 mod progress;
 mod reconfigured;
@@ -17,6 +19,7 @@ pub mod report;
 pub mod run;
 pub mod summary;
 mod ui_thread;
+mod unjudged;
 mod watchdog_thread;
 
 pub use ui_thread::SnapshotRequest;
@@ -34,7 +37,7 @@ use std::io;
 
 use crate::sys::StopFlag;
 
-/// A stop flag that SIGINT and SIGTERM raise.
+/// A stop flag that SIGINT, SIGTERM and SIGHUP raise.
 ///
 /// # Errors
 ///

@@ -12,8 +12,8 @@ use crate::config::{Loaded, OutputBackend};
 use crate::decision::{Actions, Decision};
 use crate::geometry::Rect;
 use crate::message::{
-    Detection, Detections, DetectorTest, Findings, Grade, GradedItem, GradedItems, LineHealth,
-    OutputState, PictureDoubt, Verdict,
+    DETECTIONS_MAX, Detection, Detections, DetectorTest, Findings, Grade, GradedItem, GradedItems,
+    ITEMS_MAX, LineHealth, OutputState, PictureDoubt, Verdict,
 };
 use crate::output::SimulatedOperator;
 use crate::units::{LabelId, MonotonicTime, Score, StreamId};
@@ -28,6 +28,12 @@ pub enum ReplayError {
         line: usize,
         /// What is wrong with it.
         what: String,
+    },
+    /// Not text at all.
+    #[error("byte {byte} is not UTF-8 text; is this a report of andon run?")]
+    NotText {
+        /// Counted from 0.
+        byte: usize,
     },
 }
 
@@ -50,28 +56,30 @@ struct Recorded {
     doubt: Option<PictureDoubt>,
 }
 
-/// Decides the frames of the report `text` again with the configuration `loaded`. Persons that the
-/// report does not have, because they were below its threshold, cannot come back.
+/// Decides the frames of a report again with the configuration `loaded`. Persons that the report does
+/// not have, because they were below its threshold, cannot come back. Grades mean what the
+/// configuration makes of them; one that it does not mention is unsure, as in a run.
+///
+/// A last line that breaks off, as after a power cut, is left out with a warning.
 ///
 /// # Errors
 ///
 /// Names the first line that is not as the report format says.
-pub fn replay(text: &str, loaded: &Loaded) -> Result<Replayed, ReplayError> {
-    let grades: Vec<String> = loaded
-        .config
-        .visual_inspection
-        .grades
-        .iter()
-        .map(|(name, _)| name.clone())
-        .collect();
+pub fn replay(report: &[u8], loaded: &Loaded) -> Result<Replayed, ReplayError> {
+    let text = whole_text(report)?;
+    let mut grades = Vec::new();
     let mut recorded = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let failed = |what: String| ReplayError::Line {
-            line: index + 1,
-            what,
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+        let failed = |what: String| ReplayError::Line { line: number, what };
+        let value: Value = match serde_json::from_str(line) {
+            Ok(value) => value,
+            Err(_) if !line.ends_with('\n') && number > 1 => {
+                log::warn!("line {number} breaks off and is left out: the run was cut short");
+                break;
+            }
+            Err(error) => return Err(failed(error.to_string())),
         };
-        let value: Value = serde_json::from_str(line).map_err(|e| failed(e.to_string()))?;
-        if let Some(frame) = parse(&value, &grades).map_err(failed)? {
+        if let Some(frame) = parse(&value, &mut grades).map_err(failed)? {
             recorded.push(frame);
         }
     }
@@ -192,8 +200,22 @@ impl Player {
     }
 }
 
-/// A frame of the report; `None` for lines of other types.
-fn parse(line: &Value, grades: &[String]) -> Result<Option<Recorded>, String> {
+/// The report as text; a last character that breaks off is left out with its line.
+fn whole_text(report: &[u8]) -> Result<&str, ReplayError> {
+    let error = match std::str::from_utf8(report) {
+        Ok(text) => return Ok(text),
+        Err(error) => error,
+    };
+    let byte = error.valid_up_to();
+    let (valid, _) = report.split_at(byte);
+    match (error.error_len(), std::str::from_utf8(valid)) {
+        (None, Ok(text)) => Ok(text),
+        (Some(_), _) | (None, Err(_)) => Err(ReplayError::NotText { byte }),
+    }
+}
+
+/// A frame of the report; `None` for lines of other types. `grades` collects the labels met so far.
+fn parse(line: &Value, grades: &mut Vec<String>) -> Result<Option<Recorded>, String> {
     let (stream, list) = match line["type"].as_str() {
         Some("safety") => (StreamId::WorkerSafety, "persons"),
         Some("inspection") => (StreamId::VisualInspection, "items"),
@@ -208,13 +230,20 @@ fn parse(line: &Value, grades: &[String]) -> Result<Option<Recorded>, String> {
         let objects = line[list].as_array().ok_or_else(|| format!("no {list}"))?;
         match stream {
             StreamId::WorkerSafety => {
-                let persons: Result<Detections, String> = objects.iter().map(detection).collect();
-                Findings::Persons(persons?)
+                let mut persons = Detections::new();
+                for object in objects {
+                    let room = persons.try_push(detection(object)?);
+                    room.map_err(|_full| format!("more than {DETECTIONS_MAX} persons"))?;
+                }
+                Findings::Persons(persons)
             }
             StreamId::VisualInspection => {
-                let items: Result<GradedItems, String> =
-                    objects.iter().map(|object| item(object, grades)).collect();
-                Findings::Items(items?)
+                let mut items = GradedItems::new();
+                for object in objects {
+                    let room = items.try_push(item(object, grades)?);
+                    room.map_err(|_full| format!("more than {ITEMS_MAX} items"))?;
+                }
+                Findings::Items(items)
             }
         }
     };
@@ -238,10 +267,13 @@ fn doubt(condition: &Value) -> Result<Option<PictureDoubt>, String> {
     Ok(Some(doubt))
 }
 
-fn item(object: &Value, grades: &[String]) -> Result<GradedItem, String> {
+fn item(object: &Value, grades: &mut Vec<String>) -> Result<GradedItem, String> {
     let name = object["grade"].as_str().ok_or("an item without grade")?;
-    let index = grades.iter().position(|grade| grade == name);
-    let index = index.ok_or_else(|| format!("grade {name} is not in [grades]"))?;
+    let known = grades.iter().position(|grade| grade == name);
+    let index = known.unwrap_or_else(|| {
+        grades.push(name.to_owned());
+        grades.len() - 1
+    });
     let label = LabelId(u16::try_from(index).ok().ok_or("too many grades")?);
     let score = score(&object["grade_score"])?;
     Ok(GradedItem {
@@ -299,10 +331,86 @@ fn duration(millis: f64) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::config::{Overrides, load};
+    use crate::config::{self, Overrides};
+
+    fn loaded() -> Loaded {
+        config::load("config/andon.toml".as_ref(), &Overrides::default()).expect("shipped")
+    }
+
+    fn failure(report: &str) -> String {
+        let replayed = replay(report.as_bytes(), &loaded());
+        replayed.expect_err("refused").to_string()
+    }
+
+    fn inspection(frame: u64, items: &[Value]) -> String {
+        let at = frame * 40;
+        json!({ "type": "inspection", "frame": frame, "t_ms": at, "items": items }).to_string()
+    }
+
+    fn item(grade: &str) -> Value {
+        json!({
+            "score": 0.9, "box": [0.4, 0.4, 0.6, 0.6], "grade": grade, "grade_score": 0.99,
+        })
+    }
+
+    #[test]
+    fn more_objects_than_a_frame_can_have_are_refused() {
+        let person = json!({ "score": 0.9, "box": [0.1, 0.1, 0.2, 0.2] });
+        let safety = |count| {
+            let persons = vec![person.clone(); count];
+            json!({ "type": "safety", "frame": 0, "t_ms": 0, "persons": persons }).to_string()
+        };
+        assert!(replay(safety(100).as_bytes(), &loaded()).is_ok());
+        assert_eq!(
+            failure(&safety(101)),
+            "line 1: more than 100 persons; is this a report of andon run?"
+        );
+        let items = vec![item("fresh_apple"); 17];
+        assert!(replay(inspection(0, &items[..16]).as_bytes(), &loaded()).is_ok());
+        assert!(failure(&inspection(0, &items)).contains("more than 16 items"));
+    }
+
+    #[test]
+    fn a_grade_that_the_configuration_does_not_mention_is_unsure() {
+        let report = ["stone", "rotten_apple"].map(item);
+        let replayed = replay(inspection(0, &report).as_bytes(), &loaded()).expect("replayed");
+        let lines = replayed.lines.lines();
+        let line = lines.clone().find(|line| line.contains("\"items\""));
+        let line: Value = serde_json::from_str(line.expect("a line")).expect("JSON");
+        let told = |index: usize| {
+            (
+                &line["items"][index]["grade"],
+                &line["items"][index]["disposition"],
+            )
+        };
+        assert_eq!(told(0), (&json!("stone"), &json!("unsure")));
+        assert_eq!(told(1), (&json!("rotten_apple"), &json!("reject")));
+    }
+
+    #[test]
+    fn a_report_cut_off_anywhere_is_replayed_up_to_its_last_whole_line() {
+        let lines = [0, 1].map(|frame| inspection(frame, &[item("\u{e4}pfel")]));
+        let report = format!("{}\n{}\n", lines[0], lines[1]);
+        let first = lines[0].len() + 1;
+        for length in first..report.len() {
+            let replayed = replay(&report.as_bytes()[..length], &loaded()).expect("replayed");
+            let whole = 1 + usize::from(length + 1 == report.len());
+            let frames = replayed.lines.matches("\"inspection\"").count();
+            assert_eq!(frames, whole, "{length} of {} bytes", report.len());
+        }
+    }
+
+    #[test]
+    fn what_is_broken_elsewhere_is_refused() {
+        let line = inspection(0, &[]);
+        let torn = format!("{line}\n{}\n{line}\n", &line[..20]);
+        assert!(failure(&torn).starts_with("line 2: "));
+        assert!(failure("this is no report").starts_with("line 1: "));
+        let replayed = replay(b"{}\n\xff\xfe\n", &loaded());
+        let text = replayed.expect_err("refused").to_string();
+        assert!(text.starts_with("byte 3 "), "{text}");
+    }
 
     #[test]
     fn a_report_is_decided_again_with_a_zone_that_grows_on_the_floor() {
@@ -320,10 +428,10 @@ mod tests {
                 keepout: Some(keepout.clone()),
                 ..Overrides::default()
             };
-            let loaded = load(Path::new("config/andon.toml"), &overrides).expect("valid");
+            let loaded = config::load("config/andon.toml".as_ref(), &overrides).expect("valid");
             // Feet at 0.75 stand at Y = 0.4545, which is 0.5455 m from the zone.
             let report = r#"{"type":"safety","frame":0,"t_ms":0.0,"persons":[{"score":0.9,"box":[0.45,0.2,0.55,0.75],"zones":[],"kind":null}],"occupied":false}"#;
-            let lines = replay(report, &loaded).expect("a report").lines;
+            let lines = replay(report.as_bytes(), &loaded).expect("a report").lines;
             let safety = lines.lines().find(|line| line.contains("\"safety\""));
             serde_json::from_str(safety.expect("a frame")).expect("JSON")
         };

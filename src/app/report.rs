@@ -4,13 +4,14 @@
 //! decision used; an independent zone test over the reported boxes therefore agrees to the last bit.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::line_file::LineFile;
 use super::summary::Summary;
 use crate::config::{Config, Zone};
 use crate::geometry::{Normalised, Rect};
@@ -19,6 +20,7 @@ use crate::message::{
     ConfigurationChange, Decided, DetectorTest, InspectionVerdict, OutputCommand, OutputState,
     SafetyVerdict, Verdict,
 };
+use crate::sys::monotonic_now;
 use crate::units::{LabelId, ZoneIndex, ZoneKind};
 
 /// The names behind the numbers in verdicts.
@@ -119,19 +121,33 @@ pub struct Header {
     pub keepout_sha256: String,
 }
 
-/// Why the report cannot be written.
+/// Why there is no report, or not all of it.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write report {path}: {source}; check the folder and the free space")]
-pub struct ReportError {
-    path: PathBuf,
-    source: io::Error,
+pub enum ReportError {
+    /// The file cannot be created.
+    #[error("cannot create report {}: {source}; check that the folder is writable", path.display())]
+    Create {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line cannot be written. Those before it are in the file.
+    #[error("cannot write report {}: {source}; check the free space", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
-/// Writes a report file. Every line is complete or missing; [`ReportWriter::finish`] flushes.
+/// Writes a report file. Every line is complete or missing, also after a crash. Edges of outputs and
+/// states of the run permission are in the file at once, other lines after about a second.
 #[derive(Debug)]
 pub struct ReportWriter {
     path: PathBuf,
-    out: BufWriter<File>,
+    out: LineFile,
     names: Names,
 }
 
@@ -142,7 +158,7 @@ impl ReportWriter {
     ///
     /// The file cannot be created or written.
     pub fn create(path: &Path, header: &Header, names: Names) -> Result<Self, ReportError> {
-        let failed = |source| ReportError {
+        let failed = |source| ReportError::Create {
             path: path.to_owned(),
             source,
         };
@@ -155,7 +171,7 @@ impl ReportWriter {
         let file = File::create(path).map_err(failed)?;
         let mut writer = Self {
             path: path.to_owned(),
-            out: BufWriter::new(file),
+            out: LineFile::new(file),
             names,
         };
         let mut line = json!({ "type": "header" });
@@ -164,6 +180,7 @@ impl ReportWriter {
             serde_json::to_value(header).map_err(|e| failed(e.into()))?,
         );
         writer.line(&line)?;
+        writer.flush()?;
         Ok(writer)
     }
 
@@ -192,7 +209,18 @@ impl ReportWriter {
         command: OutputCommand,
         cause: &str,
     ) -> Result<(), ReportError> {
-        self.line(&output_line(since_start, command, cause))
+        self.line(&output_line(since_start, command, cause))?;
+        self.flush()
+    }
+
+    /// Writes lines that have waited for about a second; for whoever has no line to write just now.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn settle(&mut self) -> Result<(), ReportError> {
+        let result = self.out.settle(monotonic_now());
+        result.map_err(|source| self.failed(source))
     }
 
     /// Writes the outcome of a self-test.
@@ -229,7 +257,8 @@ impl ReportWriter {
         if let Some(cause) = cause {
             merge(&mut line, json!({ "cause": cause }));
         }
-        self.line(&line)
+        self.line(&line)?;
+        self.flush()
     }
 
     /// Writes what became of changed configuration files. Lines that follow go by `config`, where there
@@ -267,20 +296,24 @@ impl ReportWriter {
         let mut line = json!({ "type": "summary" });
         merge(&mut line, summary.to_json());
         self.line(&line)?;
-        self.out.flush().map_err(|source| ReportError {
-            path: self.path.clone(),
-            source,
-        })
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), ReportError> {
+        let result = self.out.flush();
+        result.map_err(|source| self.failed(source))
     }
 
     fn line(&mut self, value: &Value) -> Result<(), ReportError> {
-        serde_json::to_writer(&mut self.out, value)
-            .map_err(io::Error::from)
-            .and_then(|()| self.out.write_all(b"\n"))
-            .map_err(|source| ReportError {
-                path: self.path.clone(),
-                source,
-            })
+        let result = self.out.line(&value.to_string(), monotonic_now());
+        result.map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> ReportError {
+        ReportError::Write {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 
@@ -384,4 +417,51 @@ pub fn millis(span: Duration) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "exact for spans below 104 days")]
     let nanos = span.as_nanos() as f64;
     nanos / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::unjudged::tests::decided;
+    use crate::message::OutputName;
+
+    fn header() -> Header {
+        Header {
+            version: "1",
+            engine: "none".to_owned(),
+            pace: "asap",
+            models: Vec::new(),
+            inputs: Vec::new(),
+            zones: Vec::new(),
+            worker_threshold: 0.5,
+            inspection_threshold: 0.5,
+            config_sha256: String::new(),
+            keepout_sha256: String::new(),
+        }
+    }
+
+    #[test]
+    fn an_edge_is_in_the_file_at_once_with_all_that_led_to_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("new/report.jsonl");
+        let mut writer = ReportWriter::create(&path, &header(), Names::default()).expect("created");
+        let types = || {
+            let text = std::fs::read_to_string(&path).expect("a report");
+            let lines = text.lines().map(|line| {
+                let value: Value = serde_json::from_str(line).expect("a whole line");
+                value["type"].as_str().expect("a type").to_owned()
+            });
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(types(), ["header"]);
+        writer.decided(&decided(0, None)).expect("written");
+        let off = OutputCommand {
+            output: OutputName::RunPermission,
+            state: OutputState::Inactive,
+        };
+        writer
+            .output(Duration::ZERO, off, "zone press")
+            .expect("written");
+        assert_eq!(types(), ["header", "inspection", "output"]);
+    }
 }

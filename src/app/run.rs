@@ -9,6 +9,7 @@ use rtrb::{Consumer, RingBuffer};
 use sd_notify::NotifyState;
 
 use super::capture_thread::{CaptureOutcome, CaptureThread};
+use super::clash::{self, ClashError};
 use super::decide_thread::{DecideOutcome, DecideThread};
 use super::event_thread::EventSink;
 use super::infer_thread::{InferThread, allowances};
@@ -21,6 +22,7 @@ use super::report::{
 };
 use super::summary::Summary;
 use super::ui_thread::{self, PictureError, SnapshotRequest, UiFigures, UiPlan};
+use super::unjudged::{Unjudged, UnjudgedError};
 use super::watchdog_thread::{WatchdogThread, tell};
 use crate::capture::{self, CaptureError, FrameSource, Pacer, SourceInfo};
 use crate::config::{Config, DisplayChoice, Loaded, Overrides, Pace};
@@ -29,8 +31,8 @@ use crate::frame::Frame;
 use crate::health::{Beat, PipelinePulse};
 use crate::inference::{InferenceError, Inferencer};
 use crate::message::{
-    Cause, Event, OutputChange, OutputName, OutputState, PermissionState, Snapshot, Started,
-    StopReason,
+    Cause, Decided, Event, OutputChange, OutputName, OutputState, PermissionState, Snapshot,
+    Started, StopReason, Verdict,
 };
 use crate::output::{HeartbeatGenerator, OutputError};
 use crate::sync::{Latest, Signal};
@@ -73,6 +75,8 @@ pub struct RunOptions {
     pub report: Option<PathBuf>,
     /// Film file.
     pub record: Option<PathBuf>,
+    /// File that the caller will write the closing table to; checked here, so that it is no input.
+    pub summary: Option<PathBuf>,
     /// Pictures to keep.
     pub snapshots: Vec<SnapshotRequest>,
     /// Whether progress is shown.
@@ -85,6 +89,9 @@ pub struct RunOptions {
 /// Why a run could not start or was not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// Something would be overwritten that is read, or written twice.
+    #[error(transparent)]
+    Clash(#[from] ClashError),
     /// An input cannot be opened or broke.
     #[error(transparent)]
     Capture(#[from] CaptureError),
@@ -103,6 +110,9 @@ pub enum RunError {
     /// The report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// Inference failed on frames of a stream; the run went on.
+    #[error(transparent)]
+    Unjudged(#[from] UnjudgedError),
     /// A line of the outputs or inputs was lost.
     #[error("{0}")]
     Line(String),
@@ -141,6 +151,7 @@ pub struct RunOutcome {
 ///
 /// Something could not be opened, loaded or created; nothing ran. What fails later is in the outcome.
 pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<RunOutcome, RunError> {
+    clash::check_run(loaded, options)?;
     let config = &loaded.config;
     let parts = Parts {
         // First of all: from here on every line is inactive.
@@ -182,6 +193,8 @@ pub(super) fn run_with(
         zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
         grades: inferencer.classifier_labels().to_vec(),
     };
+    // Refused before the report of the run before is emptied.
+    let plan = ui_plan(config, options, &sources, &inferencer)?;
     let header = header(loaded, options.pace, &sources, &inferencer);
     let report = match &options.report {
         Some(path) => Some(ReportWriter::create(path, &header, names.clone())?),
@@ -213,7 +226,7 @@ pub(super) fn run_with(
     let events = EventSink::start(&config.events).map_err(cannot_start("events"))?;
     let devices = (sources, outputs);
     let (mut pipeline, controls) =
-        Pipeline::start(config, options, stop, devices, inferencer, &beats)?;
+        Pipeline::start(config, options, stop, devices, inferencer, plan, &beats)?;
     let watchdog = match watchdog {
         Some(watchdog) => Some(spawn("watchdog", move || watchdog.run())?),
         None => None,
@@ -230,6 +243,7 @@ pub(super) fn run_with(
         report,
         progress: Progress::new(total, options.progress),
         summary: Summary::default(),
+        unjudged: Unjudged::default(),
         error: None,
         zone_names: names.zones,
         origin: pipeline.origin,
@@ -347,11 +361,12 @@ impl Pipeline {
         stop: &StopFlag,
         (sources, (output, field)): ([Box<dyn FrameSource>; 2], Outputs),
         inferencer: Inferencer,
+        plan: Option<UiPlan>,
         beats: &Beats,
     ) -> Result<(Self, Controls), RunError> {
         let updates = Latest::new(&Signal::new());
         let scrutiny = reference::scrutiny(&config.camera_checks)?;
-        let (ui, snapshots) = match ui_plan(config, options, &sources, &inferencer)? {
+        let (ui, snapshots) = match plan {
             Some(plan) => {
                 let (ui, snapshots) = start_ui(plan, &updates)?;
                 (Some(ui), Some(snapshots))
@@ -525,9 +540,13 @@ fn start_ui(
     match started.recv_timeout(UI_START_MAX) {
         Ok(Ok(())) => Ok((thread, mailbox)),
         Ok(Err(error)) => Err(error.into()),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(RunError::Thread {
+        Err(RecvTimeoutError::Timeout) => Err(PictureError::NotReady {
+            within: UI_START_MAX,
+        }
+        .into()),
+        Err(RecvTimeoutError::Disconnected) => Err(RunError::Thread {
             name: "ui",
-            reason: "did not start drawing".to_owned(),
+            reason: "died before it could draw".to_owned(),
         }),
     }
 }
@@ -538,6 +557,7 @@ pub(super) struct Supervisor {
     report: Option<ReportWriter>,
     progress: Progress,
     summary: Summary,
+    unjudged: Unjudged,
     error: Option<RunError>,
     pub(super) zone_names: Vec<String>,
     pub(super) origin: MonotonicTime,
@@ -561,6 +581,7 @@ impl Supervisor {
             while let Ok(event) = events.pop() {
                 self.take(event);
             }
+            self.write(ReportWriter::settle);
             if over {
                 break;
             }
@@ -579,7 +600,11 @@ impl Supervisor {
                 }
                 let stream = &mut self.summary.streams[decided.meta.stream.index()];
                 stream.record(&decided);
+                if let Some(complaint) = self.unjudged.note(&decided, monotonic_now()) {
+                    log::error!("{complaint}");
+                }
                 self.progress.frame();
+                trace(&decided);
                 self.write(|report| report.decided(&decided));
             }
             Event::Output(change) => self.output(change),
@@ -685,6 +710,7 @@ impl Supervisor {
         if let Some(live) = self.live.take() {
             self.join("config-watch", live.into_thread());
         }
+        self.own_up();
         self.close_events();
         let (started, usage) = pipeline.started;
         self.summary.usage = process_usage();
@@ -754,9 +780,43 @@ impl Supervisor {
         }
     }
 
+    /// Makes faults of what was lost on the way.
+    fn own_up(&mut self) {
+        for error in self.unjudged.errors() {
+            self.fault(error.into());
+        }
+        let dropped = self.summary.events_dropped;
+        if dropped > 0 {
+            self.summary.faults.push(format!(
+                "{dropped} events were dropped: their lines are missing from the report, frames and trips are undercounted"
+            ));
+        }
+    }
+
     fn fault(&mut self, error: RunError) {
         self.summary.faults.push(error.to_string());
         self.error.get_or_insert(error);
+    }
+}
+
+/// A line per frame, for `-vv`.
+fn trace(decided: &Decided) {
+    let (stream, frame) = (decided.meta.stream, decided.meta.sequence);
+    let ms = decided.latency.as_secs_f64() * 1e3;
+    match &decided.verdict {
+        Verdict::Safety(verdict) => log::trace!(
+            "{stream} frame {frame}: {} persons, {}, {ms:.1} ms",
+            verdict.persons.len(),
+            if verdict.occupied {
+                "occupied"
+            } else {
+                "clear"
+            },
+        ),
+        Verdict::Inspection(verdict) => {
+            let items = verdict.items.len();
+            log::trace!("{stream} frame {frame}: {items} parts, {ms:.1} ms");
+        }
     }
 }
 
@@ -769,3 +829,7 @@ fn total_frames(options: &RunOptions, sources: &[Box<dyn FrameSource>; 2]) -> Op
     };
     Some(frames(sources[0].as_ref())? + frames(sources[1].as_ref())?)
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::report::millis;
+use crate::capture::Slippage;
 use crate::health::{Latencies, LatencySummary, StreamMetrics};
 use crate::message::PartTally;
 use crate::sys::ProcessUsage;
@@ -16,10 +17,12 @@ use crate::units::StreamId;
 pub struct CaptureFigures {
     /// Frames the source delivered.
     pub frames: u64,
-    /// Frames dropped because they were late or nobody took them in time.
+    /// Frames dropped because nobody took them in time.
     pub dropped: u64,
     /// Pictures the source skipped because they were corrupt.
     pub corrupt: u64,
+    /// How far the source fell behind its own rate, in real time.
+    pub slippage: Slippage,
     /// Reading and decoding one frame.
     pub decode: Latencies,
 }
@@ -107,6 +110,9 @@ impl Summary {
                 "frames": stream.frames,
                 "dropped": capture.dropped,
                 "corrupt": capture.corrupt,
+                "failed": stream.failed,
+                "restarts": capture.slippage.restarts,
+                "behind_ms": millis(capture.slippage.behind),
                 "fps": round(self.fps(id), 2),
                 "inferences": stream.inferences,
                 "latency_ms": latency(stream.latency.summary()),
@@ -147,18 +153,27 @@ impl Summary {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "{:<20} {:>7} {:>8} {:>7} {:>10} {:>9} {:>9} {:>9}",
-            "stream", "frames", "dropped", "fps", "inferences", "p50 ms", "p99 ms", "max ms"
+            "{:<20} {:>7} {:>8} {:>7} {:>7} {:>10} {:>9} {:>9} {:>9}",
+            "stream",
+            "frames",
+            "dropped",
+            "failed",
+            "fps",
+            "inferences",
+            "p50 ms",
+            "p99 ms",
+            "max ms"
         );
         for id in StreamId::ALL {
             let (capture, stream) = (&self.capture[id.index()], &self.streams[id.index()]);
             let total = stream.latency.summary();
             let _ = writeln!(
                 text,
-                "{:<20} {:>7} {:>8} {:>7.1} {:>10} {}",
+                "{:<20} {:>7} {:>8} {:>7} {:>7.1} {:>10} {}",
                 id.name(),
                 stream.frames,
                 capture.dropped,
+                stream.failed,
                 self.fps(id),
                 stream.inferences,
                 columns(total)
@@ -169,7 +184,7 @@ impl Summary {
                 ("preprocess", stream.preprocess.summary()),
                 ("inference", stream.inference.summary()),
             ] {
-                let _ = writeln!(text, "  {stage:<54}   {}", columns(figures));
+                let _ = writeln!(text, "  {stage:<60}   {}", columns(figures));
             }
         }
         for (stage, figures) in [
@@ -177,7 +192,7 @@ impl Summary {
             ("encode", self.encode.summary()),
         ] {
             if figures.count > 0 {
-                let _ = writeln!(text, "{stage:<56}   {}", columns(figures));
+                let _ = writeln!(text, "{stage:<62}   {}", columns(figures));
             }
         }
         let PartTally {
@@ -203,10 +218,31 @@ impl Summary {
             self.cpu_ms_per_pair(),
             as_f64(self.usage.peak_rss_bytes) / 1e6
         );
+        self.losses(&mut text);
         for fault in &self.faults {
             let _ = writeln!(text, "fault: {fault}");
         }
         text
+    }
+
+    /// Lines for what was lost or late; none where nothing was.
+    fn losses(&self, text: &mut String) {
+        for id in StreamId::ALL {
+            let CaptureFigures {
+                corrupt, slippage, ..
+            } = &self.capture[id.index()];
+            if *corrupt > 0 {
+                let _ = writeln!(text, "{id}: {corrupt} corrupt pictures skipped");
+            }
+            if slippage.restarts > 0 {
+                let _ = writeln!(
+                    text,
+                    "{id}: could not keep its rate, {:.1} s behind in {} steps",
+                    slippage.behind.as_secs_f64(),
+                    slippage.restarts
+                );
+            }
+        }
     }
 }
 
@@ -231,4 +267,48 @@ fn round(value: f64, digits: i32) -> f64 {
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^53")]
 const fn as_f64(count: u64) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_or_late_is_in_the_table_and_in_the_report() {
+        let mut summary = Summary::default();
+        summary.streams[0].failed = 8172;
+        summary.capture[1].corrupt = 41;
+        summary.capture[1].slippage = Slippage {
+            restarts: 14,
+            behind: Duration::from_millis(600),
+        };
+        summary.events_dropped = 5;
+        let table = summary.table();
+        for words in [
+            "failed",
+            "8172",
+            "visual_inspection: 41 corrupt pictures skipped",
+            "visual_inspection: could not keep its rate, 0.6 s behind in 14 steps",
+        ] {
+            assert!(table.contains(words), "`{words}` is not in\n{table}");
+        }
+        let json = summary.to_json();
+        assert_eq!(json["streams"]["worker_safety"]["failed"], 8172);
+        assert_eq!(json["streams"]["visual_inspection"]["corrupt"], 41);
+        assert_eq!(json["streams"]["visual_inspection"]["restarts"], 14);
+        assert_eq!(json["streams"]["visual_inspection"]["behind_ms"], 600.0);
+        assert_eq!(json["events_dropped"], 5);
+        assert!(!Summary::default().table().contains("behind"));
+    }
+
+    #[test]
+    fn columns_stand_below_their_headings() {
+        let table = Summary::default().table();
+        let widths: Vec<usize> = table
+            .lines()
+            .take(11)
+            .map(|line| line.chars().count())
+            .collect();
+        assert!(widths.iter().all(|width| *width == widths[0]), "{table}");
+    }
 }

@@ -41,6 +41,20 @@ pub enum PictureError {
     /// A snapshot cannot be written.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The run ended before its frame came.
+    #[error("snapshot {} was not written: the run ended before frame {frame} of worker_safety", path.display())]
+    NotReached {
+        /// Which file.
+        path: PathBuf,
+        /// The frame that was asked for.
+        frame: u64,
+    },
+    /// Nothing can be drawn yet, although it was waited for.
+    #[error("the picture was not ready within {} s; does EGL work here? andon probe tells", within.as_secs())]
+    NotReady {
+        /// How long it was waited for.
+        within: Duration,
+    },
     /// No monitor can be driven.
     #[error("--display kms: this build cannot drive a monitor; use headless, or none")]
     NoKms,
@@ -249,12 +263,9 @@ impl Ui {
 
     fn finish(mut self) -> UiFigures {
         self.close_film();
-        for request in &self.plan.snapshots {
-            log::warn!(
-                "snapshot {} was not written: the run ended before frame {}",
-                request.path.display(),
-                request.frame
-            );
+        for SnapshotRequest { path, frame } in self.plan.snapshots {
+            let error = PictureError::NotReached { path, frame };
+            self.figures.faults.push(error);
         }
         self.figures
     }

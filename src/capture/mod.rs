@@ -22,7 +22,7 @@ use crate::geometry::Size;
 use crate::units::{MonotonicTime, StreamId};
 
 pub use error::CaptureError;
-pub use pace::{Due, LATE_AFTER, Pacer, RESTART_AFTER};
+pub use pace::{Due, LATE_AFTER, Pacer, Slippage};
 pub use pattern::PatternSource;
 pub use stills::{STILLS_PER_SECOND, StillsSource};
 pub use video::{BROKEN_IN_A_ROW_MAX, VideoSource};

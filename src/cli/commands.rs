@@ -9,7 +9,11 @@ use super::{
     BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, OutputsCommand,
     ReferenceCommand, ReplayArgs, ResponseTimeArgs, RunArgs, events,
 };
+use crate::app::clash::{self, ClashError, Named};
+use crate::app::describe::Unusable;
+use crate::app::keepout::ImportError;
 use crate::app::reference::ReferenceFileError;
+use crate::app::report::ReportError;
 use crate::app::response_time::{ResponseError, ResponsePlan};
 use crate::app::run::{RunError, RunOptions};
 use crate::app::{self, SnapshotRequest};
@@ -40,9 +44,12 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match &error {
             RunError::Capture(_) => Exit::Input,
-            RunError::Inference(_) | RunError::Thread { .. } => Exit::Engine,
-            RunError::Picture(_) => Exit::Display,
-            RunError::Reference(_) | RunError::Report(_) => Exit::Usage,
+            RunError::Inference(_) | RunError::Unjudged(_) => Exit::Engine,
+            RunError::Picture(_) | RunError::Report(ReportError::Write { .. }) => Exit::Display,
+            RunError::Clash(_)
+            | RunError::Reference(_)
+            | RunError::Report(ReportError::Create { .. }) => Exit::Usage,
+            RunError::Thread { .. } => Exit::Defect,
             RunError::Output(_) | RunError::Line(_) | RunError::Watchdog { .. } => Exit::Line,
         };
         Self::new(exit, error)
@@ -90,6 +97,7 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
         repeat: args.repeat,
         report: args.report.clone(),
         record: args.record.clone(),
+        summary: None,
         snapshots: args
             .snapshot
             .iter()
@@ -102,12 +110,11 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
         && options.record.is_none()
         && options.snapshots.is_empty()
         && args.config.display.is_none();
-    let mut summary_file = None;
     if nothing_asked {
         let out = Path::new(OUT);
         options.report = Some(out.join("report.jsonl"));
         options.record = Some(out.join("andon.mp4"));
-        summary_file = Some(out.join("summary.txt"));
+        options.summary = Some(out.join("summary.txt"));
         std::fs::create_dir_all(out)
             .map_err(|error| Failure::usage(format!("cannot create {OUT}/: {error}")))?;
     }
@@ -116,18 +123,25 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let outcome = app::run::run(&loaded, &options, &stop)?;
     let table = outcome.summary.table();
     print(&table);
-    for (what, path) in [("report", &options.report), ("film", &options.record)] {
+    let film = options.record.filter(|_| outcome.summary.recorded > 0);
+    for (what, path) in [("report", &options.report), ("film", &film)] {
         if let Some(path) = path {
             print(&format!("{what}: {}\n", path.display()));
         }
     }
-    if let Some(path) = summary_file {
-        std::fs::write(&path, &table)
-            .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
+    let kept = match &options.summary {
+        Some(path) => write_new(path, &table, Overwrite::Yes),
+        None => Ok(()),
+    };
+    match (outcome.error, kept) {
+        (None, Ok(())) => Ok(Exit::Done),
+        (None, Err(failure)) => Err(failure),
+        (Some(error), Ok(())) => Err(error.into()),
+        (Some(error), Err(failure)) => {
+            complain(&failure);
+            Err(error.into())
+        }
     }
-    outcome
-        .error
-        .map_or(Ok(Exit::Done), |error| Err(error.into()))
 }
 
 /// Files are processed as fast as possible unless somebody watches them live or a machine is wired.
@@ -153,8 +167,14 @@ fn check_config(args: &ConfigArgs) -> Result<Exit, Failure> {
 
 fn probe(args: &ConfigArgs) -> Result<Exit, Failure> {
     let loaded = args.load()?;
-    print(&app::describe::machine(&loaded));
-    Ok(Exit::Done)
+    let machine = app::describe::machine(&loaded);
+    print(&machine.text);
+    Ok(match machine.unusable {
+        None => Exit::Done,
+        Some(Unusable::Input) => Exit::Input,
+        Some(Unusable::Engine) => Exit::Engine,
+        Some(Unusable::Picture) => Exit::Display,
+    })
 }
 
 fn outputs_off(args: &ConfigArgs) -> Result<Exit, Failure> {
@@ -173,6 +193,7 @@ fn outputs_off(args: &ConfigArgs) -> Result<Exit, Failure> {
 
 fn bench(args: &BenchArgs) -> Result<Exit, Failure> {
     let loaded = args.config.load()?;
+    refuse_clashes(&clash::read_by(&loaded), "the table of figures", &args.json)?;
     let figures = app::bench::run_bench(&loaded, args.frames)?;
     print(&figures.table());
     write_new(&args.json, &figures.to_json(), Overwrite::Yes)?;
@@ -186,6 +207,9 @@ fn response_time(args: &ResponseTimeArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage(message));
     }
     let loaded = args.config.load()?;
+    if let Some(path) = &args.json {
+        refuse_clashes(&clash::read_by(&loaded), "the table of figures", path)?;
+    }
     let plan = ResponsePlan {
         trials: args.trials,
         frame_rate: args.fps,
@@ -248,8 +272,12 @@ fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
         print(&format!("zone `{}` {done} {}\n", args.name, path.display()));
         return Ok(Exit::Done);
     }
-    let toml = app::keepout::import(&text, size, &args.name)
-        .map_err(|error| Failure::usage(format!("{}: {error}", args.csv.display())))?;
+    let toml = app::keepout::import(&text, size, &args.name).map_err(|error| match error {
+        ImportError::Name(_) => Failure::new(Exit::Usage, error),
+        ImportError::Csv(_) | ImportError::Polygon(_) => {
+            Failure::usage(format!("{}: {error}", args.csv.display()))
+        }
+    })?;
     match &args.output {
         Some(path) => {
             write_new(path, &toml, Overwrite::No)?;
@@ -266,13 +294,13 @@ fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
 
 fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
     let loaded = args.config.load()?;
-    let text = std::fs::read_to_string(&args.report).map_err(|error| {
+    let report = std::fs::read(&args.report).map_err(|error| {
         Failure::new(
             Exit::Input,
             anyhow::anyhow!("cannot read {}: {error}", args.report.display()),
         )
     })?;
-    let replayed = app::replay::replay(&text, &loaded).map_err(|error| {
+    let replayed = app::replay::replay(&report, &loaded).map_err(|error| {
         Failure::new(
             Exit::Input,
             anyhow::anyhow!("{}: {error}", args.report.display()),
@@ -280,6 +308,9 @@ fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
     })?;
     match &args.output {
         Some(path) => {
+            let mut read = clash::read_by(&loaded);
+            read.push(Named::new("the report that was read", &args.report));
+            refuse_clashes(&read, "the new report", path)?;
             write_new(path, &replayed.lines, Overwrite::Yes)?;
             print(&replayed.summary);
         }
@@ -291,6 +322,9 @@ fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
 fn reference(command: &ReferenceCommand) -> Result<Exit, Failure> {
     let ReferenceCommand::Take(args) = command;
     let loaded = args.config.load()?;
+    if let Some(path) = &args.output {
+        refuse_clashes(&clash::read_by(&loaded), "the reference", path)?;
+    }
     let taken = app::reference::take(&loaded.config, args.output.as_deref()).map_err(|error| {
         let exit = match error {
             ReferenceFileError::Capture(_) | ReferenceFileError::NotLearnt { .. } => Exit::Input,
@@ -309,6 +343,11 @@ fn reference(command: &ReferenceCommand) -> Result<Exit, Failure> {
         taken.path.display()
     ));
     Ok(Exit::Done)
+}
+
+fn refuse_clashes(read: &[Named], what: &'static str, path: &Path) -> Result<(), Failure> {
+    clash::check(read, &[Named::new(what, path)])
+        .map_err(|error: ClashError| Failure::new(Exit::Usage, error))
 }
 
 /// Whether an existing file may be replaced.

@@ -1,7 +1,7 @@
 //! The small language in which a source of frames is named.
 
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::InputSpec;
 
@@ -64,10 +64,34 @@ impl InputSpec {
     }
 }
 
-/// A path as written in a file of folder `base`, or on the command line with an empty `base`.
+/// A path as written in a file of folder `base`, or on the command line with an empty `base`; without
+/// `.`, doubled slashes and every `folder/..` that leads nowhere else: `config/../models` is `models`.
 pub(super) fn resolve(text: &str, base: &Path) -> PathBuf {
-    // Joining keeps an absolute path; collecting components drops `.` and doubled slashes.
-    base.join(text).components().collect()
+    let mut path = PathBuf::new();
+    // Joining keeps an absolute path.
+    for component in base.join(text).components() {
+        match component {
+            Component::ParentDir if is_plain_folder(&path) => {
+                path.pop();
+            }
+            Component::ParentDir
+            | Component::CurDir
+            | Component::Normal(_)
+            | Component::RootDir
+            | Component::Prefix(_) => path.push(component),
+        }
+    }
+    if path.as_os_str().is_empty() {
+        path.push(Component::CurDir);
+    }
+    path
+}
+
+/// Whether `path/..` is the folder that `path` is written in: not behind a link, nor behind another
+/// `..`, nor for the root.
+fn is_plain_folder(path: &Path) -> bool {
+    let named = matches!(path.components().next_back(), Some(Component::Normal(_)));
+    named && std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// Whether a path ends in one of these extensions, in small or capital letters.
@@ -105,6 +129,32 @@ mod tests {
         ] {
             assert_eq!(InputSpec::parse(text, base), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_detour_is_left_out_unless_it_leads_elsewhere() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let base = folder.path();
+        std::fs::create_dir_all(base.join("real/below")).expect("made");
+        std::os::unix::fs::symlink(base.join("real/below"), base.join("link")).expect("linked");
+        for (text, expected) in [
+            ("real/../a.mp4", "a.mp4"),
+            ("real/below/../../a.mp4", "a.mp4"),
+            ("./real//below/./../a.mp4", "real/a.mp4"),
+            // This one is real/a.mp4.
+            ("link/../a.mp4", "link/../a.mp4"),
+            ("missing/../a.mp4", "missing/../a.mp4"),
+        ] {
+            assert_eq!(resolve(text, base), base.join(expected), "{text}");
+        }
+        let relative = |text| resolve(text, Path::new("src"));
+        assert_eq!(
+            relative("../tests/media/a.mp4"),
+            Path::new("tests/media/a.mp4")
+        );
+        assert_eq!(relative("../../a.mp4"), Path::new("../a.mp4"));
+        assert_eq!(relative(".."), Path::new("."));
+        assert_eq!(resolve("/../a", base), Path::new("/../a"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::csv::import_csv;
 use super::error::{Origin, Problems};
 use super::ground::{self, FloorZone, Ground, Measured, offending_corner};
 use super::source::Source;
-use super::table::{Table, fit_text, share};
+use super::table::{Table, fit_text, share, text_rule};
 use super::{Anchor, Hours, ParseWindowError, Zone};
 use crate::geometry::{POLYGON_POINTS_MAX, Point, Polygon, PolygonError, Size};
 use crate::units::{StreamId, ZONES_MAX, ZoneIndex, ZoneKind};
@@ -25,6 +25,30 @@ const WINDOW_MAX: usize = 16;
 const GUARDING: [StreamId; 1] = [StreamId::WorkerSafety];
 
 const KINDS: [ZoneKind; 2] = [ZoneKind::Stop, ZoneKind::Warn];
+
+/// Why a text is no name of a zone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name:?} is no name for a zone; it must be {}",
+    text_rule(ZONE_NAME_MAX)
+)]
+pub struct ZoneNameError {
+    name: String,
+}
+
+/// Checks a zone's name as a keepout file would be checked.
+///
+/// # Errors
+///
+/// It is empty, too long, blank at an end or holds a control character.
+pub fn check_zone_name(name: &str) -> Result<(), ZoneNameError> {
+    match fit_text(name, ZONE_NAME_MAX) {
+        Some(_) => Ok(()),
+        None => Err(ZoneNameError {
+            name: name.to_owned(),
+        }),
+    }
+}
 
 /// What the file says.
 #[derive(Debug, Default)]

@@ -43,6 +43,7 @@ pub use error::{ConfigError, Excerpt, Origin, Problem};
 pub use ground::{Approach, FloorZone, Ground, Growth};
 pub use hours::{Hours, MinuteOfDay, ParseWindowError, Window};
 pub use input::InputError;
+pub use keepout::{ZoneNameError, check_zone_name};
 pub use load::{Attempt, ConfigFile, Loaded, attempt, default_paths, load};
 pub use output::{ChipSpec, GpioConfig, LineName, LineSpec, OutputBackend, OutputConfig, Polarity};
 pub use overrides::Overrides;

@@ -82,6 +82,7 @@ impl StreamMetrics {
     /// Adds a decided frame.
     pub fn record(&mut self, decided: &Decided) {
         self.frames += 1;
+        self.failed += u64::from(decided.verdict.failure().is_some());
         self.inferences += u64::from(decided.timing.inferences);
         self.queued.record(decided.timing.queued);
         self.preprocess.record(decided.timing.preprocess);

@@ -5,16 +5,15 @@ mod realtime;
 mod replace;
 mod watchdog;
 
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod signals;
+
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::signal::Signal;
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
-use signal_hook::consts::{SIGINT, SIGTERM};
+
+pub use signals::StopFlag;
 
 use crate::units::MonotonicTime;
 
@@ -69,49 +68,4 @@ pub fn process_usage() -> ProcessUsage {
             }
         },
     )
-}
-
-/// A request to stop, raised by SIGINT, SIGTERM or the program itself. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct StopFlag(Arc<AtomicBool>);
-
-impl StopFlag {
-    /// A flag that only the program raises.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// A flag that SIGINT and SIGTERM raise. A second signal ends the process at once. SIGXFSZ no
-    /// longer kills, so that a full disk or a file size limit reaches whoever writes.
-    ///
-    /// # Errors
-    ///
-    /// The handlers cannot be installed.
-    pub fn on_signals() -> io::Result<Self> {
-        let flag = Self::default();
-        // A file that grows beyond a limit is an error of that write, not the end of the process.
-        let exceeded = Signal::SIGXFSZ as i32;
-        signal_hook::flag::register(exceeded, Arc::new(AtomicBool::new(false)))?;
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register_conditional_shutdown(
-                signal,
-                128 + signal,
-                Arc::clone(&flag.0),
-            )?;
-            signal_hook::flag::register(signal, Arc::clone(&flag.0))?;
-        }
-        Ok(flag)
-    }
-
-    /// Raises the flag.
-    pub fn raise(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    /// Whether it was raised.
-    #[must_use]
-    pub fn is_raised(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
 }

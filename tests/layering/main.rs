@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod scan;
+
+use scan::{Uses, scan};
+
 /// `| module | imports |` rows between the two markers of the document.
 fn table() -> BTreeMap<String, BTreeSet<String>> {
     let text = fs::read_to_string("docs/architecture.md").expect("docs/architecture.md is there");
@@ -54,51 +58,27 @@ fn module_of(path: &Path) -> String {
     first.to_string_lossy().trim_end_matches(".rs").to_owned()
 }
 
-/// Every `crate::NAME` outside comments, also inside `use crate::{a, b::c}`.
-fn imports(source: &str) -> BTreeSet<String> {
-    let code: String = source
-        .lines()
-        .map(|line| line.split_once("//").map_or(line, |(code, _)| code))
-        .collect::<Vec<_>>()
-        .join("\n");
-    let mut found = BTreeSet::new();
-    for (position, _) in code.match_indices("crate::") {
-        let before = code[..position].chars().next_back();
-        if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$') {
-            continue;
-        }
-        let rest = &code[position + "crate::".len()..];
-        if let Some(group) = rest.strip_prefix('{') {
-            let mut depth = 0;
-            let mut name = String::new();
-            for c in group.chars() {
-                match c {
-                    '{' => depth += 1,
-                    '}' if depth == 0 => break,
-                    '}' => depth -= 1,
-                    ',' if depth == 0 => {
-                        found.insert(leading_name(&name));
-                        name.clear();
-                        continue;
-                    }
-                    _ => {}
-                }
-                name.push(c);
-            }
-            found.insert(leading_name(&name));
-        } else {
-            found.insert(leading_name(rest));
+/// How far each file's module lies below the crate: 1 for `src/ui/mod.rs`, 2 for `src/ui/error.rs`.
+/// A file that is named by `#[path = "..."]` lies below the module that names it.
+fn levels(sources: &BTreeMap<PathBuf, String>) -> BTreeMap<PathBuf, usize> {
+    let by_place = |path: &Path| {
+        let names = path.components().count() - 1;
+        names - usize::from(path.ends_with("mod.rs"))
+    };
+    let mut levels: BTreeMap<PathBuf, usize> = sources
+        .keys()
+        .map(|path| (path.clone(), by_place(path)))
+        .collect();
+    for (path, source) in sources {
+        for (_, rest) in source
+            .match_indices("#[path = \"")
+            .map(|(at, mark)| source.split_at(at + mark.len()))
+        {
+            let (name, _) = rest.split_once('"').expect("the end of the name");
+            levels.insert(path.with_file_name(name), by_place(path) + 1);
         }
     }
-    found.remove("");
-    found
-}
-
-fn leading_name(text: &str) -> String {
-    text.trim_start()
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect()
+    levels
 }
 
 #[test]
@@ -106,10 +86,20 @@ fn modules_import_only_what_the_table_allows() {
     let table = table();
     let mut files = Vec::new();
     rust_files(Path::new("src"), &mut files);
+    let sources: BTreeMap<PathBuf, String> = files
+        .into_iter()
+        .map(|path| {
+            (
+                path.clone(),
+                fs::read_to_string(path).expect("source can be read"),
+            )
+        })
+        .collect();
+    let levels = levels(&sources);
     let mut checked = 0;
     let mut wrong = Vec::new();
-    for path in files {
-        let module = module_of(&path);
+    for (path, source) in &sources {
+        let module = module_of(path);
         if module == "main" || module == "lib" {
             continue;
         }
@@ -120,8 +110,8 @@ fn modules_import_only_what_the_table_allows() {
             ));
             continue;
         };
-        let source = fs::read_to_string(&path).expect("source can be read");
-        for import in imports(&source) {
+        let Uses { imports, reexports } = scan(source, levels[path]);
+        for import in imports {
             checked += 1;
             if import != module && !allowed.contains(&import) {
                 wrong.push(format!(
@@ -130,13 +120,12 @@ fn modules_import_only_what_the_table_allows() {
                 ));
             }
         }
-        for line in source
-            .lines()
-            .filter(|line| line.trim_start().starts_with("pub use crate::"))
-        {
-            let name = leading_name(line.trim_start().trim_start_matches("pub use crate::"));
+        for name in reexports {
             if name != module {
-                wrong.push(format!("{}: `{line}` gets round the table", path.display()));
+                wrong.push(format!(
+                    "{}: `pub use` of `{name}` gets round the table",
+                    path.display()
+                ));
             }
         }
     }
@@ -159,13 +148,6 @@ fn every_row_of_the_table_names_a_module() {
             );
         }
     }
-}
-
-#[test]
-fn the_scan_sees_groups_and_ignores_comments() {
-    let source = "use crate::{ui::scene, config::{Zone, a}, units};\n// crate::app\nlet x = crate::sys::now();";
-    let expected = ["config", "sys", "ui", "units"].map(String::from);
-    assert_eq!(imports(source), BTreeSet::from(expected));
 }
 
 /// A wall clock jumps; what decides about the run permission must not notice.
