@@ -7,6 +7,7 @@ use std::time::Duration;
 use rtrb::{Producer, PushError};
 
 use super::capture_thread::CloseOnDrop;
+use super::day_clock::DayClock;
 use super::infer_thread::{FromInfer, SELF_TEST_WITHIN};
 use super::live::Configure;
 use crate::config::{Impact, Pace};
@@ -56,6 +57,8 @@ pub(super) struct DecideThread {
     pub(super) origin: MonotonicTime,
     pub(super) stop: StopFlag,
     pub(super) beat: Beat,
+    /// Only looked at in real time: a run in `asap` is the same at every hour.
+    pub(super) day_clock: DayClock,
 }
 
 /// What the decide thread counted.
@@ -152,6 +155,8 @@ impl Running {
             if let Some(Taken::Value(configure)) = self.thread.commands.try_take() {
                 self.configure(configure);
             }
+            let minute = self.thread.day_clock.minute(self.now);
+            self.thread.decision.set_time_of_day(minute);
             let open = self.take_what_came();
             self.advance(monotonic_now());
             self.tick();

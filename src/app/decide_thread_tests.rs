@@ -149,6 +149,7 @@ impl Rig {
             origin: monotonic_now(),
             stop: stop.clone(),
             beat: Beat::new(),
+            day_clock: DayClock::default(),
         };
         let thread = std::thread::spawn(move || thread.run());
         let rig = Self {

@@ -7,6 +7,7 @@
 mod capture_thread;
 pub mod clash;
 mod config_thread;
+mod day_clock;
 mod decide_thread;
 mod describe_ground;
 mod event_thread;

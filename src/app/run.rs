@@ -10,6 +10,7 @@ use sd_notify::NotifyState;
 
 use super::capture_thread::{CaptureOutcome, CaptureThread};
 use super::clash::{self, ClashError};
+use super::day_clock::DayClock;
 use super::decide_thread::{DecideOutcome, DecideThread};
 use super::event_thread::EventSink;
 use super::infer_thread::{InferThread, allowances};
@@ -58,6 +59,9 @@ const EVENTS_MAX: usize = 1024;
 
 /// Time between two looks for events: short against what a person notices, long against the work.
 const EVENTS_WAIT: Duration = Duration::from_millis(5);
+
+/// Time between two looks at the wall clock, for zones that have hours.
+const CLOCK_LOOK: Duration = Duration::from_secs(1);
 
 /// Longest time for a thread to end once it was asked to; an inference or a picture takes a fraction.
 const END_MAX: Duration = Duration::from_secs(10);
@@ -250,6 +254,8 @@ pub(super) fn run_with(
         asked_to_stop: false,
         live,
         events,
+        day_clock: pipeline.day_clock.clone(),
+        clock_looked_at: None,
     };
     supervisor.record(&started);
     supervisor.follow(&mut pipeline.events, stop);
@@ -348,6 +354,7 @@ struct Pipeline {
     decide: JoinHandle<DecideOutcome>,
     ui: Option<JoinHandle<UiFigures>>,
     events: Consumer<Event>,
+    day_clock: DayClock,
     /// Instant of media time zero on the decision clock.
     origin: MonotonicTime,
     /// Usage of the process when everything was loaded and the first frame was about to come.
@@ -364,6 +371,7 @@ impl Pipeline {
         plan: Option<UiPlan>,
         beats: &Beats,
     ) -> Result<(Self, Controls), RunError> {
+        let day_clock = DayClock::default();
         let updates = Latest::new(&Signal::new());
         let scrutiny = reference::scrutiny(&config.camera_checks)?;
         let (ui, snapshots) = match plan {
@@ -410,6 +418,7 @@ impl Pipeline {
             origin,
             stop: stop.clone(),
             beat: beats.decide.clone(),
+            day_clock: day_clock.clone(),
         };
         let infer = InferThread {
             inferencer,
@@ -448,6 +457,7 @@ impl Pipeline {
             ],
             ui,
             events,
+            day_clock,
             origin,
             started,
         };
@@ -565,6 +575,8 @@ pub(super) struct Supervisor {
     asked_to_stop: bool,
     pub(super) live: Option<Live>,
     pub(super) events: Option<EventSink>,
+    day_clock: DayClock,
+    clock_looked_at: Option<MonotonicTime>,
 }
 
 impl Supervisor {
@@ -586,9 +598,22 @@ impl Supervisor {
                 break;
             }
             self.look_after_configuration();
+            self.look_at_the_clock();
             thread::sleep(EVENTS_WAIT);
         }
         self.progress.finish();
+    }
+
+    /// Once a second.
+    fn look_at_the_clock(&mut self) {
+        let now = monotonic_now();
+        let due = self
+            .clock_looked_at
+            .is_none_or(|last| now.saturating_since(last) >= CLOCK_LOOK);
+        if due {
+            self.clock_looked_at = Some(now);
+            self.day_clock.look(now);
+        }
     }
 
     fn take(&mut self, event: Event) {

@@ -15,6 +15,8 @@ fn supervisor() -> Supervisor {
         asked_to_stop: false,
         live: None,
         events: None,
+        day_clock: DayClock::default(),
+        clock_looked_at: None,
     }
 }
 

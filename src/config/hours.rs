@@ -20,6 +20,12 @@ impl MinuteOfDay {
             None
         }
     }
+
+    /// Minutes since midnight, 0..=1439.
+    #[must_use]
+    pub const fn minutes(self) -> u16 {
+        self.0
+    }
 }
 
 /// A part of every day: from a minute on, up to but without another; past midnight where the second

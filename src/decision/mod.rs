@@ -50,13 +50,13 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use crate::config::{Config, Zone};
+use crate::config::{Config, MinuteOfDay, Zone};
 use crate::message::{
     Cause, DetectorTest, Disposition, FieldLevels, Findings, Inferred, LineHealth, OutputChange,
     OutputCommand, OutputName, OutputState, PartTally, PermissionState, PictureDoubt, ResetPrompt,
     ResetRefusal, Verdict, ZoneSet,
 };
-use crate::units::{MonotonicTime, Score, StreamId, ZoneKind};
+use crate::units::{MonotonicTime, Score, StreamId, ZoneIndex, ZoneKind};
 
 use distance::Ranging;
 use dwell::Dwell;
@@ -104,8 +104,8 @@ pub struct Decision {
     pulses: PulseTrain,
     fault: FaultLamp,
     dwell: Dwell,
-    /// Zones that do not count at this hour.
-    idle: ZoneSet,
+    /// The time of day; `None` where the clock cannot be believed.
+    minute: Option<MinuteOfDay>,
     parts: PartTally,
 }
 
@@ -134,7 +134,7 @@ impl Decision {
             pulses: PulseTrain::new(pulse_timing(config)),
             fault: FaultLamp::new(),
             dwell: Dwell::new(&zones),
-            idle: ZoneSet::default(),
+            minute: None,
             parts: PartTally::default(),
             zones,
         }
@@ -194,7 +194,7 @@ impl Decision {
             StreamId::WorkerSafety => {
                 let verdict = zones::judge(
                     &self.zones,
-                    self.idle,
+                    self.idle(),
                     stream,
                     self.person_threshold,
                     findings,
@@ -225,9 +225,21 @@ impl Decision {
         }
     }
 
-    /// Says which zones do not count at this hour, from the next frame on.
-    pub const fn set_idle(&mut self, idle: ZoneSet) {
-        self.idle = idle;
+    /// Says what time of day it is; `None` where the clock cannot be believed. From the next frame on
+    /// a zone counts in its hours only, and at every hour where the time is not known.
+    pub const fn set_time_of_day(&mut self, minute: Option<MinuteOfDay>) {
+        self.minute = minute;
+    }
+
+    /// Zones that do not count at this hour.
+    fn idle(&self) -> ZoneSet {
+        let mut idle = ZoneSet::default();
+        for (index, zone) in (0_u8..).zip(&self.zones) {
+            if !zone.hours.count_at(self.minute) {
+                idle.insert(ZoneIndex(index));
+            }
+        }
+        idle
     }
 
     /// Lets time pass, with the input lines as they are now.

@@ -631,3 +631,52 @@ fn what_a_stop_depends_on_is_never_taken_for_cosmetic() {
         assert_eq!(last, Some(expected), "edit {number}");
     }
 }
+
+#[test]
+fn a_zone_counts_in_its_hours_only_and_always_where_the_clock_is_not_believed() {
+    let mut config = config();
+    config.zones[0].hours = crate::config::Hours::new(vec!["06:00-14:00".parse().unwrap()]);
+    let mut stage = Stage::new(&config);
+    let time = |hour| crate::config::MinuteOfDay::new(hour, 0);
+    for (n, (time, counts)) in [(time(7), true), (time(15), false), (None, true)]
+        .into_iter()
+        .enumerate()
+    {
+        stage.decision.set_time_of_day(time);
+        let ms = 100 * (n as u64 + 1);
+        let Verdict::Safety(verdict) = stage.frame(ms, &people(&[IN_PRESS])) else {
+            panic!("a safety frame")
+        };
+        assert_eq!(verdict.occupied, counts, "{time:?}");
+        assert_eq!(verdict.idle.is_empty(), counts, "{time:?}");
+    }
+}
+
+#[test]
+fn who_stays_too_long_lights_the_fault_output_and_nothing_else() {
+    let mut config = config();
+    config.zones[1].dwell_limit = Some(Duration::from_millis(500));
+    let mut stage = Stage::new(&config);
+    for ms in (0..=1000).step_by(100) {
+        stage.frame(ms, &people(&[IN_AISLE]));
+    }
+    for ms in (1100..=2200).step_by(100) {
+        stage.frame(ms, &people(&[]));
+    }
+    let lamp: Vec<_> = stage
+        .edges
+        .iter()
+        .filter(|(_, output, ..)| *output == OutputName::Fault)
+        .copied()
+        .collect();
+    let cause = Cause::Overstayed(ZoneIndex(1));
+    let expected = [
+        (600, OutputName::Fault, Active, cause),
+        (2100, OutputName::Fault, Inactive, Cause::Clear),
+    ];
+    assert_eq!(lamp, expected);
+    assert_eq!(
+        cause.with_names(&["a".into(), "b".into()]).to_string(),
+        "somebody stays too long in zone b"
+    );
+}

@@ -3,6 +3,7 @@
 
 mod realtime;
 mod replace;
+mod wall_clock;
 mod watchdog;
 
 mod signals;
@@ -19,6 +20,7 @@ use crate::units::MonotonicTime;
 
 pub use realtime::{Ticker, lock_memory, raise_priority};
 pub use replace::replace_file;
+pub use wall_clock::wall_clock_is_synchronised;
 pub use watchdog::Watchdog;
 
 /// `CLOCK_MONOTONIC`, now.

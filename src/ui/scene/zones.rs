@@ -18,9 +18,10 @@ pub(super) fn draw(
     context: &SceneContext,
     labels: &mut Labels,
 ) {
+    // A zone that does not count at this hour is not drawn: what is drawn guards.
     let mut here: Vec<(bool, &Zone)> = (0_u8..)
         .zip(&context.zones)
-        .filter(|(_, zone)| zone.camera == id)
+        .filter(|(index, zone)| zone.camera == id && !verdict.idle.contains(ZoneIndex(*index)))
         .map(|(index, zone)| (verdict.zones.contains(ZoneIndex(index)), zone))
         .collect();
     here.sort_by_key(|(occupied, zone)| (*occupied, zone.kind));
