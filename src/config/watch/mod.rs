@@ -11,7 +11,7 @@
 //! that is half written can be valid and mean something else; who never leaves them alone is read
 //! every [`Timing::at_most`]. Saving by rename is better still.
 //!
-//! Loading is [`super::load`]'s own code: what is accepted here is what `andon check-config` accepts.
+//! Loading is [`mod@super::load`]'s own code: what is accepted here is what `andon check-config` accepts.
 
 mod links;
 
