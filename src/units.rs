@@ -83,11 +83,17 @@ impl Score {
         Self(value as f32 / 100.0)
     }
 
+    /// How far outside 0..=1 rounding puts a score: two steps of 1/256, the scale of a quantised one.
+    const ROUNDING: f32 = 2.0 / 256.0;
+
     /// Takes what a dequantised tensor holds: rounding may put it a hair outside 0..=1, which is
-    /// clamped. `None` only for NaN and infinities, which no healthy model puts out.
+    /// clamped. `None` for everything else, which no healthy model puts out: numbers that are no
+    /// scores say nothing, least of all that nobody is there.
     #[must_use]
     pub fn from_model(value: f32) -> Option<Self> {
-        value.is_finite().then(|| Self(value.clamp(0.0, 1.0)))
+        (-Self::ROUNDING..=1.0 + Self::ROUNDING)
+            .contains(&value)
+            .then(|| Self(value.clamp(0.0, 1.0)))
     }
 
     /// The number, 0..=1.
@@ -240,6 +246,11 @@ mod tests {
             assert_eq!(Score::new(bad), None, "{bad}");
         }
         assert_eq!(Score::from_model(1.003_9), Some(Score::ONE));
+        assert_eq!(Score::from_model(-0.003_9), Some(Score::ZERO));
+        // Raw logits, for one.
+        for no_score in [-3.2, -0.5, -0.01, 1.01, 1.5, 255.0] {
+            assert_eq!(Score::from_model(no_score), None, "{no_score}");
+        }
         assert_eq!(Score::from_model(f32::NAN), None);
         assert_eq!(Score::from_model(f32::NEG_INFINITY), None);
     }
