@@ -7,7 +7,8 @@
 
 use std::cmp::Ordering;
 use std::fs;
-use std::io::BufReader;
+use std::io::{self, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -226,6 +227,22 @@ fn first_size(files: &[PathBuf]) -> Result<Size, CaptureError> {
     result
 }
 
+/// Opens a plain file. A pipe would wait for its writer, a device for ever.
+fn open_regular(path: &Path) -> io::Result<fs::File> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no plain file",
+        ))
+    }
+}
+
 fn decode(path: &Path) -> Result<DynamicImage, CaptureError> {
     let opened = |source| CaptureError::Open {
         path: path.to_owned(),
@@ -235,7 +252,7 @@ fn decode(path: &Path) -> Result<DynamicImage, CaptureError> {
         path: path.to_owned(),
         source,
     };
-    let file = fs::File::open(path).map_err(opened)?;
+    let file = open_regular(path).map_err(opened)?;
     // The content decides, not the name: a JPEG named .png is common.
     let reader = ImageReader::new(BufReader::new(file))
         .with_guessed_format()
@@ -356,6 +373,25 @@ mod tests {
             .map(|frame| frame.meta.sequence)
             .collect();
         assert_eq!(sequences, [0, 2]);
+        assert_eq!(source.losses(), Losses { undecodable: 1 });
+    }
+
+    #[test]
+    fn a_pipe_is_no_still_and_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let pipe = folder.path().join("a.png");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("makes a pipe");
+        let (opened, answer) = std::sync::mpsc::channel();
+        let place = pipe.clone();
+        // Where it waits it waits for ever.
+        std::thread::spawn(move || opened.send(StillsSource::open(&place, STREAM, 10).map(|_| ())));
+        let refused = answer.recv_timeout(Duration::from_secs(20)).expect("waits");
+        let error = refused.expect_err("a pipe is no picture").to_string();
+        assert!(error.contains("a.png"), "{error}");
+        // Among pictures it is skipped and counted.
+        write(folder.path(), "b.png", (2, 2), [2, 2, 2]);
+        let mut source = StillsSource::open(folder.path(), STREAM, 10).expect("opens");
+        assert_eq!(all(&mut source).len(), 1);
         assert_eq!(source.losses(), Losses { undecodable: 1 });
     }
 
