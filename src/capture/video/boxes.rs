@@ -29,7 +29,13 @@ pub(super) struct Index {
     pub(super) fragments: Vec<(u64, MoofBox)>,
     /// The file ends within a fragment's index.
     pub(super) cut_off: bool,
+    /// More samples than this cannot be in the file.
+    pub(super) samples_max: u64,
 }
+
+/// So many samples an index may promise however small the file is: one may have been cut off behind
+/// its index.
+const SAMPLES_ALWAYS: u64 = 1 << 16;
 
 /// Walks over the file's boxes.
 pub(super) fn read_index(file: &File, length: u64) -> Result<Index, Problem> {
@@ -39,6 +45,9 @@ pub(super) fn read_index(file: &File, length: u64) -> Result<Index, Problem> {
     let mut moov = None;
     let mut fragments = Vec::new();
     let mut cut_off = false;
+    // A sample takes a byte at least.
+    let samples_max = length.max(SAMPLES_ALWAYS);
+    let mut promised = 0_u64;
     let mut at = 0;
     while at < length {
         let header = header_at(file, at, length)?;
@@ -54,6 +63,11 @@ pub(super) fn read_index(file: &File, length: u64) -> Result<Index, Problem> {
             b"moov" => moov = Some(read(file, at + header, size - header)?),
             b"moof" => {
                 let bytes = read(file, at, size)?;
+                // Before they are unpacked: a run of a few bytes may promise millions.
+                promised = promised.saturating_add(run_samples(&bytes, header));
+                if promised > samples_max {
+                    return Err(too_many(promised));
+                }
                 let (fragment, _) = MoofBox::decode(&bytes).map_err(|error| {
                     Problem::Malformed(format!("fragment at byte {at}: {error}"))
                 })?;
@@ -67,7 +81,27 @@ pub(super) fn read_index(file: &File, length: u64) -> Result<Index, Problem> {
         moov: moov.ok_or(Problem::NoIndex)?,
         fragments,
         cut_off,
+        samples_max,
     })
+}
+
+/// An index that promises more samples than the file has bytes.
+pub(super) fn too_many(promised: u64) -> Problem {
+    Problem::Malformed(format!(
+        "its index promises {promised} frames, more than the file can hold"
+    ))
+}
+
+/// Samples that the runs of a `moof` promise, of all tracks (8.8.8).
+fn run_samples(moof: &[u8], header: u64) -> u64 {
+    let start = usize::try_from(header).unwrap_or(usize::MAX);
+    let payload = moof.get(start..).unwrap_or_default();
+    let fragments = children(payload).filter(|(kind, ..)| kind == b"traf");
+    let runs = fragments.flat_map(|(_, _, traf)| children(traf));
+    runs.filter(|(kind, ..)| kind == b"trun")
+        .filter_map(|(_, _, run)| run.get(4..8)?.first_chunk().copied())
+        .map(|count| u64::from(u32::from_be_bytes(count)))
+        .sum()
 }
 
 /// Type, header size and whole size of the box at `at`; `None` where no further header fits.
@@ -174,4 +208,50 @@ pub(super) fn child<'a>(payload: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
     children(payload)
         .find(|(found, _, _)| found == kind)
         .map(|(_, _, inner)| inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn boxed(kind: &[u8; 4], payload: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(payload.len() + 8).expect("small");
+        [&size.to_be_bytes(), kind.as_slice(), payload].concat()
+    }
+
+    /// A file of one fragment with these runs, none of which lists its samples one by one.
+    fn runs_of(counts: &[u32]) -> Result<Index, Problem> {
+        let mut traf = boxed(b"tfhd", &[0, 0, 0, 0, 0, 0, 0, 1]);
+        for count in counts {
+            traf.extend(boxed(b"trun", &[[0; 4], count.to_be_bytes()].concat()));
+        }
+        let sequence = boxed(b"mfhd", &[0, 0, 0, 0, 0, 0, 0, 1]);
+        let moof = boxed(b"moof", &[sequence, boxed(b"traf", &traf)].concat());
+        let file = [boxed(b"ftyp", b"isom\0\0\0\0"), boxed(b"moov", &[]), moof].concat();
+        let mut disk = tempfile::tempfile().expect("temporary file");
+        disk.write_all(&file).expect("writes");
+        read_index(&disk, file.len() as u64)
+    }
+
+    #[test]
+    fn a_fragment_that_promises_more_samples_than_its_file_holds_is_refused_unpacked() {
+        let index = runs_of(&[1000, 500]).expect("a file cut off behind its index");
+        let samples: usize = index.fragments[0].1.traf_boxes[0]
+            .trun_boxes
+            .iter()
+            .map(|run| run.samples.len())
+            .sum();
+        assert_eq!(samples, 1500);
+        for counts in [&[60_000, 60_000][..], &[16_000_000], &[u32::MAX; 3]] {
+            let Err(problem) = runs_of(counts) else {
+                panic!("{counts:?} is taken");
+            };
+            let promised = counts.iter().map(|count| u64::from(*count)).sum::<u64>();
+            assert!(
+                matches!(&problem, Problem::Malformed(why) if why.contains(&promised.to_string())),
+                "{problem:?}"
+            );
+        }
+    }
 }

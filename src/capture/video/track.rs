@@ -14,7 +14,7 @@ use shiguredo_mp4::boxes::{
 use shiguredo_mp4::{BaseBox, Decode};
 
 use super::Problem;
-use super::boxes::{Index, child, children};
+use super::boxes::{Index, child, children, too_many};
 use super::fragments;
 use super::orientation::Orientation;
 use crate::geometry::Size;
@@ -116,7 +116,7 @@ impl Track {
             .iter()
             .map(parameter_sets)
             .collect::<Result<Vec<_>, _>>()?;
-        let (mut samples, mut timings) = list(&table)?;
+        let (mut samples, mut timings) = list(&table, index.samples_max)?;
         if !index.fragments.is_empty() {
             let defaults = fragment_defaults(index)?;
             fragments::append(&index.fragments, id, &defaults, &mut samples, &mut timings)?;
@@ -243,12 +243,13 @@ fn orientation(movie: &[i32; 9], track: &[i32; 9]) -> Result<Orientation, Proble
 }
 
 /// The samples of an unfragmented file; none in a fragmented one.
-fn list(table: &SampleTableAccessor<StblBox>) -> Result<(Vec<Sample>, Vec<Timing>), Problem> {
-    if u64::from(table.sample_count()) > FRAMES_MAX {
-        return Err(Problem::Malformed(format!(
-            "its index promises {} frames",
-            table.sample_count()
-        )));
+fn list(
+    table: &SampleTableAccessor<StblBox>,
+    samples_max: u64,
+) -> Result<(Vec<Sample>, Vec<Timing>), Problem> {
+    let promised = u64::from(table.sample_count());
+    if promised > FRAMES_MAX.min(samples_max) {
+        return Err(too_many(promised));
     }
     let mut samples = Vec::new();
     let mut timings = Vec::new();
