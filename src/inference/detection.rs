@@ -72,8 +72,8 @@ impl Detector {
         match file.graph.cut_post_process(&file.bytes) {
             Ok(cut) => Self::with_raw_outputs(file, cut, engine),
             Err(reason) => {
-                log::debug!(
-                    "model {}: post-processing stays inside it: {reason}",
+                log::warn!(
+                    "model {}: its post-process operator stays inside it, where an object of another class can hide a person: {reason}",
                     file.name
                 );
                 Self::with_operator(file, engine)
@@ -115,8 +115,8 @@ impl Detector {
         .map_err(unsuitable)?;
         Ok(Self {
             stage,
+            labels: labels.of_model(post_process.classes()),
             ending: Ending::Raw(post_process),
-            labels,
         })
     }
 

@@ -13,6 +13,8 @@ use crate::units::LabelId;
 pub struct Labels {
     path: PathBuf,
     names: Vec<String>,
+    /// Classes of the model, where they are known: words beyond them are never put out.
+    classes: Option<usize>,
 }
 
 /// Stands for a number without a word.
@@ -73,7 +75,17 @@ impl Labels {
         Ok(Self {
             path: path.to_owned(),
             names,
+            classes: None,
         })
+    }
+
+    /// The words of a model that tells so many classes apart.
+    #[must_use]
+    pub(super) fn of_model(self, classes: usize) -> Self {
+        Self {
+            classes: Some(classes),
+            ..self
+        }
     }
 
     /// The file they came from.
@@ -88,9 +100,10 @@ impl Labels {
         &self.names
     }
 
-    /// The number of every word.
+    /// The number of every word that the model can put out.
     pub fn ids(&self) -> impl Iterator<Item = LabelId> {
-        let numbers = (0_u16..).zip(&self.names);
+        let known = self.classes.unwrap_or(usize::MAX);
+        let numbers = (0_u16..).zip(self.names.iter().take(known));
         numbers.map(|(number, _)| LabelId(number))
     }
 
@@ -98,9 +111,19 @@ impl Labels {
     ///
     /// # Errors
     ///
-    /// The file has no such word; the message names the ones it has.
+    /// The file has no such word; the message names the ones it has. Or the model never puts it out.
     pub fn id(&self, name: &str) -> Result<LabelId, InferenceError> {
         let position = self.names.iter().position(|known| known == name);
+        if let (Some(number), Some(classes)) = (position, self.classes)
+            && number >= classes
+        {
+            return Err(InferenceError::Labels {
+                path: self.path.clone(),
+                reason: format!(
+                    "label {name:?} has number {number}, but the model knows only the {classes} classes from 0: are these its labels?"
+                ),
+            });
+        }
         let id = position.and_then(|position| u16::try_from(position).ok());
         id.filter(|_| name != UNNAMED)
             .map(LabelId)
@@ -174,6 +197,17 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
         assert!(parse("0 a\n2 b\n").unwrap().id("?").is_err());
+    }
+
+    #[test]
+    fn a_word_beyond_the_models_classes_is_refused_by_name() {
+        let labels = parse("cat\ndog\nperson\n").unwrap().of_model(2);
+        assert_eq!(labels.id("dog").unwrap(), LabelId(1));
+        assert_eq!(labels.ids().count(), 2);
+        let error = labels.id("person").unwrap_err().to_string();
+        for part in ["x_labels.txt", "\"person\"", "number 2", "2 classes"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

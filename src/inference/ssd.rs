@@ -163,6 +163,11 @@ impl PostProcess {
         })
     }
 
+    /// Classes that the model tells apart.
+    pub(super) const fn classes(&self) -> usize {
+        self.options.classes
+    }
+
     /// The detections in an inference's raw outputs, anchors with the highest score first.
     ///
     /// # Errors
@@ -188,7 +193,7 @@ impl PostProcess {
     ///
     /// # Errors
     ///
-    /// A tensor is not of the form announced, a score is no finite number, or there are more objects
+    /// The model has no such class, a tensor is not of the form announced, a score is no finite number, or there are more objects
     /// than [`DETECTIONS_MAX`]: then not all of them can be told.
     pub(super) fn run_wanted(
         &mut self,
@@ -202,7 +207,9 @@ impl PostProcess {
         self.scores.check("raw scores", scores, anchors)?;
         self.candidates.clear();
         let known = self.options.classes;
-        let classes = classes.filter(|class| *class < known);
+        if let Some(class) = classes.clone().find(|class| *class >= known) {
+            return Err(format!("it has {known} classes, none with number {class}"));
+        }
         match scores {
             TensorView::U8(values) => self.find_wanted(values, scores, classes, threshold),
             TensorView::I8(values) => self.find_wanted(values, scores, classes, threshold),

@@ -610,3 +610,13 @@ proptest! {
         prop_assert_eq!(Some(case.run()), operator(&case));
     }
 }
+
+#[test]
+fn a_wanted_class_that_the_model_does_not_have_is_an_error_and_not_nobody() {
+    let case = plain(&[LEFT], &[[0.3, 0.2]]);
+    let mut step = case.step().unwrap();
+    let (encodings, scores) = (case.encodings.view(), case.scores.view());
+    let rows = step.run_wanted(encodings, scores, [0, 2].into_iter(), 0.1);
+    let reason = rows.unwrap_err();
+    assert!(reason.contains("none with number 2"), "{reason}");
+}
