@@ -32,6 +32,9 @@ const WAIT_MAX: Duration = Duration::from_millis(100);
 /// Wait for room among the events in `asap`: the time in which the main thread writes a few lines.
 const EVENTS_WAIT: Duration = Duration::from_millis(1);
 
+/// Longest time without a snapshot in real time: the picture says what holds also where no frame comes.
+pub(super) const SHOWN_EVERY: Duration = Duration::from_millis(200);
+
 /// Results taken in one tick: each stream's, and one more that came meanwhile.
 const TAKEN_MAX: usize = 4;
 
@@ -81,6 +84,10 @@ struct Running {
     told: PermissionState,
     views: [Option<StreamView>; 2],
     rates: [RateMeter; 2],
+    /// The last snapshot that was handed over: its state, and when.
+    shown: Option<(PermissionState, MonotonicTime)>,
+    /// Whose frame was decided last.
+    newest: StreamId,
     events_dropped: u64,
     ticks_missed: u64,
     /// Of the configuration in force.
@@ -101,6 +108,8 @@ impl DecideThread {
             lines: LineHealth::Healthy,
             views: [None, None],
             rates: [RateMeter::default(); 2],
+            shown: None,
+            newest: StreamId::WorkerSafety,
             events_dropped: 0,
             ticks_missed: 0,
             generation: Generation::default(),
@@ -117,6 +126,10 @@ impl DecideThread {
         // OFF first, then the rest.
         let last = running.thread.decision.shut_down(running.now);
         running.carry_out(&last);
+        if running.thread.pace == Pace::Realtime {
+            // No film or monitor ends on a permission that is gone.
+            running.show();
+        }
         running.thread.beat.retire();
         drop((closers, commands, snapshots));
         DecideOutcome {
@@ -160,6 +173,7 @@ impl Running {
             let open = self.take_what_came();
             self.advance(monotonic_now());
             self.tick();
+            self.show_without_frame();
             self.thread.signal.settle();
             if let Some(snapshots) = &self.thread.snapshots {
                 snapshots.signal().settle();
@@ -291,7 +305,8 @@ impl Running {
                 fps,
                 latency,
             });
-            self.show(stream);
+            self.newest = stream;
+            self.show();
         }
     }
 
@@ -393,7 +408,19 @@ impl Running {
         }
     }
 
-    fn show(&self, newest: StreamId) {
+    /// In real time the picture follows the permission and the clock, not only the frames: a frame
+    /// that does not come is what takes the permission away.
+    fn show_without_frame(&mut self) {
+        let state = self.thread.decision.permission();
+        let due = self.shown.is_none_or(|(shown, at)| {
+            shown != state || self.now.saturating_since(at) >= SHOWN_EVERY
+        });
+        if due {
+            self.show();
+        }
+    }
+
+    fn show(&mut self) {
         let Some(mailbox) = &self.thread.snapshots else {
             return;
         };
@@ -401,11 +428,15 @@ impl Running {
             at: self.now,
             permission: self.thread.decision.permission(),
             streams: self.views.clone(),
-            newest,
+            newest: self.newest,
         };
+        let shown = (snapshot.permission, snapshot.at);
         match self.thread.pace {
-            // Where the lock is taken the picture goes without this one.
-            Pace::Realtime => drop(mailbox.try_put(snapshot)),
+            // Where the lock is taken the next tick tries again, if nothing newer comes before.
+            Pace::Realtime => match mailbox.try_put(snapshot) {
+                Ok(()) => self.shown = Some(shown),
+                Err(_) => self.shown = None,
+            },
             Pace::Asap => {
                 while let Err(unsent) = mailbox.put_when_empty(snapshot, WAIT_MAX) {
                     if mailbox.is_closed() {

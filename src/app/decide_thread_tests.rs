@@ -573,3 +573,42 @@ fn the_heartbeat_is_made_of_fresh_frames_and_of_nothing_else() {
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(beats(&rig), silent);
 }
+
+#[test]
+fn the_picture_is_told_of_a_trip_and_of_the_time_though_no_frame_comes() {
+    let snapshots = Latest::new(&Signal::new());
+    let mut rig = Rig::new(4096, Some(snapshots.clone()));
+    rig.feed_until("ON", |rig| rig.is_on());
+    // Frames stop here; what came until now is of no interest.
+    let mut states = Vec::new();
+    let deadline = monotonic_now() + DEADLINE;
+    let fault = PermissionState::LockedOut(Fault::SourceLost(StreamId::WorkerSafety));
+    while states.last() != Some(&fault) {
+        assert!(monotonic_now() < deadline, "never locked out: {states:?}");
+        let Taken::Value(snapshot) = snapshots.take_within(DEADLINE) else {
+            panic!("no snapshot without a frame");
+        };
+        let late = monotonic_now().saturating_since(snapshot.at);
+        assert!(late < Duration::from_secs(5));
+        let view = snapshot.streams[0].as_ref().expect("a frame was decided");
+        if states.last() != Some(&snapshot.permission) {
+            states.push(snapshot.permission);
+        }
+        if snapshot.permission == fault {
+            // Old enough to be marked.
+            let age = snapshot.at.saturating_since(view.frame.meta.timestamp);
+            assert!(age > rig.config.safety.max_age, "{age:?}");
+        }
+    }
+    let stale = PermissionState::Tripped(TripCause::Stale(StreamId::WorkerSafety));
+    assert!(states.contains(&stale), "{states:?}");
+    // While nothing changes it goes on.
+    let first = monotonic_now();
+    for _ in 0..3 {
+        assert!(matches!(
+            snapshots.take_within(DEADLINE),
+            Taken::Value(snapshot) if snapshot.permission == fault
+        ));
+    }
+    assert!(monotonic_now().saturating_since(first) >= SHOWN_EVERY);
+}

@@ -503,6 +503,7 @@ fn ui_plan(
             FILM_RATE_DEFAULT
         },
         draw_all,
+        pace: options.pace,
     }))
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::capture_thread::CloseOnDrop;
 use super::live::UiUpdate;
+use crate::config::Pace;
 use crate::frame::Frame;
 use crate::geometry::Size;
 use crate::health::Latencies;
-use crate::message::Snapshot;
+use crate::message::{PermissionState, Snapshot};
 use crate::sync::{Latest, Taken};
 use crate::sys::monotonic_now;
 use crate::ui::UiError;
@@ -19,6 +20,13 @@ use crate::ui::record::{RecordError, Recorder};
 use crate::ui::scene::{self, MaskMemory, People, SceneContext};
 use crate::ui::snapshot::{SnapshotError, write_png};
 use crate::units::{MonotonicTime, StreamId};
+
+/// Longest wait before updates are looked at again.
+const WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// In real time a snapshot of a film tick that was drawn already waits this long for the next tick's,
+/// unless it shows another state: then it is drawn at once.
+const HELD_BACK_MAX: Duration = Duration::from_millis(40);
 
 /// A picture to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +79,9 @@ pub(super) struct UiPlan {
     pub(super) frame_rate: f64,
     /// Every picture is drawn, even those nobody keeps (`--display headless`).
     pub(super) draw_all: bool,
+    /// In `asap` a film tick is drawn once all its frames are in, so that two runs give one film; in
+    /// real time the newest is drawn at once.
+    pub(super) pace: Pace,
 }
 
 /// What the ui thread did.
@@ -114,27 +125,9 @@ pub(super) fn run(
             return UiFigures::default();
         }
     };
-    // A film tick is drawn once all its frames are in: when the first snapshot of a later tick comes.
-    let mut pending: Option<(u64, Snapshot)> = None;
-    loop {
-        if let Taken::Value(update) = updates.take() {
-            ui.update(update);
-        }
-        match inbox.take_within(Duration::from_millis(200)) {
-            Taken::Value(snapshot) => {
-                let tick = ui.tick_of(snapshot.at);
-                match pending.take() {
-                    Some((last, ready)) if last != tick => ui.show(last, &ready),
-                    Some(_) | None => {}
-                }
-                pending = Some((tick, snapshot));
-            }
-            Taken::Empty => {}
-            Taken::Closed => break,
-        }
-    }
-    if let Some((tick, last)) = pending {
-        ui.show(tick, &last);
+    match ui.plan.pace {
+        Pace::Asap => ui.draw_by_tick(inbox, updates),
+        Pace::Realtime => ui.draw_newest(inbox, updates),
     }
     ui.finish()
 }
@@ -154,6 +147,67 @@ impl Ui {
             figures: UiFigures::default(),
             notices: [None, None],
         })
+    }
+
+    /// Draws a film tick once all its frames are in: when the first snapshot of a later tick comes.
+    fn draw_by_tick(&mut self, inbox: &Latest<Snapshot>, updates: &Latest<UiUpdate>) {
+        let mut pending: Option<(u64, Snapshot)> = None;
+        loop {
+            if let Taken::Value(update) = updates.take() {
+                self.update(update);
+            }
+            match inbox.take_within(WAIT_MAX) {
+                Taken::Value(snapshot) => {
+                    self.plan.context.observe(&snapshot);
+                    let tick = self.tick_of(snapshot.at);
+                    match pending.take() {
+                        Some((last, ready)) if last != tick => {
+                            self.show(self.time_of(last), &ready);
+                        }
+                        Some(_) | None => {}
+                    }
+                    pending = Some((tick, snapshot));
+                }
+                Taken::Empty => {}
+                Taken::Closed => break,
+            }
+        }
+        if let Some((tick, last)) = pending {
+            self.show(self.time_of(tick), &last);
+        }
+    }
+
+    /// Draws the newest snapshot: at once where it belongs to another film tick or shows another
+    /// state than the one drawn last, otherwise as soon as nothing newer comes.
+    fn draw_newest(&mut self, inbox: &Latest<Snapshot>, updates: &Latest<UiUpdate>) {
+        let mut drawn: Option<(u64, PermissionState)> = None;
+        let mut pending: Option<Snapshot> = None;
+        loop {
+            if let Taken::Value(update) = updates.take() {
+                self.update(update);
+            }
+            let wait = pending.as_ref().map_or(WAIT_MAX, |_| HELD_BACK_MAX);
+            let (snapshot, at_once) = match inbox.take_within(wait) {
+                Taken::Value(snapshot) => {
+                    self.plan.context.observe(&snapshot);
+                    let now = (self.tick_of(snapshot.at), snapshot.permission);
+                    (Some(snapshot), drawn != Some(now))
+                }
+                Taken::Empty => (pending.take(), true),
+                Taken::Closed => break,
+            };
+            pending = match snapshot {
+                Some(newest) if at_once => {
+                    drawn = Some((self.tick_of(newest.at), newest.permission));
+                    self.show(self.since_start(newest.at), &newest);
+                    None
+                }
+                Some(_) | None => snapshot,
+            };
+        }
+        if let Some(last) = pending {
+            self.show(self.since_start(last.at), &last);
+        }
     }
 
     fn update(&mut self, update: UiUpdate) {
@@ -192,8 +246,19 @@ impl Ui {
         ((seconds + 5e-7) * self.plan.frame_rate) as u64
     }
 
-    /// Draws the snapshot where somebody wants it, and keeps it where it is to be kept.
-    fn show(&mut self, tick: u64, snapshot: &Snapshot) {
+    /// When a film tick begins.
+    fn time_of(&self, tick: u64) -> Duration {
+        Duration::from_secs_f64(tick_seconds(tick, self.plan.frame_rate))
+    }
+
+    fn since_start(&self, at: MonotonicTime) -> Duration {
+        self.origin
+            .map_or(Duration::ZERO, |origin| at.saturating_since(origin))
+    }
+
+    /// Draws the snapshot where somebody wants it, and keeps it where it is to be kept; it comes
+    /// `media_time` after the start of the film.
+    fn show(&mut self, media_time: Duration, snapshot: &Snapshot) {
         let safety = snapshot.streams[StreamId::WorkerSafety.index()].as_ref();
         let sequence = safety.map(|view| view.frame.meta.sequence);
         let is_due = |request: &SnapshotRequest| sequence.is_some_and(|now| now >= request.frame);
@@ -224,7 +289,6 @@ impl Ui {
                 self.figures.faults.push(error.into());
             }
         }
-        let media_time = Duration::from_secs_f64(tick_seconds(tick, self.plan.frame_rate));
         let encoding = monotonic_now();
         match self
             .recorder
@@ -278,3 +342,7 @@ impl Ui {
 fn tick_seconds(tick: u64, frame_rate: f64) -> f64 {
     tick as f64 / frame_rate
 }
+
+#[cfg(test)]
+#[path = "ui_thread_tests.rs"]
+mod tests;

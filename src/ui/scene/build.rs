@@ -66,7 +66,7 @@ fn footer(sketch: &mut Sketch, within: Rect<ScreenPixels>, context: &SceneContex
 
     let mut left = within.left() + gap;
     if matches!(context.people, People::Masked(_)) {
-        let words = String::from("Persons masked");
+        let words = String::from("Persons masked on worker safety");
         left += sketch.fonts.width(&words, size, Weight::Regular) + 2.0 * gap;
         let at = Point::new(within.left() + gap, baseline);
         sketch.text(
