@@ -125,6 +125,8 @@ impl DecideThread {
         };
         // OFF first, then the rest.
         let last = running.thread.decision.shut_down(running.now);
+        // Ending is no state that the run permission comes to: nothing follows it.
+        running.told = running.thread.decision.permission();
         running.carry_out(&last);
         if running.thread.pace == Pace::Realtime {
             // No film or monitor ends on a permission that is gone.
