@@ -7,6 +7,7 @@ use super::outputs;
 use crate::capture::{self, FrameSource};
 use crate::config::{CameraChecksConfig, DisplayChoice, Loaded, Restart};
 use crate::inference::Inferencer;
+use crate::message::DetectorTest;
 use crate::ui::headless::HeadlessRenderer;
 use crate::units::StreamId;
 
@@ -143,7 +144,7 @@ pub fn machine(loaded: &Loaded) -> Machine {
         let _ = writeln!(text, "{:<18} {found}", stream.name());
     }
     match Inferencer::new(config) {
-        Ok(inferencer) => {
+        Ok(mut inferencer) => {
             let _ = writeln!(text, "{:<18} {}", "engine", inferencer.engine_description());
             for (role, name, sha256) in inferencer.models() {
                 let _ = writeln!(
@@ -152,6 +153,14 @@ pub fn machine(loaded: &Loaded) -> Machine {
                     &sha256[..12.min(sha256.len())]
                 );
             }
+            let self_test = match inferencer.self_test() {
+                DetectorTest::Passed => "passed: the detector sees the person in the known picture",
+                DetectorTest::Failed => {
+                    missing.get_or_insert(Unusable::Engine);
+                    "FAILED: the detector does not see what is in the known picture"
+                }
+            };
+            let _ = writeln!(text, "{:<18} {self_test}", "self-test");
         }
         Err(error) => {
             missing.get_or_insert(Unusable::Engine);
