@@ -92,6 +92,9 @@ struct Running {
     ticks_missed: u64,
     /// Of the configuration in force.
     generation: Generation,
+    /// Frames that were inferred by an older configuration are still to come: once the one in force
+    /// has passed through inference, counting begins anew.
+    recount: bool,
 }
 
 impl DecideThread {
@@ -113,6 +116,7 @@ impl DecideThread {
             events_dropped: 0,
             ticks_missed: 0,
             generation: Generation::default(),
+            recount: false,
         };
         let initial = running.thread.decision.initial(running.now);
         running.carry_out(&initial);
@@ -236,7 +240,8 @@ impl Running {
             // way, too.
             FromInfer::Configured(configure) => {
                 let in_force = configure.generation == self.generation;
-                if in_force && configure.impact != Impact::Cosmetic {
+                if in_force && self.recount {
+                    self.recount = false;
                     self.reconfigure(configure);
                 } else {
                     self.retire(configure);
@@ -249,6 +254,7 @@ impl Running {
     fn configure(&mut self, mut configure: Box<Configure>) {
         let generation = configure.generation;
         self.generation = generation;
+        self.recount |= configure.impact != Impact::Cosmetic;
         match configure.impact {
             Impact::Cosmetic => {
                 let actions = self.thread.decision.update(&mut configure.rules, self.now);

@@ -52,9 +52,9 @@ use arrayvec::ArrayVec;
 
 use crate::config::{Config, MinuteOfDay, Zone};
 use crate::message::{
-    Cause, DetectorTest, Disposition, FieldLevels, Findings, Inferred, LineHealth, OutputChange,
-    OutputCommand, OutputName, OutputState, PartTally, PermissionState, PictureDoubt, ResetPrompt,
-    ResetRefusal, Verdict, ZoneSet,
+    Cause, DetectorTest, Disposition, Feedback, FieldLevels, Findings, Inferred, LineHealth,
+    OutputChange, OutputCommand, OutputName, OutputState, PartTally, PermissionState, PictureDoubt,
+    ResetPrompt, ResetRefusal, Verdict, ZoneSet,
 };
 use crate::units::{MonotonicTime, Score, StreamId, ZoneIndex, ZoneKind};
 
@@ -309,6 +309,8 @@ impl Decision {
         std::mem::swap(&mut self.zones, &mut rules.zones);
         std::mem::swap(&mut self.grading, &mut rules.grading);
         std::mem::swap(&mut self.ranging, &mut rules.ranging);
+        std::mem::swap(&mut self.dwell, &mut rules.dwell);
+        self.fault.overstayed(None);
         self.pulses.set_timing(rules.pulse);
         self.person_threshold = rules.person_threshold;
         self.settings = rules.settings;
@@ -431,6 +433,8 @@ impl Decision {
             let state = if interlock.state().is_on() {
                 OutputState::Active
             } else {
+                // Until the contact has been read again nobody knows that the relay has dropped.
+                self.field.feedback = Feedback::Pending;
                 OutputState::Inactive
             };
             actions.push(now, OutputName::RunPermission, state, cause);
@@ -463,6 +467,7 @@ pub struct Rules {
     geometry: GeometryTest,
     warning: Warning,
     grading: Grading,
+    dwell: Dwell,
 }
 
 impl Rules {
@@ -477,6 +482,7 @@ impl Rules {
             self_test,
             warning,
             grading,
+            dwell,
             ..
         } = Decision::new(config, classifier_labels);
         Self {
@@ -488,6 +494,7 @@ impl Rules {
             geometry: self_test.geometry,
             warning,
             grading,
+            dwell,
         }
     }
 }

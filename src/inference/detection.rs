@@ -204,6 +204,11 @@ impl Detector {
         wanted: &Wanted,
         watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
     ) -> Result<Detections, InferenceError> {
+        // A score is below 1: with this threshold nobody would ever be found, and every frame be clear.
+        if wanted.threshold >= Score::ONE {
+            let reason = "no score can reach the threshold 1".to_owned();
+            return Err(self.stage.nonsense(reason));
+        }
         self.infer(frame, watch)?;
         let model = self.stage.model();
         let rows = match &mut self.ending {

@@ -211,8 +211,8 @@ impl PostProcess {
             return Err(format!("it has {known} classes, none with number {class}"));
         }
         match scores {
-            TensorView::U8(values) => self.find_wanted(values, scores, classes, threshold),
-            TensorView::I8(values) => self.find_wanted(values, scores, classes, threshold),
+            TensorView::U8(values) => self.find_wanted(values, scores, classes, threshold)?,
+            TensorView::I8(values) => self.find_wanted(values, scores, classes, threshold)?,
             TensorView::F32(values) => self.find_wanted_float(values, classes, threshold)?,
         }
         self.sort_candidates();
@@ -229,9 +229,12 @@ impl PostProcess {
         view: TensorView<'_>,
         classes: impl Iterator<Item = usize> + Clone,
         threshold: f32,
-    ) {
+    ) -> Result<(), String> {
+        // Nobody would ever be found, and every frame be clear.
         let Some(lowest) = lowest_rank(self.scores, threshold) else {
-            return;
+            return Err(format!(
+                "none of its scores can reach the threshold {threshold}"
+            ));
         };
         let (length, first_class) = (self.scores.length, self.first_class);
         for (anchor, row) in values.chunks_exact(length).enumerate() {
@@ -252,6 +255,7 @@ impl PostProcess {
                 class,
             });
         }
+        Ok(())
     }
 
     /// As [`Self::find_float`], of some classes; of all others too a score must be a number.

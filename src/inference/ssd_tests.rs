@@ -363,6 +363,21 @@ fn more_objects_than_can_be_told_are_an_error() {
     };
     assert!(run(&mut step, 0.5).unwrap_err().contains("100"));
     assert_eq!(run(&mut step, 0.95), Ok(0));
+    let quantisation = Quantisation {
+        scale: 1.0 / 256.0,
+        zero_point: 0,
+    };
+    let stored = Case {
+        scores: Values::U8(vec![255; 3], quantisation),
+        ..plain(&[LEFT], &[[0.0, 0.0]])
+    };
+    let mut blind = stored.step().unwrap();
+    let (boxes, stored) = (stored.encodings.view(), stored.scores.view());
+    let found = blind.run_wanted(boxes, stored, std::iter::once(0), 0.999);
+    assert!(
+        found.is_err(),
+        "a threshold that nothing reaches is no clear zone"
+    );
     let all_but_one = plain(&anchors[1..], &scores[1..]);
     assert_eq!(wanted(&all_but_one, &[0], 0.5).len(), DETECTIONS_MAX);
 }
