@@ -11,7 +11,7 @@ use crate::frame::{
     BufferPool, ColorMatrix, ColorRange, FrameBuffer, FrameFormat, FrameMeta, PixelFormat,
 };
 use crate::geometry::Size;
-use crate::inference::engine::{ElementType, Model, TensorSpec, TensorView};
+use crate::inference::engine::{ElementType, Model, Quantisation, TensorSpec, TensorView};
 use crate::inference::tflite_graph::Graph;
 use crate::preprocess::TensorMut;
 use crate::units::{LabelId, Score};
@@ -119,7 +119,13 @@ fn spec(name: &str, shape: &[usize], element: ElementType) -> TensorSpec {
 }
 
 fn file(name: &str, side: usize, outputs: Vec<TensorSpec>, labels: &str) -> ModelFile {
-    let input = spec("image", &[1, side, side, 3], ElementType::U8);
+    let input = TensorSpec {
+        quantisation: Some(Quantisation {
+            scale: 2.0 / 255.0,
+            zero_point: 127,
+        }),
+        ..spec("image", &[1, side, side, 3], ElementType::U8)
+    };
     ModelFile {
         name: name.to_owned(),
         path: format!("{name}.tflite").into(),
