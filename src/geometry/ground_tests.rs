@@ -306,6 +306,13 @@ proptest! {
         wrong in any::<prop::sample::Index>(),
         (off_x, off_y) in (1.0..2.0_f32, -1.0..1.0_f32),
     ) {
+        // Points in a heap count for one: against few others nobody can say which side is wrong.
+        let apart = |a: &(f32, f32), b: &(f32, f32)| (a.0 - b.0).hypot(a.1 - b.1) > 0.06;
+        let scattered = more
+            .iter()
+            .enumerate()
+            .all(|(n, one)| more[n + 1..].iter().all(|other| apart(one, other)));
+        prop_assume!(scattered);
         points.extend(more.iter().filter_map(|(x, y)| camera.measured(*x, *y)));
         prop_assume!(points.len() >= 7);
         let wrong = wrong.index(points.len());
