@@ -1,9 +1,13 @@
 //! Pictures as they come from a source: format, planes, and who may still be looking at them.
 //!
 //! A [`Frame`] is a cheap handle. Its pixels sit in one reference-counted buffer that its
-//! [`BufferPool`] uses again when the last handle is dropped, so that steady state allocates nothing. Nothing here converts or copies pixels. Used by every thread that touches pictures.
+//! [`BufferPool`] uses again when the last handle is dropped, so that steady state allocates nothing.
+//! The buffer is the program's own memory or a device's ([`DeviceBuffer`]), which a GPU can then read
+//! where it is. Nothing here converts or copies pixels. Used by every thread that touches pictures.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::geometry::Size;
@@ -79,6 +83,19 @@ pub struct FrameFormat {
     pub range: ColorRange,
 }
 
+impl FrameFormat {
+    /// Pictures of bytes R, G, B, as PNG and JPEG files give them.
+    #[must_use]
+    pub const fn rgb(size: Size) -> Self {
+        Self {
+            size,
+            pixel_format: PixelFormat::Rgb24,
+            matrix: ColorMatrix::Bt601,
+            range: ColorRange::Full,
+        }
+    }
+}
+
 /// One plane of a picture, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Plane<'a> {
@@ -95,17 +112,111 @@ pub struct Plane<'a> {
 /// Where a plane lies in its buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlaneLayout {
-    /// Bytes from the start of the buffer to the plane's first pixel.
+    /// Which of the buffer's memories; drivers may keep planes apart. 0 for the program's own memory.
+    pub memory: usize,
+    /// Bytes from the start of the memory to the plane's first pixel.
     pub offset: usize,
     /// Bytes from one row to the next.
     pub stride: usize,
 }
 
+/// A device's pixel memory, mapped into this process: one or more memories, counted from 0.
+///
+/// Whoever implements it keeps the memory mapped, and its content as it is, from the time a frame is
+/// made of it until its [`DeviceBuffer`] says that it is free.
+pub trait DeviceMemory: Send + Sync + std::fmt::Debug {
+    /// The bytes of memory `index`; empty for one that does not exist.
+    fn bytes(&self, index: usize) -> &[u8];
+
+    /// Memory `index` as a dmabuf, where the driver exports it.
+    fn dmabuf(&self, index: usize) -> Option<BorrowedFd<'_>>;
+}
+
+/// Which device buffer: differs from every other of this process's life, so that what was made of a
+/// buffer once (a GPU's image of it) can be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(u64);
+
+/// Who owns pixel memory.
+#[derive(Clone, Debug)]
+enum Memory {
+    Own(Vec<u8>),
+    Device(Arc<dyn DeviceMemory>, BufferId),
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl Memory {
+    fn bytes(&self, index: usize) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Device(memory, _) => memory.bytes(index),
+        }
+    }
+
+    fn id(&self) -> Option<BufferId> {
+        match self {
+            Self::Own(_) => None,
+            Self::Device(_, id) => Some(*id),
+        }
+    }
+}
+
 /// Where pixels are: memory with its plane layout.
 #[derive(Clone, Debug, Default)]
 struct Pixels {
-    data: Vec<u8>,
+    memory: Memory,
     planes: [PlaneLayout; 3],
+}
+
+/// One buffer of a device's, which becomes a frame, is looked at, and then goes back to the device.
+/// Belongs to the source; nobody else queues it.
+#[derive(Debug)]
+pub struct DeviceBuffer(Arc<Pixels>);
+
+impl DeviceBuffer {
+    /// A buffer with its planes where `planes` says.
+    #[must_use]
+    pub fn new(memory: Arc<dyn DeviceMemory>, planes: [PlaneLayout; 3]) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = BufferId(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self(Arc::new(Pixels {
+            memory: Memory::Device(memory, id),
+            planes,
+        }))
+    }
+
+    /// Whether no frame of it is left, so that the device may fill it again. Takes no lock.
+    #[must_use]
+    pub fn is_free(&mut self) -> bool {
+        Arc::get_mut(&mut self.0).is_some()
+    }
+
+    /// What the device has just put into it; `None` where the planes of `format` do not lie within
+    /// the memory.
+    #[must_use]
+    pub fn frame(&self, meta: FrameMeta, format: FrameFormat) -> Option<Frame> {
+        let frame = Frame {
+            meta,
+            format,
+            pixels: Arc::clone(&self.0),
+        };
+        let fits = |index| frame.plane_bytes(index).is_some();
+        (0..format.pixel_format.planes()).all(fits).then_some(frame)
+    }
+}
+
+/// A frame's pixels as a GPU can import them: no copy.
+#[derive(Clone, Copy, Debug)]
+pub struct DmaBufPlane<'a> {
+    /// The memory.
+    pub fd: BorrowedFd<'a>,
+    /// Where in it.
+    pub layout: PlaneLayout,
 }
 
 /// Pixel memory that is being filled, by its only owner. Grows to what a source needs and is then
@@ -118,7 +229,11 @@ impl FrameBuffer {
     /// in the order of the pixel format. Unused planes are empty.
     pub fn prepare(&mut self, format: &FrameFormat) -> [&mut [u8]; 3] {
         // Nobody else has a handle, so nothing is cloned here.
-        let pixels = Arc::make_mut(&mut self.0);
+        let Pixels { memory, planes } = Arc::make_mut(&mut self.0);
+        let data = match memory {
+            Memory::Own(data) => data,
+            Memory::Device(..) => unreachable!("only own memory comes from a pool"),
+        };
         let mut lengths = [0_usize; 3];
         let mut offset = 0;
         for (index, length) in lengths
@@ -128,14 +243,15 @@ impl FrameBuffer {
         {
             let (row_bytes, rows) = plane_extent(format, index);
             *length = row_bytes * rows;
-            pixels.planes[index] = PlaneLayout {
+            planes[index] = PlaneLayout {
+                memory: 0,
                 offset,
                 stride: row_bytes,
             };
             offset += *length;
         }
-        pixels.data.resize(offset, 0);
-        let (first, rest) = pixels.data.split_at_mut(lengths[0]);
+        data.resize(offset, 0);
+        let (first, rest) = data.split_at_mut(lengths[0]);
         let (second, rest) = rest.split_at_mut(lengths[1]);
         let (third, _) = rest.split_at_mut(lengths[2]);
         [first, second, third]
@@ -227,20 +343,50 @@ impl Frame {
                 height: 0,
             };
         }
-        let layout = self.pixels.planes[index];
         let (row_bytes, height) = plane_extent(&self.format, index);
-        let length = layout.stride * height.saturating_sub(1) + row_bytes;
         let width = match (self.format.pixel_format, index) {
             (PixelFormat::Rgb24, _) => row_bytes / 3,
             (PixelFormat::Nv12, 1) => row_bytes / 2,
             (PixelFormat::I420 | PixelFormat::Nv12, _) => row_bytes,
         };
-        let data = &self.pixels.data[layout.offset..layout.offset + length];
         Plane {
-            data,
-            stride: layout.stride,
+            // Checked when the frame was made.
+            data: self.plane_bytes(index).unwrap_or_default(),
+            stride: self.pixels.planes[index].stride,
             width,
             height,
+        }
+    }
+
+    /// From the first pixel of plane `index` to its last, where the memory reaches that far.
+    fn plane_bytes(&self, index: usize) -> Option<&[u8]> {
+        let layout = self.pixels.planes[index];
+        let (row_bytes, height) = plane_extent(&self.format, index);
+        if height > 1 && layout.stride < row_bytes {
+            return None;
+        }
+        let length = layout.stride.checked_mul(height.saturating_sub(1))?;
+        let end = layout.offset.checked_add(length.checked_add(row_bytes)?)?;
+        let memory = self.pixels.memory.bytes(layout.memory);
+        memory.get(layout.offset..end)
+    }
+
+    /// The device's buffer that it lies in; `None` where it lies in the program's own memory.
+    #[must_use]
+    pub fn buffer_id(&self) -> Option<BufferId> {
+        self.pixels.memory.id()
+    }
+
+    /// Plane `index` of the pixel format for a GPU, where the device exports its memory.
+    #[must_use]
+    pub fn dmabuf(&self, index: usize) -> Option<DmaBufPlane<'_>> {
+        let layout = *self.pixels.planes.get(index)?;
+        match &self.pixels.memory {
+            Memory::Own(_) => None,
+            Memory::Device(memory, _) => Some(DmaBufPlane {
+                fd: memory.dmabuf(layout.memory)?,
+                layout,
+            }),
         }
     }
 }
@@ -302,5 +448,52 @@ mod tests {
         drop(second);
         let mut again = pool.take();
         assert_eq!(again.prepare(&format)[0].as_ptr(), place);
+    }
+
+    /// Luma in memory 0, chroma in memory 1, as the multi-planar API has it.
+    #[derive(Debug)]
+    struct TwoMemories([Vec<u8>; 2]);
+
+    impl DeviceMemory for TwoMemories {
+        fn bytes(&self, index: usize) -> &[u8] {
+            self.0.get(index).map_or(&[], Vec::as_slice)
+        }
+
+        fn dmabuf(&self, _index: usize) -> Option<BorrowedFd<'_>> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_devices_planes_are_read_where_they_are_and_never_beyond_their_memory() {
+        let memory = Arc::new(TwoMemories([vec![1; 3 * 8 + 4 + 2], vec![2; 8 + 4]]));
+        let layouts = |offset| {
+            let luma = PlaneLayout {
+                memory: 0,
+                offset,
+                stride: 8,
+            };
+            let chroma = PlaneLayout {
+                memory: 1,
+                offset: 0,
+                stride: 8,
+            };
+            [luma, chroma, PlaneLayout::default()]
+        };
+        let format = format(4, 4, PixelFormat::Nv12);
+        let mut buffer = DeviceBuffer::new(memory.clone(), layouts(2));
+        let frame = buffer.frame(meta(), format).expect("it fits");
+        assert_eq!(frame.plane(0).data, [1; 28]);
+        assert_eq!(frame.plane(1).data, [2; 12]);
+        assert_eq!(frame.plane(1).stride, 8);
+        assert!(!buffer.is_free());
+        let other = frame.clone();
+        drop(frame);
+        assert!(!buffer.is_free());
+        drop(other);
+        assert!(buffer.is_free());
+        let short = DeviceBuffer::new(memory, layouts(3));
+        assert!(short.frame(meta(), format).is_none());
+        assert_ne!(buffer.0.memory.id(), short.0.memory.id());
     }
 }

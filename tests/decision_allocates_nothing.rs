@@ -1,13 +1,13 @@
 //! Steady state of the decision: not one allocation, whatever the frames show.
 
-#![allow(unsafe_code, reason = "a counting allocator is an unsafe trait")]
+#[path = "support/allocations.rs"]
+mod allocations;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use allocations::allocations;
 use andon::config::{ChipSpec, GpioConfig, LineName, LineSpec, Overrides, Polarity, load};
 use andon::decision::{Decision, Rules};
 use andon::geometry::Rect;
@@ -20,34 +20,6 @@ use andon::output::{
 };
 use andon::units::{LabelId, MonotonicTime, Score, StreamId};
 use embedded_hal::digital::{ErrorType, InputPin, OutputPin, PinState};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting what each thread asks of it.
-struct Counting;
-
-// SAFETY: every call is handed on unchanged to the system's allocator, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` comes from `alloc` above, that is from `System`, with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn allocations() -> u64 {
-    ALLOCATIONS.with(Cell::get)
-}
 
 fn detection([left, top, right, bottom]: [f32; 4]) -> Detection {
     Detection {

@@ -1,44 +1,19 @@
 //! The detector's post-processing outside the model finds what TFLite's operator inside it finds.
 
-#![allow(unsafe_code, reason = "a counting allocator is an unsafe trait")]
 #![allow(clippy::print_stdout, reason = "figures for whoever asks for them")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::path::Path;
-use std::time::Duration;
+#[path = "support/allocations.rs"]
+mod allocations;
 
+use std::path::Path;
+
+use allocations::allocations;
 use andon::capture::{Captured, FrameSource, VideoSource};
 use andon::config::ModelRef;
 use andon::frame::Frame;
 use andon::inference::{CpuEngine, Detector, load_model};
 use andon::message::Detection;
-use andon::units::{MonotonicTime, Score, StreamId};
-use nix::time::{ClockId, clock_gettime};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting what each thread asks of it.
-struct Counting;
-
-// SAFETY: every call is handed on unchanged to the system's allocator, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` comes from `alloc` above, that is from `System`, with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use andon::units::{Score, StreamId};
 
 const CLIPS: [(&str, StreamId); 2] = [
     ("tests/media/worker_safety.mp4", StreamId::WorkerSafety),
@@ -72,14 +47,9 @@ fn each_frame((clip, stream): (&str, StreamId), count: usize, mut look: impl FnM
     assert_eq!(seen, count, "frames of {clip}");
 }
 
-fn find(
-    detector: &mut Detector,
-    frame: &Frame,
-    clock: &impl Fn() -> MonotonicTime,
-) -> (Vec<Detection>, Duration) {
+fn find(detector: &mut Detector, frame: &Frame) -> Vec<Detection> {
     let all = Score::new(0.0).expect("a score");
-    let (found, timing) = detector.find(frame, all, clock).expect("an inference");
-    (found.to_vec(), timing.inference)
+    detector.find(frame, all).expect("an inference").to_vec()
 }
 
 fn corners(detection: &Detection) -> [f32; 4] {
@@ -90,14 +60,10 @@ fn corners(detection: &Detection) -> [f32; 4] {
 #[test]
 fn both_clips_give_the_same_detections_either_way() {
     let [mut outside, mut inside] = both_ways();
-    let clock = || MonotonicTime::ZERO;
     let (mut boxes, mut identical) = (0, 0);
     for clip in CLIPS {
         each_frame(clip, 64, |frame| {
-            let (ours, theirs) = (
-                find(&mut outside, frame, &clock).0,
-                find(&mut inside, frame, &clock).0,
-            );
+            let (ours, theirs) = (find(&mut outside, frame), find(&mut inside, frame));
             let at = format!("{} frame {}", clip.0, frame.meta.sequence);
             assert_eq!(ours.len(), theirs.len(), "{at}");
             for (ours, theirs) in ours.iter().zip(&theirs) {
@@ -128,13 +94,12 @@ fn both_clips_give_the_same_detections_either_way() {
 #[test]
 fn post_processing_outside_allocates_nothing() {
     let [mut outside, mut inside] = both_ways();
-    let clock = || MonotonicTime::ZERO;
     let mut seen = Vec::new();
     each_frame(CLIPS[0], 8, |frame| {
         seen.push([&mut outside, &mut inside].map(|detector| {
-            let before = ALLOCATIONS.with(Cell::get);
-            let found = detector.find(frame, Score::ONE, clock);
-            let count = ALLOCATIONS.with(Cell::get) - before;
+            let before = allocations();
+            let found = detector.find(frame, Score::ONE);
+            let count = allocations() - before;
             found.expect("an inference");
             count
         }));
@@ -142,33 +107,4 @@ fn post_processing_outside_allocates_nothing() {
     // The first frame lays out its preprocessing. Then: the list of all labels that `find` asks for,
     // nothing else.
     assert_eq!(seen[1..], [[1, 1]; 7]);
-}
-
-/// Not a check: prints the processor time of an inference with its post-processing, the operator
-/// inside and cut out. Worth running with `CARGO_PROFILE_DEV_OPT_LEVEL=3`.
-#[test]
-#[ignore = "measures; run it with --ignored --nocapture"]
-fn time_per_inference_both_ways() {
-    let mut detectors = both_ways();
-    // Of this thread, which is the one that computes: other programs' load hardly shows.
-    let clock = || {
-        let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock");
-        MonotonicTime::from_duration(Duration::from(time))
-    };
-    for clip in CLIPS {
-        let mut times = [Vec::new(), Vec::new()];
-        each_frame(clip, 100, |frame| {
-            for (detector, times) in detectors.iter_mut().zip(&mut times) {
-                times.push(find(detector, frame, &clock).1);
-            }
-        });
-        for (name, mut times) in ["cut out", "inside"].into_iter().zip(times) {
-            times.sort_unstable();
-            let (best, median) = (times[0], times[times.len() / 2]);
-            println!(
-                "{}, operator {name}: best {best:?}, median {median:?}",
-                clip.0
-            );
-        }
-    }
 }

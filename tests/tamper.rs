@@ -1,7 +1,6 @@
 //! Camera checks on film: the bundled clip as it is and altered in memory, from the picture to the
 //! run permission. Says what it measured: false alarms, delays in frames, cost.
 
-#![allow(unsafe_code, reason = "a counting allocator is an unsafe trait")]
 #![allow(
     clippy::panic,
     clippy::cast_possible_truncation,
@@ -11,13 +10,14 @@
     reason = "bytes made for the test; figures for the log; a test that panics has failed"
 )]
 
+#[path = "support/allocations.rs"]
+mod allocations;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use allocations::allocations;
 use andon::capture::{self, Captured};
 use andon::config::{CameraChecksConfig, Config, InputSpec, Overrides, load};
 use andon::decision::Decision;
@@ -32,30 +32,6 @@ use serde_json::Value;
 use support::{WORKER_SAFETY, argument, complaint, of_type, report, run, run_clips};
 
 use PictureDoubt::{Covered, Frozen, Moved};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting what each thread asks of it.
-struct Counting;
-
-// SAFETY: every call is handed on unchanged to the system's allocator, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` comes from `alloc` above, that is from `System`, with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 const WIDTH: usize = 768;
 const HEIGHT: usize = 576;
@@ -388,18 +364,14 @@ fn a_view_that_is_mostly_blocked_is_noticed_and_a_third_of_it_is_not() {
 fn looking_at_a_picture_allocates_nothing_and_costs_little() {
     let frames = clip(100);
     let mut scrutiny = Scrutiny::new(CameraChecksConfig::default());
-    let before = ALLOCATIONS.with(Cell::get);
+    let before = allocations();
     let started = Instant::now();
     let alarms = frames
         .iter()
         .filter_map(|frame| scrutiny.observe(frame))
         .count();
     let spent = started.elapsed() / 100;
-    assert_eq!(
-        ALLOCATIONS.with(Cell::get) - before,
-        0,
-        "allocations in 100 frames"
-    );
+    assert_eq!(allocations() - before, 0, "allocations in 100 frames");
     assert_eq!(alarms, 0);
     // Not a limit: this is not the release build, and the machine is shared.
     println!(

@@ -2,7 +2,7 @@
 //! and tells log, event log, report and picture what became of them.
 
 use super::live::Applied;
-use super::run::Supervisor;
+use super::supervisor::Supervisor;
 use crate::config::Config;
 use crate::message::{ConfigurationChange, ConfigurationOutcome, Event, Generation};
 use crate::sys::monotonic_now;

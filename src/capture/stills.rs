@@ -15,9 +15,7 @@ use std::time::Duration;
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
 use super::{CaptureError, Captured, Continuation, FrameSource, Losses, SourceInfo};
-use crate::frame::{
-    BufferPool, ColorMatrix, ColorRange, Frame, FrameFormat, FrameMeta, PixelFormat,
-};
+use crate::frame::{BufferPool, Frame, FrameFormat, FrameMeta};
 use crate::geometry::Size;
 use crate::units::{MonotonicTime, StreamId};
 
@@ -87,15 +85,10 @@ impl StillsSource {
     }
 
     fn frame(&mut self, picture: &DynamicImage, at: Continuation) -> Frame {
-        let format = FrameFormat {
-            size: Size {
-                width: picture.width(),
-                height: picture.height(),
-            },
-            pixel_format: PixelFormat::Rgb24,
-            matrix: ColorMatrix::Bt601,
-            range: ColorRange::Full,
-        };
+        let format = FrameFormat::rgb(Size {
+            width: picture.width(),
+            height: picture.height(),
+        });
         let mut buffer = self.pool.take();
         let [plane, _, _] = buffer.prepare(&format);
         match picture.as_rgb8() {

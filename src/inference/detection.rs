@@ -153,36 +153,22 @@ impl Detector {
         }
     }
 
-    /// Everything of any label in a frame with at least this score, highest score first, and how long
-    /// the inference took on this clock. As the post-process operator sees it: each thing is of one
-    /// label, and the better hides the worse whatever their labels are.
+    /// Everything of any label in a frame with at least this score, highest score first, as the
+    /// post-process operator sees it: each thing is of one label, and the better hides the worse
+    /// whatever their labels are.
     ///
     /// # Errors
     ///
     /// The frame cannot be read, the engine failed, or the model put out nonsense.
-    pub fn find(
-        &mut self,
-        frame: &Frame,
-        threshold: Score,
-        clock: impl Fn() -> MonotonicTime,
-    ) -> Result<(Detections, InferenceTiming), InferenceError> {
+    pub fn find(&mut self, frame: &Frame, threshold: Score) -> Result<Detections, InferenceError> {
         let wanted = Wanted {
             labels: self.labels.ids().collect(),
             threshold,
         };
-        let mut watch = Stopwatch::new(clock, InferenceTiming::default());
-        self.infer(frame, &mut watch)?;
-        let model = self.stage.model();
-        let rows = match &mut self.ending {
-            Ending::Raw(step) => watch.inferring(|| {
-                let [encodings, scores] = raw_outputs(model)?;
-                step.run(encodings, scores)
-            }),
-            Ending::Operator(outputs) => rows(model, *outputs),
-        };
-        let found = rows.and_then(|rows| read(rows, self.labels.names(), &wanted));
-        let found = found.map_err(|reason| self.stage.nonsense(reason))?;
-        Ok((found, watch.timing()))
+        let mut watch = Stopwatch::new(|| MonotonicTime::ZERO, InferenceTiming::default());
+        self.look(frame, &wanted, &mut watch, |step, [encodings, scores]| {
+            step.run(encodings, scores)
+        })
     }
 
     /// The labels of its detections.
@@ -209,27 +195,32 @@ impl Detector {
             let reason = "no score can reach the threshold 1".to_owned();
             return Err(self.stage.nonsense(reason));
         }
-        self.infer(frame, watch)?;
+        self.look(frame, wanted, watch, |step, [encodings, scores]| {
+            let classes = wanted.labels.iter().map(|label| usize::from(label.0));
+            step.run_wanted(encodings, scores, classes, wanted.threshold.get())
+        })
+    }
+
+    /// One inference; `post_process` is done where the model does not do it itself.
+    fn look(
+        &mut self,
+        frame: &Frame,
+        wanted: &Wanted,
+        watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
+        post_process: impl for<'a> FnOnce(
+            &'a mut PostProcess,
+            [TensorView<'_>; 2],
+        ) -> Result<Rows<'a>, String>,
+    ) -> Result<Detections, InferenceError> {
+        let whole = Rect::FULL.to_frame(frame.size());
+        self.stage.run(frame, whole, watch)?;
         let model = self.stage.model();
         let rows = match &mut self.ending {
-            Ending::Raw(step) => watch.inferring(|| {
-                let [encodings, scores] = raw_outputs(model)?;
-                let classes = wanted.labels.iter().map(|label| usize::from(label.0));
-                step.run_wanted(encodings, scores, classes, wanted.threshold.get())
-            }),
+            Ending::Raw(step) => watch.inferring(|| post_process(step, raw_outputs(model)?)),
             Ending::Operator(outputs) => rows(model, *outputs),
         };
         rows.and_then(|rows| read(rows, self.labels.names(), wanted))
             .map_err(|reason| self.stage.nonsense(reason))
-    }
-
-    fn infer(
-        &mut self,
-        frame: &Frame,
-        watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
-    ) -> Result<(), InferenceError> {
-        let whole = Rect::FULL.to_frame(frame.size());
-        self.stage.run(frame, whole, watch)
     }
 }
 

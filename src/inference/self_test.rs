@@ -7,9 +7,7 @@
 use super::InferenceError;
 use super::detection::{Detector, Wanted};
 use super::stage::Stopwatch;
-use crate::frame::{
-    BufferPool, ColorMatrix, ColorRange, Frame, FrameFormat, FrameMeta, PixelFormat,
-};
+use crate::frame::{BufferPool, Frame, FrameFormat, FrameMeta};
 use crate::geometry::{Normalised, Rect, Size};
 use crate::message::{Detections, DetectorTest, InferenceTiming};
 use crate::units::{MonotonicTime, Score, StreamId};
@@ -57,15 +55,10 @@ impl KnownAnswer {
         let picture = image::load_from_memory_with_format(PICTURE, image::ImageFormat::Jpeg)
             .map_err(|error| damaged(error.to_string()))?
             .to_rgb8();
-        let format = FrameFormat {
-            size: Size {
-                width: picture.width(),
-                height: picture.height(),
-            },
-            pixel_format: PixelFormat::Rgb24,
-            matrix: ColorMatrix::Bt601,
-            range: ColorRange::Full,
-        };
+        let format = FrameFormat::rgb(Size {
+            width: picture.width(),
+            height: picture.height(),
+        });
         let mut pool = BufferPool::new();
         let mut buffer = pool.take();
         let [pixels, _, _] = buffer.prepare(&format);

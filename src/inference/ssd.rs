@@ -59,8 +59,6 @@ pub(super) struct PostProcess {
     first_class: usize,
     /// Classes put out per anchor.
     per_anchor: usize,
-    /// The lowest stored score that reaches the threshold, by [`Stored::rank`].
-    lowest_rank: u8,
     candidates: Vec<Candidate>,
     boxes: Vec<Four>,
     classes: Vec<f32>,
@@ -142,19 +140,18 @@ impl PostProcess {
                 "it puts out {rows} detections; at most {DETECTIONS_MAX} are read"
             ));
         }
-        let Some(lowest_rank) = lowest_rank(scores, options.score_threshold) else {
+        if lowest_rank(scores, options.score_threshold).is_none() {
             return Err(format!(
                 "none of its scores can reach its threshold {}",
                 options.score_threshold
             ));
-        };
+        }
         Ok(Self {
             options,
             encodings,
             scores,
             first_class,
             per_anchor,
-            lowest_rank,
             candidates: Vec::with_capacity(anchors.len()),
             anchors,
             boxes: Vec::with_capacity(DETECTIONS_MAX),
@@ -178,10 +175,8 @@ impl PostProcess {
         encodings: TensorView<'_>,
         scores: TensorView<'_>,
     ) -> Result<Rows<'_>, String> {
-        let anchors = self.anchors.len();
-        self.encodings.check("raw boxes", encodings, anchors)?;
-        self.scores.check("raw scores", scores, anchors)?;
-        self.find_candidates(scores)?;
+        let (classes, threshold) = (0..self.options.classes, self.options.score_threshold);
+        self.find_candidates(encodings, scores, classes, threshold)?;
         self.sort_candidates();
         let rows = self.options.detections_max * self.per_anchor;
         let _ = self.suppress(encodings, scores, rows, self.per_anchor);
@@ -193,8 +188,9 @@ impl PostProcess {
     ///
     /// # Errors
     ///
-    /// The model has no such class, a tensor is not of the form announced, a score is no finite number, or there are more objects
-    /// than [`DETECTIONS_MAX`]: then not all of them can be told.
+    /// The model has no such class, a tensor is not of the form announced, no score can reach the
+    /// threshold, a score is no finite number, or there are more objects than [`DETECTIONS_MAX`]: then
+    /// not all of them can be told.
     pub(super) fn run_wanted(
         &mut self,
         encodings: TensorView<'_>,
@@ -202,19 +198,11 @@ impl PostProcess {
         classes: impl Iterator<Item = usize> + Clone,
         threshold: f32,
     ) -> Result<Rows<'_>, String> {
-        let anchors = self.anchors.len();
-        self.encodings.check("raw boxes", encodings, anchors)?;
-        self.scores.check("raw scores", scores, anchors)?;
-        self.candidates.clear();
         let known = self.options.classes;
         if let Some(class) = classes.clone().find(|class| *class >= known) {
             return Err(format!("it has {known} classes, none with number {class}"));
         }
-        match scores {
-            TensorView::U8(values) => self.find_wanted(values, scores, classes, threshold)?,
-            TensorView::I8(values) => self.find_wanted(values, scores, classes, threshold)?,
-            TensorView::F32(values) => self.find_wanted_float(values, classes, threshold)?,
-        }
+        self.find_candidates(encodings, scores, classes, threshold)?;
         self.sort_candidates();
         match self.suppress(encodings, scores, DETECTIONS_MAX, 1) {
             Suppressed::All => Ok(self.rows()),
@@ -222,8 +210,27 @@ impl PostProcess {
         }
     }
 
-    /// As [`Self::find_ranked`], of some classes.
-    fn find_wanted<T: Stored>(
+    /// Every anchor whose best score among `classes`, all of which exist, reaches `threshold`.
+    fn find_candidates(
+        &mut self,
+        encodings: TensorView<'_>,
+        scores: TensorView<'_>,
+        classes: impl Iterator<Item = usize> + Clone,
+        threshold: f32,
+    ) -> Result<(), String> {
+        let anchors = self.anchors.len();
+        self.encodings.check("raw boxes", encodings, anchors)?;
+        self.scores.check("raw scores", scores, anchors)?;
+        self.candidates.clear();
+        match scores {
+            TensorView::U8(values) => self.find_stored(values, scores, classes, threshold),
+            TensorView::I8(values) => self.find_stored(values, scores, classes, threshold),
+            TensorView::F32(values) => self.find_real(values, classes, threshold),
+        }
+    }
+
+    /// Compares stored scores; only the best of a candidate becomes a real number.
+    fn find_stored<T: Stored>(
         &mut self,
         values: &[T],
         view: TensorView<'_>,
@@ -258,8 +265,8 @@ impl PostProcess {
         Ok(())
     }
 
-    /// As [`Self::find_float`], of some classes; of all others too a score must be a number.
-    fn find_wanted_float(
+    /// Of all other classes, too, a score must be a number.
+    fn find_real(
         &mut self,
         values: &[f32],
         classes: impl Iterator<Item = usize> + Clone,
@@ -300,65 +307,6 @@ impl PostProcess {
             classes: &self.classes,
             scores: &self.row_scores,
         }
-    }
-
-    fn find_candidates(&mut self, scores: TensorView<'_>) -> Result<(), String> {
-        self.candidates.clear();
-        match scores {
-            TensorView::U8(values) => self.find_ranked(values, scores),
-            TensorView::I8(values) => self.find_ranked(values, scores),
-            TensorView::F32(values) => return self.find_float(values),
-        }
-        Ok(())
-    }
-
-    /// Compares stored scores; only the best of a candidate becomes a real number.
-    fn find_ranked<T: Stored>(&mut self, values: &[T], view: TensorView<'_>) {
-        let (length, first_class) = (self.scores.length, self.first_class);
-        for (anchor, row) in values.chunks_exact(length).enumerate() {
-            let row = &row[first_class..];
-            let best = row.iter().fold(0, |best: u8, value| best.max(value.rank()));
-            if best < self.lowest_rank {
-                continue;
-            }
-            let class = row.iter().position(|value| value.rank() == best);
-            let class = class.unwrap_or_default();
-            self.candidates.push(Candidate {
-                score: self
-                    .scores
-                    .real(view, anchor * length + first_class + class),
-                anchor,
-                class,
-            });
-        }
-    }
-
-    fn find_float(&mut self, values: &[f32]) -> Result<(), String> {
-        for (anchor, row) in values.chunks_exact(self.scores.length).enumerate() {
-            let mut best = Candidate {
-                score: f32::NEG_INFINITY,
-                anchor,
-                class: 0,
-            };
-            for (class, score) in row[self.first_class..].iter().copied().enumerate() {
-                if !score.is_finite() {
-                    return Err(format!(
-                        "class {class} of anchor {anchor} has score {score}"
-                    ));
-                }
-                if score > best.score {
-                    best = Candidate {
-                        score,
-                        anchor,
-                        class,
-                    };
-                }
-            }
-            if best.score >= self.options.score_threshold {
-                self.candidates.push(best);
-            }
-        }
-        Ok(())
     }
 
     /// Goes through the candidates, best first, and keeps those that none kept before overlaps, up
@@ -467,8 +415,7 @@ impl Form {
     }
 }
 
-/// A stored score: `rank` rises with its value and fits a byte, so that a row's maximum is a few
-/// vector instructions on every processor.
+/// A stored score: `rank` rises with its value and fits a byte.
 trait Stored: Copy {
     fn rank(self) -> u8;
 }
