@@ -7,8 +7,8 @@ use super::{
     TileMaps,
 };
 
-/// Most bytes of a layer on the wire: many times a picture of 4096 × 4096.
-const LAYER_BYTES_MAX: usize = 1 << 28;
+/// Most bytes of a layer on the wire: a picture of 4096 × 4096 in colour.
+const LAYER_BYTES_MAX: usize = 1 << 26;
 
 type Result<T> = std::result::Result<T, PackageError>;
 
@@ -159,7 +159,9 @@ fn tiles(layer: &Layer, maps: &TileMaps) -> std::result::Result<(), String> {
     ];
     for (found, expected, what) in lengths {
         if found != expected {
-            return Err(format!("its map from {what} has {found} entries, not {expected}"));
+            return Err(format!(
+                "its map from {what} has {found} entries, not {expected}"
+            ));
         }
     }
     let room = layer.padded_bytes / layer.data_type.bytes();
@@ -199,23 +201,36 @@ fn slices(layer: &Layer, slices: &[Slice]) -> std::result::Result<(), String> {
     let mut elements = 0;
     for (index, slice) in slices.iter().enumerate() {
         let inside = slice.shape.len() == shape.len()
-            && slice.shape.iter().zip(shape).all(|(slice, whole)| {
-                slice.start >= whole.start && slice.end <= whole.end
-            });
+            && slice
+                .shape
+                .iter()
+                .zip(shape)
+                .all(|(slice, whole)| slice.start >= whole.start && slice.end <= whole.end);
         if !inside || slice.strides.len() != shape.len() {
             return Err(format!("slice {index} is no part of its shape"));
         }
         let lengths = slice.shape.iter().map(|span| span.len());
         let inner = lengths.clone().zip(&slice.strides).skip(1);
-        let nested = slice.strides.iter().zip(inner).all(|(outer, (length, stride))| {
-            stride.checked_mul(length).is_some_and(|bytes| *outer >= bytes)
-        });
+        let nested = slice
+            .strides
+            .iter()
+            .zip(inner)
+            .all(|(outer, (length, stride))| {
+                stride
+                    .checked_mul(length)
+                    .is_some_and(|bytes| *outer >= bytes)
+            });
         if !nested || slice.strides.last() != Some(&1) || slice.offset % size != 0 {
             return Err(format!("the strides of slice {index} do not fit its shape"));
         }
-        let last = lengths.clone().zip(&slice.strides).try_fold(0_usize, |last, (n, stride)| {
-            stride.checked_mul(n - 1).and_then(|step| last.checked_add(step))
-        });
+        let last = lengths
+            .clone()
+            .zip(&slice.strides)
+            .try_fold(0_usize, |last, (n, stride)| {
+                stride
+                    .checked_mul(n - 1)
+                    .and_then(|step| last.checked_add(step))
+            });
         let end = last.and_then(|last| (last + 1).checked_mul(size));
         let end = end.and_then(|bytes| bytes.checked_add(slice.offset));
         if end.is_none_or(|end| end > layer.padded_bytes) {
@@ -250,7 +265,10 @@ pub(super) fn executable(executable: &Executable) -> Result<()> {
         }
     }
     if executable.kind == ExecutableKind::StandAlone && executable.token != CachingToken(0) {
-        log::debug!("a STAND_ALONE executable with caching token {}", executable.token);
+        log::debug!(
+            "a STAND_ALONE executable with caching token {}",
+            executable.token
+        );
     }
     Ok(())
 }
@@ -272,14 +290,20 @@ fn chunks(executable: &Executable) -> Result<()> {
             if field.bit < free_from {
                 return inconsistent(
                     part,
-                    format!("address fields of chunk {index} overlap at bit {}", field.bit),
+                    format!(
+                        "address fields of chunk {index} overlap at bit {}",
+                        field.bit
+                    ),
                 );
             }
             free_from = field.bit.saturating_add(32);
             if free_from > 8 * chunk.bytes.len() {
                 return inconsistent(
                     part,
-                    format!("an address field of chunk {index} lies outside, at bit {}", field.bit),
+                    format!(
+                        "an address field of chunk {index} lies outside, at bit {}",
+                        field.bit
+                    ),
                 );
             }
         }
@@ -306,15 +330,35 @@ fn hints(executable: &Executable) -> Result<()> {
                 *count += 1;
                 continue;
             }
-            Hint::Parameters { offset, length } => (offset, length, Some(executable.parameters.len())),
-            Hint::Input { layer, offset, length } => {
-                sent.get_mut(layer).into_iter().for_each(|sent| *sent = true);
-                (offset, length, executable.inputs.get(layer).map(Layer::wire_bytes))
+            Hint::Parameters { offset, length } => {
+                (offset, length, Some(executable.parameters.len()))
             }
-            Hint::Output { layer, offset, length } => {
+            Hint::Input {
+                layer,
+                offset,
+                length,
+            } => {
+                sent.get_mut(layer)
+                    .into_iter()
+                    .for_each(|sent| *sent = true);
+                (
+                    offset,
+                    length,
+                    executable.inputs.get(layer).map(Layer::wire_bytes),
+                )
+            }
+            Hint::Output {
+                layer,
+                offset,
+                length,
+            } => {
                 let ranges = received.get_mut(layer).into_iter();
                 ranges.for_each(|ranges| ranges.push((offset, length)));
-                (offset, length, executable.outputs.get(layer).map(Layer::wire_bytes))
+                (
+                    offset,
+                    length,
+                    executable.outputs.get(layer).map(Layer::wire_bytes),
+                )
             }
         };
         let (offset, length, room) = range;
@@ -325,9 +369,17 @@ fn hints(executable: &Executable) -> Result<()> {
         }
     }
     if executable.hints.is_empty() || chunks_sent.iter().any(|count| *count != 1) {
-        return inconsistent(part, "its DMA hints do not send each instruction chunk once");
+        return inconsistent(
+            part,
+            "its DMA hints do not send each instruction chunk once",
+        );
     }
-    if let Some((layer, _)) = executable.inputs.iter().zip(&sent).find(|(_, sent)| !**sent) {
+    if let Some((layer, _)) = executable
+        .inputs
+        .iter()
+        .zip(&sent)
+        .find(|(_, sent)| !**sent)
+    {
         return inconsistent(part, format!("input {:?} is never sent", layer.name));
     }
     for (layer, ranges) in executable.outputs.iter().zip(&mut received) {

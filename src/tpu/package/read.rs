@@ -127,7 +127,11 @@ fn executable(bytes: &[u8]) -> Result<Executable> {
         .map(|chunk| self::chunk(&chunk, &inputs, &outputs))
         .collect::<Result<_>>()?;
     let cycles = reader.i64(16)?;
-    let cycles = if cycles > 0 { cycles } else { i64::from(reader.i32(11, 0)?) };
+    let cycles = if cycles > 0 {
+        cycles
+    } else {
+        i64::from(reader.i32(11, 0)?)
+    };
     let executable = Executable {
         kind,
         name: reader.text(1)?,
@@ -222,8 +226,16 @@ fn hint(reader: &Reader<'_>, inputs: &[Layer], outputs: &[Layer]) -> Result<Hint
             let offset = hint.count(1, 0, "offset of a DMA hint")?;
             let length = hint.count(2, 0, "length of a DMA hint")?;
             let hint = match base(&meta, inputs, outputs)? {
-                Base::Output(layer) => Hint::Output { layer, offset, length },
-                Base::Input(layer) => Hint::Input { layer, offset, length },
+                Base::Output(layer) => Hint::Output {
+                    layer,
+                    offset,
+                    length,
+                },
+                Base::Input(layer) => Hint::Input {
+                    layer,
+                    offset,
+                    length,
+                },
                 Base::Parameters => Hint::Parameters { offset, length },
                 Base::Scratch => {
                     return Err(PackageError::Unsupported(
@@ -451,7 +463,8 @@ impl<'a> Reader<'a> {
 
     fn text(&self, field: usize) -> Result<String> {
         let text = self.bytes.text(self.table, field);
-        text.map(str::to_owned).map_err(PackageError::damaged(self.part))
+        text.map(str::to_owned)
+            .map_err(PackageError::damaged(self.part))
     }
 
     fn blob(&self, field: usize) -> Result<&'a [u8]> {
