@@ -312,7 +312,7 @@ pub trait UsbDevice: Send + fmt::Debug {
     fn submit(&mut self, endpoint: EndpointAddress, buffer: Vec<u8>);
 
     /// The next transfer that has ended, of any endpoint; waits for one until `deadline`. `None`
-    /// when there is none by then, and at once when none is pending.
+    /// when the deadline has passed, also when nothing was pending.
     fn wait(&mut self, deadline: MonotonicTime) -> Option<Completion>;
 
     /// Withdraws what is pending on an endpoint; the buffers come back through
