@@ -7,7 +7,9 @@ mod error;
 pub mod layout;
 pub mod link;
 pub mod package;
+pub mod pool;
 pub mod regs;
+pub mod supervise;
 #[cfg(test)]
 mod test_models;
 pub mod usb;

@@ -8,7 +8,7 @@ use crate::tpu::regs::{Csr, Register};
 use crate::units::MonotonicTime;
 
 /// How long a register access may take; it takes a fraction of a millisecond.
-const TIMEOUT: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The registers of an open device.
 #[derive(Debug)]

@@ -44,7 +44,7 @@ const EVENT_READS: usize = 2;
 const INTERRUPT_READ_BYTES: usize = 64;
 
 /// How long withdrawn transfers may take to come back.
-const ABORT_LIMIT: Duration = Duration::from_millis(300);
+const ABORT_LIMIT: Duration = Duration::from_millis(100);
 
 /// Endpoints that the chip sends on.
 const READS: [EndpointAddress; 3] = [OUTPUT_IN, EVENT_IN, INTERRUPT_IN];

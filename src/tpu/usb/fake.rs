@@ -220,7 +220,7 @@ impl World {
         self.id = DFU_ID;
         self.firmware.clear();
         self.dfu_state = 2;
-        self.address += 1;
+        self.address = self.address.wrapping_add(1);
         self.plugged_at = Some(self.now + Duration::from_secs(1));
         let pending: Vec<_> = self.pending.drain().collect();
         for (endpoint, buffers) in pending {
@@ -234,11 +234,11 @@ impl World {
         let downloaded = self.id == DFU_ID && self.dfu_state == 9;
         if downloaded {
             self.id = APPLICATION_ID;
-            self.address += 1;
+            self.address = self.address.wrapping_add(1);
             self.plugged_at = Some(self.now + Duration::from_millis(700));
         } else if self.detach {
             self.id = DFU_ID;
-            self.address += 1;
+            self.address = self.address.wrapping_add(1);
             self.plugged_at = Some(self.now + Duration::from_millis(500));
         }
         self.detach = false;
