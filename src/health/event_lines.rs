@@ -33,6 +33,8 @@ pub enum EventKind {
     Fault,
     /// An output could not be driven, or an input line could not be read.
     LineLost,
+    /// Something happened to an accelerator: it failed, a measure was taken, it is back.
+    Accelerator,
     /// The cause of a lock-out is gone and was acknowledged.
     FaultGone,
     /// The configuration files changed.
@@ -43,7 +45,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Start,
         Self::Stop,
         Self::Permission,
@@ -52,6 +54,7 @@ impl EventKind {
         Self::ResetRefused,
         Self::Fault,
         Self::LineLost,
+        Self::Accelerator,
         Self::FaultGone,
         Self::Configuration,
         Self::Lost,
@@ -69,6 +72,7 @@ impl EventKind {
             Self::ResetRefused => "reset-refused",
             Self::Fault => "fault",
             Self::LineLost => "line-lost",
+            Self::Accelerator => "accelerator",
             Self::FaultGone => "fault-gone",
             Self::Configuration => "configuration",
             Self::Lost => "lost",
@@ -87,7 +91,7 @@ impl EventKind {
             | Self::FaultGone
             | Self::Configuration
             | Self::Lost => true,
-            Self::Permission | Self::Reset | Self::ResetRefused => false,
+            Self::Permission | Self::Reset | Self::ResetRefused | Self::Accelerator => false,
         }
     }
 }
@@ -145,6 +149,9 @@ pub fn lines(
         Event::State { state, .. } => state_change(before, *state, zone_names),
         Event::LineLost { message, .. } => {
             vec![(EventKind::LineLost, json!({ "message": message }))]
+        }
+        Event::Accelerator { message, .. } => {
+            vec![(EventKind::Accelerator, json!({ "message": message }))]
         }
         Event::Configuration(change) => vec![(EventKind::Configuration, configuration(change))],
         Event::Started(started) => vec![(EventKind::Start, start(started))],

@@ -13,8 +13,10 @@ use super::engine::{ElementType, Quantisation, TensorSpec, TensorView};
 use crate::flat::flatbuffer::{Bytes, FlatbufferError, Table, Vector};
 
 mod edit;
+mod order;
 mod post_process;
 
+pub(super) use order::{Operation, Ordered};
 pub(super) use post_process::CutPostProcess;
 
 /// Largest tensor accepted; the largest of the shipped models has 1.3 million elements.

@@ -133,13 +133,13 @@ impl TpuError {
     /// Whether the device is gone, so that nothing on the bus can bring it back.
     #[must_use]
     pub const fn is_gone(&self) -> bool {
-        match self {
-            Self::Absent(_) | Self::Host(HostError::Gone { .. }) => true,
-            Self::Transfer { source, .. } | Self::Register { source, .. } => {
-                matches!(source, TransferError::Disconnected)
-            }
-            _ => false,
+        if let Self::Absent(_) | Self::Host(HostError::Gone { .. }) = self {
+            return true;
         }
+        if let Self::Transfer { source, .. } | Self::Register { source, .. } = self {
+            return matches!(source, TransferError::Disconnected);
+        }
+        false
     }
 
     /// Whether the caller is at fault and the device is not.

@@ -125,7 +125,9 @@ pub(super) fn layer(part: &'static str, layer: &Layer) -> Result<()> {
         );
     }
     let dimensions = product(layer.dimensions);
-    if dimensions.is_none_or(|dimensions| dimensions == 0 || layer.elements % dimensions != 0) {
+    if dimensions
+        .is_none_or(|dimensions| dimensions == 0 || !layer.elements.is_multiple_of(dimensions))
+    {
         return inconsistent(
             part,
             format!(
@@ -220,7 +222,7 @@ fn slices(layer: &Layer, slices: &[Slice]) -> std::result::Result<(), String> {
                     .checked_mul(length)
                     .is_some_and(|bytes| *outer >= bytes)
             });
-        if !nested || slice.strides.last() != Some(&1) || slice.offset % size != 0 {
+        if !nested || slice.strides.last() != Some(&1) || !slice.offset.is_multiple_of(size) {
             return Err(format!("the strides of slice {index} do not fit its shape"));
         }
         let last = lengths

@@ -21,7 +21,9 @@ mod check;
 mod read;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::usb::transport::Speed;
 use crate::flat::flatbuffer::FlatbufferError;
 use crate::flat::flexbuffer::FlexbufferError;
 
@@ -387,6 +389,31 @@ pub struct Traffic {
     pub to_chip_bytes: usize,
     /// Everything that comes back with every inference.
     pub from_chip_bytes: usize,
+}
+
+impl Traffic {
+    /// How long what goes over the bus with every inference takes there; headers and turnarounds not
+    /// counted.
+    #[must_use]
+    pub fn transfer_time(&self, speed: Speed) -> Duration {
+        transfer_time(self.to_chip_bytes + self.from_chip_bytes, speed)
+    }
+
+    /// How long loading the weights takes.
+    #[must_use]
+    pub fn upload_time(&self, speed: Speed) -> Duration {
+        transfer_time(self.upload_bytes, speed)
+    }
+}
+
+/// 320 and 40 million bytes per second: what bulk transfers reach in practice.
+fn transfer_time(bytes: usize, speed: Speed) -> Duration {
+    let bytes_per_microsecond = match speed {
+        Speed::Full => 1,
+        Speed::High => 40,
+        Speed::Super => 320,
+    };
+    Duration::from_micros(bytes as u64 / bytes_per_microsecond)
 }
 
 impl Package {

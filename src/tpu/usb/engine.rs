@@ -168,10 +168,6 @@ impl Engine {
         Ticket(self.next_ticket)
     }
 
-    pub(super) fn device(&mut self) -> &mut dyn UsbDevice {
-        self.device.as_mut()
-    }
-
     pub(super) fn take_notice(&mut self) -> Option<Notice> {
         self.notices.pop_front()
     }

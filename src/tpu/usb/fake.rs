@@ -2,6 +2,12 @@
 //! a chip that follows the hints of the packages it is shown. It keeps a log in the form of the
 //! reference traces. It knows packages by our own reader; `tests/tpu-sim` is the independent judge.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    clippy::cast_possible_truncation,
+    reason = "a test's device; a failure is the message"
+)]
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;

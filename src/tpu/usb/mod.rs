@@ -404,7 +404,7 @@ impl Backend for Usb {
         match measure {
             Measure::Retry if drained && !engine.is_mid_stream() => {
                 engine.resume()?;
-                return Ok(Progress::Ready);
+                Ok(Progress::Ready)
             }
             Measure::Retry => Err(TpuError::Nonsense(
                 "part of a stream that it cannot be sent again".to_owned(),

@@ -112,7 +112,7 @@ fn host_error(device: &Attached, operation: &'static str) -> impl Fn(nusb::Error
             },
             ErrorKind::Busy => HostError::Busy { port },
             ErrorKind::Disconnected | ErrorKind::NotFound => HostError::Gone { port },
-            _ => HostError::Failed {
+            ErrorKind::Unsupported | ErrorKind::Other | _ => HostError::Failed {
                 operation,
                 reason: error.to_string(),
             },
@@ -167,7 +167,7 @@ impl UsbHost for NusbHost {
         let speed = match info.speed() {
             Some(nusb::Speed::Low | nusb::Speed::Full) => Speed::Full,
             Some(nusb::Speed::High) => Speed::High,
-            _ => Speed::Super,
+            Some(_) | None => Speed::Super,
         };
         Ok(Box::new(NusbDevice {
             device: info.open().wait().map_err(&fail)?,
@@ -221,10 +221,10 @@ fn transfer_error(error: nusb::transfer::TransferError) -> TransferError {
 
 /// A control transfer that is withdrawn ran out of time: nobody else withdraws one.
 fn control_error(error: nusb::transfer::TransferError) -> TransferError {
-    match transfer_error(error) {
-        TransferError::Cancelled => TransferError::TimedOut,
-        other => other,
+    if error == nusb::transfer::TransferError::Cancelled {
+        return TransferError::TimedOut;
     }
+    transfer_error(error)
 }
 
 fn other(error: &nusb::Error) -> TransferError {

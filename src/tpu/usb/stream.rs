@@ -273,14 +273,6 @@ impl Program {
             self.free.push(run);
         }
     }
-
-    /// Lengths of the tensors that come out.
-    pub(super) fn output_lengths(&self) -> Vec<usize> {
-        self.outputs
-            .iter()
-            .map(OutputLayout::tensor_bytes)
-            .collect()
-    }
 }
 
 /// Transfers to the chip that are on the bus at once, as libedgetpu has it.
