@@ -57,6 +57,7 @@ def tflite(sources: str) -> str:
         label = "" if arch == "any" else f"-{arch}"
         blank = "" if arch == "any" else " "
         uris = " \\\n    ".join(f"${{DEBIAN_MIRROR}}/{path};name={name}{label};unpack=0" for name, _, path in files)
+        text.append("# nooelint: oelint.vars.downloadfilename - each of them has a version of its own")
         text.append(f'SRC_URI{suffix} = "{blank}\\\n    {uris} \\\n"')
         names = " ".join(path.rsplit("/", 1)[1] for _, _, path in files)
         text.append(f'ANDON_TFLITE_FILES{suffix} = "{blank}{names}"')

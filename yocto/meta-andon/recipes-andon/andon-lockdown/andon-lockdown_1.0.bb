@@ -47,4 +47,4 @@ do_install() {
     install -D -m 0644 ${S}/80-andon-lockdown.preset ${D}${systemd_unitdir}/system-preset/80-andon-lockdown.preset
 }
 
-FILES:${PN} = "${sysconfdir} ${systemd_unitdir}/system-preset"
+FILES:${PN} += "${systemd_unitdir}/system-preset"

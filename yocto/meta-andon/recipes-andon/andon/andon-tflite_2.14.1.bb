@@ -10,16 +10,13 @@ DEPENDS = "cmake-native dpkg-native ninja-native"
 
 require ${BPN}-sources.inc
 
-# nooelint: oelint.vars.filesextrapaths - the build script is not below the recipe but around the layer
-FILESEXTRAPATHS:prepend := "${ANDON_TREE}:"
-
 SRC_URI += "\
     file://tflite/compile.sh;subdir=${BP} \
     file://tflite/glibc_compat.c;subdir=${BP} \
     file://tflite/sources.txt;subdir=${BP} \
 "
 
-inherit python3native
+inherit andon_tree python3native
 
 # The script's architectures.
 COMPATIBLE_HOST = "(aarch64|x86_64).*-linux"
@@ -67,10 +64,7 @@ do_install() {
 
 # Only a library to link with: nothing of it is installed on the device by itself.
 PACKAGES = "${PN}-staticdev ${PN}-dev ${PN}-doc"
-FILES:${PN}-staticdev = "${libdir}/andon-tflite/libtflite_all.a"
-FILES:${PN}-dev = "${includedir}/andon-tflite ${libdir}/andon-tflite/libtensorflowlite_c.so"
+FILES:${PN}-staticdev += "${libdir}/andon-tflite/libtflite_all.a"
+FILES:${PN}-dev += "${includedir}/andon-tflite ${libdir}/andon-tflite/libtensorflowlite_c.so"
 RDEPENDS:${PN}-dev = ""
 RDEPENDS:${PN}-staticdev = ""
-
-# ruy comes compiled, from Debian (tflite/sources.txt); the archive holds the build's paths in no other place.
-INSANE_SKIP:${PN}-staticdev = "buildpaths"

@@ -10,9 +10,6 @@ DEPENDS = "andon-tflite clang-native openssl-native virtual/libgbm"
 require ${BPN}-crates.inc
 
 # The program is built from the repository that this layer is part of.
-# nooelint: oelint.vars.filesextrapaths - the sources are not below the recipe but around the layer
-FILESEXTRAPATHS:prepend := "${ANDON_TREE}:"
-
 SRC_URI += "\
     file://Cargo.toml;subdir=${BP} \
     file://Cargo.lock;subdir=${BP} \
@@ -25,7 +22,7 @@ SRC_URI += "\
     file://tools/install-appliance.sh;subdir=${BP} \
 "
 
-inherit cargo cargo-update-recipe-crates features_check pkgconfig systemd useradd
+inherit andon_tree cargo cargo-update-recipe-crates features_check pkgconfig systemd useradd
 
 REQUIRED_DISTRO_FEATURES = "opengl systemd usrmerge"
 
@@ -68,11 +65,10 @@ SYSTEMD_SERVICE:${PN} = "andon.service"
 # The same as config/andon.sysusers.conf says; a check compares them.
 USERADD_PACKAGES = "${PN}"
 GROUPADD_PARAM:${PN} = "--system gpio; --system input; --system plugdev; --system render; --system video"
-USERADD_PARAM:${PN} = "--system --user-group --no-create-home --home-dir /var/lib/andon --shell /usr/sbin/nologin \
+USERADD_PARAM:${PN} = "--system --user-group --no-create-home --home-dir ${localstatedir}/lib/andon --shell ${sbindir}/nologin \
     --groups gpio,input,plugdev,render,video andon"
 
 FILES:${PN} += "\
-    ${datadir}/andon \
     ${nonarch_libdir}/sysusers.d/andon.conf \
     ${nonarch_libdir}/tmpfiles.d/andon.conf \
     ${nonarch_libdir}/udev/rules.d/70-andon.rules \

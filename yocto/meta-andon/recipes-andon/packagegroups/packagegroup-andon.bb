@@ -9,12 +9,15 @@ PACKAGE_ARCH = "${MACHINE_ARCH}"
 RDEPENDS:${PN} = "\
     andon \
     andon-storage \
-    ${@'' if d.getVar('ANDON_DEBUG') == '1' else 'andon-lockdown'} \
-    ${@bb.utils.contains('DISTRO_FEATURES', 'rauc', 'andon-update', '', d)} \
     e2fsprogs-e2fsck \
     e2fsprogs-mke2fs \
     libgbm \
     mesa-megadriver \
+"
+
+RDEPENDS:${PN}:append = " \
+    ${@'' if d.getVar('ANDON_DEBUG') == '1' else 'andon-lockdown'} \
+    ${@bb.utils.contains('DISTRO_FEATURES', 'rauc', 'andon-update', '', d)} \
 "
 
 RDEPENDS:${PN}:append:imx8mm-lpddr4-evk = " andon-overlays kernel-devicetree kernel-image"

@@ -5,29 +5,22 @@ SECTION = "bsp"
 LICENSE = "MIT"
 LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/MIT;md5=0835ade698e0bcf8506ecda2f7b4f302"
 
-# nooelint: oelint.vars.filesextrapaths - the overlays are not below the recipe but around the layer
-FILESEXTRAPATHS:prepend := "${ANDON_TREE}:"
+# It is no board's whole tree.
+PROVIDES = "andon-overlays"
 
 SRC_URI = "file://overlays"
 
-inherit devicetree
+inherit andon_tree devicetree
 
 # They include nothing of the kernel's.
 KERNEL_INCLUDE = ""
 DT_FILES_PATH = "${UNPACKDIR}/overlays"
 
-# Beside another provider of the board's own tree.
-PROVIDES:remove = "virtual/dtb"
-
 COMPATIBLE_MACHINE = "^(raspberrypi4-64|raspberrypi5|imx8mm-lpddr4-evk)$"
 
-# Only the board's own, and not as .dtbo by another name: DT_FILES lists them.
-ANDON_OVERLAY_BOARD:raspberrypi4-64 = "rpi4"
-ANDON_OVERLAY_BOARD:raspberrypi5 = "rpi5"
-ANDON_OVERLAY_BOARD:imx8mm-lpddr4-evk = "imx8mm-evk"
-ANDON_OVERLAY_BOARD ??= "none"
+# Only the board's own (conf/include/andon-appliance.inc).
+ANDON_OVERLAY_BOARD ??= "*"
 
 do_configure:append() {
-    # Other boards' overlays do no harm and are of no use here.
     find ${DT_FILES_PATH} -name '*.dtso' ! -name 'andon-${ANDON_OVERLAY_BOARD}-*.dtso' -delete
 }

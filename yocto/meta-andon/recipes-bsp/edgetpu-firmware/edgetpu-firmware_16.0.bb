@@ -22,4 +22,4 @@ do_install() {
     echo "${ANDON_FIRMWARE_SHA256}  ${D}${nonarch_base_libdir}/firmware/google/apex_latest_single_ep.bin" | sha256sum -c
 }
 
-FILES:${PN} = "${nonarch_base_libdir}/firmware/google"
+FILES:${PN} += "${nonarch_base_libdir}/firmware/google"

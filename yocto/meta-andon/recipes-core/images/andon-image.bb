@@ -31,11 +31,11 @@ andon_check_lockdown() {
         bbwarn "andon-image: a DEBUG image, root logs in without a password"
         return
     fi
-    if cut -d: -f2 ${IMAGE_ROOTFS}/etc/shadow | grep -q -v '^[!*]'; then
+    if cut -d: -f2 ${IMAGE_ROOTFS}${sysconfdir}/shadow | grep -q -v '^[!*]'; then
         bbfatal "andon-image: somebody in /etc/shadow has a password, or none is needed"
     fi
     for unit in getty@ serial-getty@; do
-        if [ "$(readlink ${IMAGE_ROOTFS}/etc/systemd/system/$unit.service)" != /dev/null ]; then
+        if [ "$(readlink ${IMAGE_ROOTFS}${sysconfdir}/systemd/system/$unit.service)" != /dev/null ]; then
             bbfatal "andon-image: $unit.service is not masked"
         fi
     done

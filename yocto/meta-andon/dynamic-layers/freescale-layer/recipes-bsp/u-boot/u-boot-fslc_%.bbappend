@@ -1,4 +1,5 @@
-# The boot script with slots and overlays, and where U-Boot keeps its variables. For the EVK of the appliance alone.
-FILESEXTRAPATHS:prepend := "${THISDIR}/files:"
+# The boot script with slots and overlays, and where U-Boot keeps its variables. Which board has them:
+# conf/include/andon-appliance.inc.
+FILESEXTRAPATHS:prepend:andonbox := "${THISDIR}/files:"
 
-SRC_URI:append:imx8mm-lpddr4-evk = "${@bb.utils.contains('DISTRO_FEATURES', 'andon', ' file://boot.cmd file://andon-env.cfg', '', d)}"
+SRC_URI:append:andonbox = " ${ANDON_UBOOT_FILES}"

@@ -2,6 +2,9 @@ SUMMARY = "Signed update of the Andon appliance"
 DESCRIPTION = "The system of andon-image as a RAUC bundle, for boxes with two slots."
 LICENSE = "MIT"
 
+# Nothing is fetched: the bundle is made of what other recipes deployed.
+SRC_URI = ""
+
 inherit bundle features_check
 
 REQUIRED_DISTRO_FEATURES = "andon rauc"

@@ -3,6 +3,9 @@ DESCRIPTION = "The very files that wic puts on the boot partitions of an image (
 LICENSE = "MIT"
 LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/MIT;md5=0835ade698e0bcf8506ecda2f7b4f302"
 
+# Nothing is fetched: the archive is made of what other recipes deployed.
+SRC_URI = ""
+
 inherit deploy nopackages
 
 COMPATIBLE_MACHINE = "^rpi$"
