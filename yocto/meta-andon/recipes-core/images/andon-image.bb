@@ -32,7 +32,7 @@ andon_check_lockdown() {
         return
     fi
     if cut -d: -f2 ${IMAGE_ROOTFS}${sysconfdir}/shadow | grep -q -v '^[!*]'; then
-        bbfatal "andon-image: somebody in /etc/shadow has a password, or none is needed"
+        bbfatal "andon-image: somebody in the shadow file has a password, or none is needed"
     fi
     for unit in getty@ serial-getty@; do
         if [ "$(readlink ${IMAGE_ROOTFS}${sysconfdir}/systemd/system/$unit.service)" != /dev/null ]; then
