@@ -443,6 +443,7 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
         }
     }
     let anonymize = table.boolean("anonymize");
+    let kms = super::kms::read(&mut table);
     table.finish();
     for (flag, given, edge) in [
         ("--width", overrides.width, &mut size.width),
@@ -460,5 +461,6 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
         display: overrides.display.or(display).unwrap_or_default(),
         size,
         anonymize: overrides.anonymize || anonymize.unwrap_or(false),
+        kms,
     }
 }
