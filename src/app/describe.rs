@@ -130,7 +130,7 @@ pub struct Machine {
 pub fn machine(loaded: &Loaded) -> Machine {
     let config = &loaded.config;
     let mut missing = None;
-    let mut text = format!("andon {}\n", env!("CARGO_PKG_VERSION"));
+    let mut text = format!("andon {}\n", super::system::system().with_version());
     for (stream, input) in StreamId::ALL
         .into_iter()
         .zip([&config.worker_safety.input, &config.visual_inspection.input])

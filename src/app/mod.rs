@@ -30,12 +30,14 @@ pub use ui_thread::SnapshotRequest;
 pub mod bench;
 pub mod describe;
 pub mod events;
+pub mod import_config;
 pub mod keepout;
 pub mod models;
 pub mod outputs;
 pub mod reference;
 pub mod replay;
 pub mod response_time;
+pub mod system;
 
 use std::io;
 

@@ -106,7 +106,7 @@ fn scene_context(
         detector_labels: inferencer.detector_labels().to_vec(),
         classifier_labels: inferencer.classifier_labels().to_vec(),
         engine: inferencer.engine_description().to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: super::system::system().with_version(),
         sources: [0, 1].map(|index: usize| short_name(&sources[index].info().name)),
         people: if config.display.anonymize {
             People::Masked(MaskMemory::default())
