@@ -18,8 +18,8 @@ use super::summary::Summary;
 use super::unjudged::Unjudged;
 use super::watchdog_thread::tell;
 use crate::message::{
-    Cause, Decided, Event, OutputChange, OutputName, OutputState, PermissionState, StopReason,
-    Verdict,
+    CameraChange, Cause, Decided, Event, OutputChange, OutputName, OutputState, PermissionState,
+    StopReason, Verdict,
 };
 use crate::sys::{StopFlag, monotonic_now, process_usage};
 use crate::units::{MonotonicTime, StreamId};
@@ -56,7 +56,12 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// Writes events to the report and shows progress until the decide thread ends.
-    pub(super) fn follow(&mut self, events: &mut Consumer<Event>, stop: &StopFlag) {
+    pub(super) fn follow(
+        &mut self,
+        events: &mut Consumer<Event>,
+        news: &mut [Consumer<CameraChange>; 2],
+        stop: &StopFlag,
+    ) {
         let mut stopping = false;
         loop {
             if stop.is_raised() && !stopping {
@@ -67,6 +72,9 @@ impl Supervisor {
             let over = events.is_abandoned();
             while let Ok(event) = events.pop() {
                 self.take(event);
+            }
+            for change in news.iter_mut().flat_map(|news| news.pop().ok()) {
+                self.camera(change);
             }
             self.write(ReportWriter::settle);
             if over {
@@ -120,8 +128,22 @@ impl Supervisor {
             Event::ResetRefused { why, .. } => log::info!("reset refused: {why}"),
             Event::Configured { at, generation } => self.configured(at, generation),
             // Made by this thread itself.
-            Event::Configuration(_) | Event::Started(_) | Event::Stopped(_) | Event::Lost(_) => {}
+            Event::Camera(_)
+            | Event::Configuration(_)
+            | Event::Started(_)
+            | Event::Stopped(_)
+            | Event::Lost(_) => {}
         }
+    }
+
+    /// The source itself has put it into the log.
+    fn camera(&mut self, change: CameraChange) {
+        let since_start = change.at.saturating_since(self.origin);
+        self.write(|report| report.camera(since_start, &change));
+        if let Some(live) = &mut self.live {
+            live.show_camera(&change);
+        }
+        self.record(&Event::Camera(change));
     }
 
     fn state(&mut self, at: MonotonicTime, state: PermissionState) {
