@@ -56,12 +56,10 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// Writes events to the report and shows progress until the decide thread ends.
-    pub(super) fn follow(
-        &mut self,
-        events: &mut Consumer<Event>,
-        news: &mut [Consumer<CameraChange>; 2],
-        stop: &StopFlag,
-    ) {
+    pub(super) fn follow(&mut self, pipeline: &mut Pipeline, stop: &StopFlag) {
+        let Pipeline {
+            events, ui, news, ..
+        } = pipeline;
         let mut stopping = false;
         loop {
             if stop.is_raised() && !stopping {
@@ -70,8 +68,9 @@ impl Supervisor {
             }
             // Asked first: whatever was sent before the sender went is then still found below.
             let over = events.is_abandoned();
-            while let Ok(event) = events.pop() {
-                self.take(event);
+            self.take_all(events);
+            if let Some(ui) = ui {
+                self.take_all(&mut ui.news);
             }
             for change in news.iter_mut().flat_map(|news| news.pop().ok()) {
                 self.camera(change);
@@ -85,6 +84,12 @@ impl Supervisor {
             thread::sleep(EVENTS_WAIT);
         }
         self.progress.finish();
+    }
+
+    fn take_all(&mut self, events: &mut Consumer<Event>) {
+        while let Ok(event) = events.pop() {
+            self.take(event);
+        }
     }
 
     /// Once a second.
@@ -133,6 +138,8 @@ impl Supervisor {
             | Event::Started(_)
             | Event::Stopped(_)
             | Event::Lost(_) => {}
+            // In the event log, and said by the ui thread.
+            Event::Display(_) => {}
         }
     }
 
@@ -219,9 +226,14 @@ impl Supervisor {
                 });
             }
         }
-        if let Some(thread) = pipeline.ui
-            && let Some(figures) = self.join("ui", thread)
-        {
+        let ui = pipeline.ui.and_then(|mut ui| {
+            let figures = self.join("ui", ui.thread);
+            self.take_all(&mut ui.news);
+            figures
+        });
+        if let Some(figures) = ui {
+            self.summary.copies = figures.copies;
+            self.summary.display_losses = figures.display_losses;
             self.summary.render = figures.render;
             self.summary.encode = figures.encode;
             self.summary.recorded = figures.recorded;

@@ -22,6 +22,7 @@ mod ground;
 mod hours;
 mod input;
 mod keepout;
+mod kms;
 mod load;
 mod output;
 mod overrides;
@@ -46,6 +47,7 @@ pub use ground::{Approach, FloorZone, Ground, Growth};
 pub use hours::{Hours, MinuteOfDay, ParseWindowError, Window};
 pub use input::InputError;
 pub use keepout::{ZoneNameError, check_zone_name};
+pub use kms::{KmsConfig, ModeWish, ParseModeError, VtWish};
 pub use load::{Attempt, ConfigFile, Loaded, attempt, default_paths, load};
 pub use output::{ChipSpec, GpioConfig, LineName, LineSpec, OutputBackend, OutputConfig, Polarity};
 pub use overrides::Overrides;
@@ -428,7 +430,7 @@ impl Default for EventsConfig {
 }
 
 /// Where and how big the picture is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisplayConfig {
     /// Backend.
     pub display: DisplayChoice,
@@ -436,6 +438,8 @@ pub struct DisplayConfig {
     pub size: Size,
     /// Persons are masked.
     pub anonymize: bool,
+    /// Which monitor, and how; its mode is then the size of the picture.
+    pub kms: KmsConfig,
 }
 
 impl DisplayConfig {

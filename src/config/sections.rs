@@ -448,6 +448,7 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
         }
     }
     let anonymize = table.boolean("anonymize");
+    let kms = super::kms::read(&mut table);
     table.finish();
     for (flag, given, edge) in [
         ("--width", overrides.width, &mut size.width),
@@ -465,5 +466,6 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
         display: overrides.display.or(display).unwrap_or_default(),
         size,
         anonymize: overrides.anonymize || anonymize.unwrap_or(false),
+        kms,
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::config::{
     Anchor, CameraChecksConfig, CameraConfig, DisplayChoice, DisplayConfig, EngineChoice,
-    EngineConfig, EventsConfig, GradeAction, InputSpec, ModelRef, ModelsConfig, OutputConfig,
-    Restart, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig,
+    EngineConfig, EventsConfig, GradeAction, InputSpec, KmsConfig, ModelRef, ModelsConfig,
+    OutputConfig, Restart, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig,
 };
 use crate::geometry::{Point, Polygon, Rect, Size};
 use crate::message::{
@@ -95,6 +95,7 @@ fn config() -> Config {
                 height: 64,
             },
             anonymize: false,
+            kms: KmsConfig::default(),
         },
         watchdog: None,
     }
