@@ -191,6 +191,11 @@ pub(crate) enum ModelsCommand {
         #[arg(long, value_name = "DIR")]
         directory: Option<PathBuf>,
     },
+    /// Show what models hold and what they cost an Edge TPU: memory on the chip, traffic, times.
+    Info {
+        /// Model files [default: those of the configuration].
+        files: Vec<PathBuf>,
+    },
     /// Download models that are not shipped and verify them.
     Fetch {
         /// Which: `coral` (MobileDet and classifier of Coral's manufacturing demo).

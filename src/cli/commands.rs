@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
@@ -232,14 +232,18 @@ fn response_time(args: &ResponseTimeArgs) -> Result<Exit, Failure> {
 }
 
 fn models(command: &ModelsCommand) -> Result<Exit, Failure> {
-    let (ModelsCommand::Verify { directory } | ModelsCommand::Fetch { directory, .. }) = command;
-    let directory = match directory {
-        Some(directory) => directory.clone(),
-        None => ConfigArgs::default().load()?.config.models.directory,
+    let of = |directory: &Option<PathBuf>| match directory {
+        Some(directory) => Ok(directory.clone()),
+        None => Ok::<_, Failure>(ConfigArgs::default().load()?.config.models.directory),
     };
     let outcome = match command {
-        ModelsCommand::Verify { .. } => app::models::verify(&directory),
-        ModelsCommand::Fetch { .. } => app::models::fetch_coral(&directory),
+        ModelsCommand::Verify { directory } => app::models::verify(&of(directory)?),
+        ModelsCommand::Fetch { directory, .. } => app::models::fetch_coral(&of(directory)?),
+        ModelsCommand::Info { files } if files.is_empty() => {
+            let loaded = ConfigArgs::default().load()?;
+            app::models::info(&app::models::configured(&loaded.config))
+        }
+        ModelsCommand::Info { files } => app::models::info(files),
     };
     let outcome = outcome.map_err(|error| Failure::new(Exit::Engine, error))?;
     print(&outcome.text);

@@ -267,7 +267,7 @@ impl ModelFile {
         })
     }
 
-    fn new(
+    pub(super) fn new(
         name: String,
         path: PathBuf,
         bytes: Vec<u8>,
