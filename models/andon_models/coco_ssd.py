@@ -67,7 +67,7 @@ def anchors(package: Package) -> np.ndarray:
     return np.stack([ymin + height / 2, xmin + width / 2, height, width], axis=1).astype(np.float32)
 
 
-def detector_graph(package: Package):
+def detector_graph(package: Package):  # noqa: ANN201 - a GraphDef; TensorFlow is imported below
     """GraphDef from `NORMALISED_IMAGE`, made a placeholder `[1, 300, 300, 3]`, to the two raw outputs."""
     import tensorflow as tf
 
