@@ -1,4 +1,4 @@
-"""Builds the int8 detector: from COCO-SSD (the shipped one), or from a network of TensorFlow's object detection library.
+"""Builds the int8 detector: from COCO-SSD (the shipped one), or from a network of TensorFlow's detection library.
 
     graph (float) → int8 convolutions (post-training, calibrated on real pictures) → TFLite_Detection_PostProcess
 
@@ -77,8 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--saved-model", type=Path, metavar="DIR", help=f"SavedModel that {EXPORTER} wrote")
     parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="TF2 checkpoint with its pipeline.config")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="label file of that network: `index label` a line")
-    parser.add_argument("--calibrate", type=Path, metavar="DIR",
-                        help="pictures to calibrate on, best from your own cameras [OpenCV's sample pictures]")
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="DIR",
+        help="pictures to calibrate on, best from your own cameras [OpenCV's sample pictures]",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -93,8 +97,11 @@ def run(arguments: argparse.Namespace) -> None:
     name = arguments.name or NAME
     package = coco_ssd.Package.read(sources.coco_ssd_dir())
     size = coco_ssd.INPUT_SIZE
-    pictures = calibration_pictures(sources.opencv_doc_dir()) if not arguments.calibrate else own_pictures(
-        arguments.calibrate, (size, size))
+    pictures = (
+        calibration_pictures(sources.opencv_doc_dir())
+        if not arguments.calibrate
+        else own_pictures(arguments.calibrate, (size, size))
+    )
     print(f"calibrating on {len(pictures)} pictures")
     detector = detector_function(package)
     model = name_outputs(convert(detector, pictures))
@@ -117,8 +124,11 @@ def foreign(arguments: argparse.Namespace) -> None:
         if not (saved / "saved_model.pb").exists():
             raise UserError(f"{saved}: no saved_model.pb in it; it is not what {EXPORTER} wrote")
         size = input_size(saved)
-        pictures = own_pictures(arguments.calibrate, size) if arguments.calibrate else [
-            resized(picture, size) for picture in calibration_pictures(sources.opencv_doc_dir())]
+        pictures = (
+            own_pictures(arguments.calibrate, size)
+            if arguments.calibrate
+            else [resized(picture, size) for picture in calibration_pictures(sources.opencv_doc_dir())]
+        )
         model = name_outputs(convert_saved(saved, pictures))
     name = arguments.name or f"detector_{(arguments.saved_model or arguments.checkpoint).resolve().name}_int8"
     (arguments.out / f"{name}.tflite").write_bytes(model)
@@ -138,8 +148,17 @@ def export_checkpoint(checkpoint: Path, folder: Path) -> Path:
             f"there `python -m {EXPORTER} --pipeline_config_path {pipeline} --trained_checkpoint_dir {checkpoint} "
             "--output_directory OUT` and give --saved-model OUT/saved_model"
         )
-    command = [sys.executable, "-m", EXPORTER, "--pipeline_config_path", str(pipeline), "--trained_checkpoint_dir",
-               str(checkpoint), "--output_directory", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        EXPORTER,
+        "--pipeline_config_path",
+        str(pipeline),
+        "--trained_checkpoint_dir",
+        str(checkpoint),
+        "--output_directory",
+        str(folder),
+    ]
     try:
         subprocess.run(command, check=True, timeout=EXPORT_SECONDS_MAX)
     except (OSError, subprocess.SubprocessError) as error:
@@ -199,8 +218,9 @@ def calibration_pictures(data: Path) -> list[np.ndarray]:
             raise UserError(f"{data / name}: not readable")
         plain = network_input(picture)
         height, width = picture.shape[:2]
-        small = cv2.copyMakeBorder(picture, height // 3, height // 2, width // 3, width // 2,
-                                   cv2.BORDER_CONSTANT, value=(127, 127, 127))
+        small = cv2.copyMakeBorder(
+            picture, height // 3, height // 2, width // 3, width // 2, cv2.BORDER_CONSTANT, value=(127, 127, 127)
+        )
         pictures += [plain, plain[:, ::-1].copy(), network_input(small), (plain * 0.6).astype(np.uint8)]
     return pictures
 
@@ -239,7 +259,7 @@ def detector_function(package: coco_ssd.Package) -> Callable:
 def convert(function: Callable, pictures: list[np.ndarray] | None) -> bytes:
     """Full-integer TFLite model with uint8 input; without pictures to calibrate on, its float twin.
 
-    By way of a SavedModel: given the function itself, the converter inlines the operator's dummy body and folds it away.
+    By way of a SavedModel: given the function itself, the converter inlines the operator's dummy body, folding it away.
     """
     import tensorflow as tf
 
@@ -362,4 +382,3 @@ def _operator_signature(name: str, attributes: dict) -> str:
 
     parts = [f'attr {{ key: "{key}" value {{ {value(content)} }} }}' for key, content in attributes.items()]
     return " ".join([f'name: "{name}"', *parts])
-

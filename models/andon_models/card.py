@@ -84,48 +84,96 @@ def write(summary: Summary, out: Path) -> None:
 
 def text(summary: Summary) -> str:
     """The card in Markdown."""
-    lines = [f"# {summary.name}", "", f"Tells {', '.join(summary.classes)} apart. int8, uint8 in and out, "
-             f"{summary.model_bytes:,} bytes; part of a MobileNetV2, started from {summary.base}, seed {summary.seed}.",
-             "", "## Photographs", "", *_split_table(summary), ""]
-    lines += [f"Photographs, not files, were dealt out. Leakage check: {summary.leaks} held-out photographs came within "
-              f"{summary.leak_bits} of 255 bits of a training one and were moved to training.", ""]
+    lines = [
+        f"# {summary.name}",
+        "",
+        f"Tells {', '.join(summary.classes)} apart. int8, uint8 in and out, "
+        f"{summary.model_bytes:,} bytes; part of a MobileNetV2, started from {summary.base}, seed {summary.seed}.",
+        "",
+        "## Photographs",
+        "",
+        *_split_table(summary),
+        "",
+    ]
+    lines += [
+        f"Photographs, not files, were dealt out. Leakage check: {summary.leaks} held-out photographs came within "
+        f"{summary.leak_bits} of 255 bits of a training one and were moved to training.",
+        "",
+    ]
     lines += [f"**Note.** {note}.\n" for note in summary.notes]
-    lines += ["## Test", "", "On photographs that nothing was trained on or chosen by, looked at once. Brackets: 95 % "
-              "intervals (Wilson) in which all copies of one photograph count as one case.", ""]
+    lines += [
+        "## Test",
+        "",
+        "On photographs that nothing was trained on or chosen by, looked at once. Brackets: 95 % "
+        "intervals (Wilson) in which all copies of one photograph count as one case.",
+        "",
+    ]
     for title, found in summary.tests.items():
         lines += _test_table(title, found)
     lines += ["![confusion](confusion.png)", "", "The most confident mistakes:", "", "![mistakes](mistakes.png)", ""]
     threshold = summary.threshold
     reached = "" if threshold.reached else " (no threshold reached the 99 % that were looked for)"
-    lines += ["## Score and threshold", "",
-              f"Logits are divided by {summary.temperature:.2f}, built into the file; the expected calibration error on "
-              f"validation pictures went from {summary.error_before:.3f} to {summary.reliability.error:.3f}. "
-              f"`grade_threshold = {threshold.score:.2f}`: {threshold.right:.1%} of the answers from there on were "
-              f"right{reached}, and {threshold.kept:.1%} of all answers reach it. "
-              "The rest is shown as unsure and rejects nothing.", "",
-              "![calibration](calibration.png)", "", "## Training", "", "![training](training.png)", "",
-              f"Epoch {summary.best + 1} of {len(summary.epochs)} was kept (lowest validation loss).", "",
-              "## Size", "",
-              f"At most {summary.model_bytes * ON_CHIP_SHARE_MAX / 2**20:.2f} MiB on the Edge TPU's chip (estimate: "
-              f"{ON_CHIP_SHARE_MAX} × the file's bytes); `andon-models compile` says exactly.", "",
-              "## Limits", "",
-              "These figures are about photographs like the ones it was given. It knows these classes only: anything "
-              "else gets one of them, often with confidence. Commissioning has to test the real parts in the real light.",
-              ""]
+    lines += [
+        "## Score and threshold",
+        "",
+        f"Logits are divided by {summary.temperature:.2f}, built into the file; the expected calibration error on "
+        f"validation pictures went from {summary.error_before:.3f} to {summary.reliability.error:.3f}. "
+        f"`grade_threshold = {threshold.score:.2f}`: {threshold.right:.1%} of the answers from there on were "
+        f"right{reached}, and {threshold.kept:.1%} of all answers reach it. "
+        "The rest is shown as unsure and rejects nothing.",
+        "",
+        "![calibration](calibration.png)",
+        "",
+        "## Training",
+        "",
+        "![training](training.png)",
+        "",
+        f"Epoch {summary.best + 1} of {len(summary.epochs)} was kept (lowest validation loss).",
+        "",
+        "## Size",
+        "",
+        f"At most {summary.model_bytes * ON_CHIP_SHARE_MAX / 2**20:.2f} MiB on the Edge TPU's chip (estimate: "
+        f"{ON_CHIP_SHARE_MAX} × the file's bytes); `andon-models compile` says exactly.",
+        "",
+        "## Limits",
+        "",
+        "These figures are about photographs like the ones it was given. It knows these classes only: anything "
+        "else gets one of them, often with confidence. Commissioning has to test the real parts in the real light.",
+        "",
+    ]
     return "\n".join(lines)
 
 
 def closing(summary: Summary, out: Path) -> str:
     """What the command says last: figures, and what to write into andon.toml."""
-    rows = [f"{title:20} {found.accuracy_int8.text():24} " +
-            "  ".join(f"{one.name} {one.recall.text()}" for one in found.int8)
-            for title, found in summary.tests.items()]
-    grades = "\n".join(f'{name} = "{"good" if number == 0 else "reject"}"' for number, name in enumerate(summary.classes))
-    return "\n".join([
-        "", f"{'test set':20} {'right answers':24} recall by class (95 % interval)", *rows, "",
-        f"card, plots, test pictures: {out}", "", "For andon.toml (say for each class whether it is good):", "",
-        "[models]", f'classifier = "{(out / summary.name).resolve()}.tflite"', "", "[visual_inspection]",
-        f"grade_threshold = {summary.threshold.score:.2f}", "", "[visual_inspection.grades]", grades])
+    rows = [
+        f"{title:20} {found.accuracy_int8.text():24} "
+        + "  ".join(f"{one.name} {one.recall.text()}" for one in found.int8)
+        for title, found in summary.tests.items()
+    ]
+    grades = "\n".join(
+        f'{name} = "{"good" if number == 0 else "reject"}"' for number, name in enumerate(summary.classes)
+    )
+    return "\n".join(
+        [
+            "",
+            f"{'test set':20} {'right answers':24} recall by class (95 % interval)",
+            *rows,
+            "",
+            f"card, plots, test pictures: {out}",
+            "",
+            "For andon.toml (say for each class whether it is good):",
+            "",
+            "[models]",
+            f'classifier = "{(out / summary.name).resolve()}.tflite"',
+            "",
+            "[visual_inspection]",
+            f"grade_threshold = {summary.threshold.score:.2f}",
+            "",
+            "[visual_inspection.grades]",
+            grades,
+        ]
+    )
 
 
 def entry(summary: Summary, out: Path) -> str:
@@ -137,24 +185,38 @@ def entry(summary: Summary, out: Path) -> str:
     shown = sum(own["photographs"] for role in summary.split.values() for own in role.values())
     today = datetime.datetime.now(tz=datetime.UTC).date()
     lines = [
-        "[[model]]", f'name = "{summary.name}"', 'task = "classification"', f'file = "{file.name}"',
-        f"bytes = {file.stat().st_size}", f'sha256 = "{sources.sha256_of(file)}"',
+        "[[model]]",
+        f'name = "{summary.name}"',
+        'task = "classification"',
+        f'file = "{file.name}"',
+        f"bytes = {file.stat().st_size}",
+        f'sha256 = "{sources.sha256_of(file)}"',
         f'labels = {{ file = "{labels.name}", sha256 = "{sources.sha256_of(labels)}" }}',
-        f"input = {{ {_tensor(source)}, layout = \"NHWC\", colour = \"RGB\" }}",
+        f'input = {{ {_tensor(source)}, layout = "NHWC", colour = "RGB" }}',
         f'training_set = "{summary.data}, {shown} photographs"',
         'quantisation = "int8, post-training, convolutions per channel; 256 calibration pictures"',
         f'source = "MobileNetV2, started from {summary.base}; trained on {files} files ({shown} photographs)"',
         'licence = "of the photographs; see your own terms"',
         f"grade_threshold = {summary.threshold.score:.2f}",
         f'made_by = {{ script = "andon-models train-classifier", date = {today}, seed = {summary.seed}, {_versions()} }}',
-        "", "[[model.output]]", 'role = "probabilities"', _tensor(result, separator="\n"),
+        "",
+        "[[model.output]]",
+        'role = "probabilities"',
+        _tensor(result, separator="\n"),
     ]
     for title, found in summary.tests.items():
         for one in found.int8:
             if one.recall.count:
-                lines += ["", "[[model.figure]]", f'set = "test photographs, {title}"', f'metric = "recall {one.name}"',
-                          f"value = {one.recall.value:.4f}", f"low = {one.recall.low:.4f}",
-                          f"high = {one.recall.high:.4f}", f"count = {one.recall.count}"]
+                lines += [
+                    "",
+                    "[[model.figure]]",
+                    f'set = "test photographs, {title}"',
+                    f'metric = "recall {one.name}"',
+                    f"value = {one.recall.value:.4f}",
+                    f"low = {one.recall.low:.4f}",
+                    f"high = {one.recall.high:.4f}",
+                    f"count = {one.recall.count}",
+                ]
     return "\n".join(lines) + "\n"
 
 
@@ -184,17 +246,26 @@ def _versions() -> str:
 
 def _split_table(summary: Summary) -> list[str]:
     head = ["| photographs (files) | " + " | ".join(summary.classes) + " |", "|---" * (1 + len(summary.classes)) + "|"]
-    return head + ["| " + " | ".join([role, *(f"{own['photographs']} ({own['files']})" for own in table.values())]) + " |"
-                   for role, table in summary.split.items()]
+    return head + [
+        "| " + " | ".join([role, *(f"{own['photographs']} ({own['files']})" for own in table.values())]) + " |"
+        for role, table in summary.split.items()
+    ]
 
 
 def _test_table(title: str, found: TestFigures) -> list[str]:
-    rows = [f"### {title}", "",
-            f"{found.count} pictures of {found.photographs} photographs. Right: int8 {found.accuracy_int8.text()}, float "
-            f"{found.accuracy_float32.text()}. float and int8 agree on {found.agreement.same.value:.1%}; scores differ "
-            f"by {found.agreement.mean_difference:.3f} on average, {found.agreement.largest_difference:.3f} at most.", "",
-            "| class | pictures | recall int8 | precision int8 | recall float |", "|---|---|---|---|---|"]
+    rows = [
+        f"### {title}",
+        "",
+        f"{found.count} pictures of {found.photographs} photographs. Right: int8 {found.accuracy_int8.text()}, float "
+        f"{found.accuracy_float32.text()}. float and int8 agree on {found.agreement.same.value:.1%}; scores differ "
+        f"by {found.agreement.mean_difference:.3f} on average, {found.agreement.largest_difference:.3f} at most.",
+        "",
+        "| class | pictures | recall int8 | precision int8 | recall float |",
+        "|---|---|---|---|---|",
+    ]
     for one, original in zip(found.int8, found.float32, strict=True):
-        rows.append(f"| {one.name} | {one.recall.count} | {one.recall.text()} | {one.precision.text()} | "
-                    f"{original.recall.text()} |")
+        rows.append(
+            f"| {one.name} | {one.recall.count} | {one.recall.text()} | {one.precision.text()} | "
+            f"{original.recall.text()} |"
+        )
     return [*rows, ""]

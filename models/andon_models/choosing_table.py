@@ -1,6 +1,6 @@
 """Draws the choosing table of `andon bench models --json FILE` as a picture.
 
-    table out/models.json --png docs/models.png
+table out/models.json --png docs/models.png
 """
 
 import argparse
@@ -35,22 +35,35 @@ def rows(figures: dict) -> list[list[str]]:
     found = []
     for model in figures["models"]:
         accuracy, chip = model["accuracy"], model["on_chip"]
-        found.append([
-            model["name"], model["training_set"] or "–", "×".join(str(side) for side in model["input"]),
-            f"{model['bytes'] / 1e6:.1f} MB", _chip(chip),
-            ", ".join(f"{one['p50_ms']:.1f} ({one['threads']} thr.)" for one in model["cpu"]) or model["cpu_reason"],
-            _tpu(model["tpu"]),
-            "–" if accuracy is None else f"{accuracy['value']:.3f} {accuracy['metric']} (n {accuracy['count']})",
-        ])
+        found.append(
+            [
+                model["name"],
+                model["training_set"] or "–",
+                "×".join(str(side) for side in model["input"]),
+                f"{model['bytes'] / 1e6:.1f} MB",
+                _chip(chip),
+                ", ".join(f"{one['p50_ms']:.1f} ({one['threads']} thr.)" for one in model["cpu"])
+                or model["cpu_reason"],
+                _tpu(model["tpu"]),
+                "–" if accuracy is None else f"{accuracy['value']:.3f} {accuracy['metric']} (n {accuracy['count']})",
+            ]
+        )
     return found
 
 
 def pair_rows(figures: dict) -> list[list[str]]:
     """One row of text per pair."""
-    return [[
-        f"{pair['detector']} + {pair['classifier']}", _chip(pair["on_chip"]), pair["fits"],
-        f"{pair['inferences_per_second']:.0f}", _load(pair["cpu_load"]), _load(pair["tpu_load"]),
-    ] for pair in figures["pairs"]]
+    return [
+        [
+            f"{pair['detector']} + {pair['classifier']}",
+            _chip(pair["on_chip"]),
+            pair["fits"],
+            f"{pair['inferences_per_second']:.0f}",
+            _load(pair["cpu_load"]),
+            _load(pair["tpu_load"]),
+        ]
+        for pair in figures["pairs"]
+    ]
 
 
 def draw(title: str, models: list[list[str]], pairs: list[list[str]], path: Path) -> None:

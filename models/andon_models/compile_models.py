@@ -144,8 +144,10 @@ def together(models: list[Path]) -> str:
     lines = []
     for model, token in zip(models, tokens, strict=True):
         (package,) = tflite_file.read(model).packages
-        lines.append(f"{model.name}: token {token:#018x}, {megabytes(package.on_chip_bytes)} of parameters on the chip, "
-                     f"{megabytes(package.streamed_bytes)} streamed")
+        lines.append(
+            f"{model.name}: token {token:#018x}, {megabytes(package.on_chip_bytes)} of parameters on the chip, "
+            f"{megabytes(package.streamed_bytes)} streamed"
+        )
     return "\n".join([*lines, "they belong together" if len(models) > 1 else ""]).rstrip()
 
 
@@ -153,8 +155,10 @@ def token_of(compiled: Path) -> int:
     """The parameter caching token of a compiled file, as the program reads it."""
     packages = tflite_file.read(compiled).packages
     if len(packages) != 1:
-        raise UserError(f"{compiled.name} holds {len(packages)} edgetpu-custom-op, not one: "
-                        + ("it is not compiled" if not packages else "parts of it run on the CPU in between"))
+        raise UserError(
+            f"{compiled.name} holds {len(packages)} edgetpu-custom-op, not one: "
+            + ("it is not compiled" if not packages else "parts of it run on the CPU in between")
+        )
     return packages[0].token
 
 
@@ -162,25 +166,33 @@ def refuse_strangers(models: list[Path], tokens: list[int]) -> None:
     """Models that alternate must share a token: else each switch sends all parameters again."""
     if len(models) > 1 and (len(set(tokens)) > 1 or 0 in tokens):
         said = ", ".join(f"{model.name} {token:#x}" for model, token in zip(models, tokens, strict=True))
-        raise UserError(f"these were not compiled together: {said}. The chip would forget one for the other at every "
-                        "switch; compile them in one call")
+        raise UserError(
+            f"these were not compiled together: {said}. The chip would forget one for the other at every "
+            "switch; compile them in one call"
+        )
 
 
 def table(result: Result) -> str:
     """The log as a table."""
-    lines = [f"edgetpu_compiler {result.version}, order {result.order}, {result.milliseconds} ms", "",
-             f"{'model':42} {'on chip':>10} {'left':>10} {'streamed':>10} {'subgraphs':>9}  {'token':18}"]
+    lines = [
+        f"edgetpu_compiler {result.version}, order {result.order}, {result.milliseconds} ms",
+        "",
+        f"{'model':42} {'on chip':>10} {'left':>10} {'streamed':>10} {'subgraphs':>9}  {'token':18}",
+    ]
     for model, token in zip(result.models, result.tokens, strict=True):
-        lines.append(f"{Path(model.source).stem:42} {megabytes(model.on_chip):>10} {megabytes(model.on_chip_left):>10} "
-                     f"{megabytes(model.streamed):>10} {model.subgraphs:>9}  {token:#018x}")
+        lines.append(
+            f"{Path(model.source).stem:42} {megabytes(model.on_chip):>10} {megabytes(model.on_chip_left):>10} "
+            f"{megabytes(model.streamed):>10} {model.subgraphs:>9}  {token:#018x}"
+        )
         lines += [f"    on the CPU: {one.count} {one.name}: {one.status}" for one in model.on_cpu]
     return "\n".join(lines)
 
 
 def as_json(result: Result) -> dict:
     """The table for programs."""
-    models = [{**asdict(model), "token": f"{token:#018x}"}
-              for model, token in zip(result.models, result.tokens, strict=True)]
+    models = [
+        {**asdict(model), "token": f"{token:#018x}"} for model, token in zip(result.models, result.tokens, strict=True)
+    ]
     return {"compiler": result.version, "milliseconds": result.milliseconds, "models": models}
 
 

@@ -38,8 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, default=0.1, help="lowest score of a detection that counts [0.1]")
     parser.add_argument("--engine", choices=("auto", "andon", "tflite", "keras"), default="auto")
     parser.add_argument("--andon", type=Path, metavar="FILE", help="the product's binary [$ANDON, target/…, $PATH]")
-    parser.add_argument("--option", action="append", default=[], metavar="OPT",
-                        help="handed on to `andon infer`, such as --option=--engine=edgetpu:usb")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="OPT",
+        help="handed on to `andon infer`, such as --option=--engine=edgetpu:usb",
+    )
     parser.add_argument("--labels", type=Path, metavar="FILE", help="label file [beside the model]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
 
@@ -70,19 +75,27 @@ def classifier(arguments: argparse.Namespace) -> dict:
         print(f"{one.name:20} {one.recall.count:8}  {one.recall.text():24} {one.precision.text():24}")
     print(f"\nrows true, columns answered\n{table}")
     found = {
-        "model": str(arguments.model), "engine": answered.engine, "pictures": len(pictures),
-        "milliseconds": answered.milliseconds, "right": asdict(overall), "classes": [asdict(one) for one in rows],
+        "model": str(arguments.model),
+        "engine": answered.engine,
+        "pictures": len(pictures),
+        "milliseconds": answered.milliseconds,
+        "right": asdict(overall),
+        "classes": [asdict(one) for one in rows],
         "confusion": table.tolist(),
     }
     if arguments.against:
         other = answers(arguments.against, arguments, pictures)
         if other.scores.shape != answered.scores.shape:
-            raise UserError(f"{arguments.against} tells {other.scores.shape[1]} classes apart, "
-                            f"{arguments.model} {answered.scores.shape[1]}")
+            raise UserError(
+                f"{arguments.against} tells {other.scores.shape[1]} classes apart, "
+                f"{arguments.model} {answered.scores.shape[1]}"
+            )
         alike = figures.agreement(other.scores, answered.scores)
         accuracy = figures.accuracy(true, other.scores.argmax(axis=1), groups)
-        print(f"\n{arguments.against} ({other.engine}): right {accuracy.text()}; same answer {alike.same.text()}, "
-              f"scores differ by {alike.mean_difference:.3f} on average, {alike.largest_difference:.3f} at most")
+        print(
+            f"\n{arguments.against} ({other.engine}): right {accuracy.text()}; same answer {alike.same.text()}, "
+            f"scores differ by {alike.mean_difference:.3f} on average, {alike.largest_difference:.3f} at most"
+        )
         found["against"] = {"model": arguments.against, "right": asdict(accuracy), "agreement": asdict(alike)}
     return found
 
@@ -91,17 +104,26 @@ def detector(arguments: argparse.Namespace) -> dict:
     """Evaluates a detector on annotated frames; prints and returns the figures."""
     binary = find_andon(arguments.andon)
     if binary is None:
-        raise UserError("a detector is evaluated through `andon infer`, and the binary is not found: "
-                        "`cargo build --release`, or --andon FILE")
+        raise UserError(
+            "a detector is evaluated through `andon infer`, and the binary is not found: "
+            "`cargo build --release`, or --andon FILE"
+        )
     truth = mean_average_precision.Annotations.read(arguments.coco, arguments.images)
     runner = AndonRunner(binary, arguments.model, arguments.option)
     seen = runner.detect([path for _, path in truth.pictures], arguments.threshold)
     found = mean_average_precision.measure(truth, seen.boxes)
-    print(f"{arguments.model} on {len(truth.pictures)} frames with {truth.objects} objects, {seen.engine}, "
-          f"{seen.milliseconds:.2f} ms per inference (median), scores from {arguments.threshold}\n")
+    print(
+        f"{arguments.model} on {len(truth.pictures)} frames with {truth.objects} objects, {seen.engine}, "
+        f"{seen.milliseconds:.2f} ms per inference (median), scores from {arguments.threshold}\n"
+    )
     print(mean_average_precision.table(found))
-    return {"model": str(arguments.model), "engine": seen.engine, "frames": len(truth.pictures),
-            "milliseconds": seen.milliseconds, **found}
+    return {
+        "model": str(arguments.model),
+        "engine": seen.engine,
+        "frames": len(truth.pictures),
+        "milliseconds": seen.milliseconds,
+        **found,
+    }
 
 
 def pictures_of(data: Path, split: Path | None, role: str) -> tuple[list[Path], list[str], np.ndarray]:
@@ -129,8 +151,9 @@ def true_labels(names: list[str], labels: list[str], data: Path) -> np.ndarray:
     """The model's number of every picture's folder."""
     unknown = sorted(set(names) - set(labels))
     if unknown:
-        raise UserError(f"{data}: the model does not know {', '.join(unknown)}; it knows {', '.join(labels)}. "
-                        "Name the folders so")
+        raise UserError(
+            f"{data}: the model does not know {', '.join(unknown)}; it knows {', '.join(labels)}. Name the folders so"
+        )
     return np.array([labels.index(name) for name in names], int)
 
 

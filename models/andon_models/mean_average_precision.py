@@ -14,8 +14,15 @@ from .errors import UserError
 from .runners import Box
 
 # Positions in COCOeval.stats.
-MEASURES = {"mAP": 0, "AP at IoU 0.5": 1, "AP at IoU 0.75": 2, "AP small": 3, "AP medium": 4, "AP large": 5,
-            "recall, 100 boxes": 8}
+MEASURES = {
+    "mAP": 0,
+    "AP at IoU 0.5": 1,
+    "AP at IoU 0.75": 2,
+    "AP small": 3,
+    "AP medium": 4,
+    "AP large": 5,
+    "recall, 100 boxes": 8,
+}
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,9 @@ def measure(truth: Annotations, boxes: list[list[Box]]) -> dict:
         evaluation.accumulate()
         evaluation.summarize()
     # -1 is COCO's word for "no such object annotated".
-    measures = {name: (float(evaluation.stats[at]) if evaluation.stats[at] >= 0 else None)
-                for name, at in MEASURES.items()}
+    measures = {
+        name: (float(evaluation.stats[at]) if evaluation.stats[at] >= 0 else None) for name, at in MEASURES.items()
+    }
     precision = evaluation.eval["precision"][:, :, :, 0, -1]  # [IoU, recall, category], all sizes, 100 boxes
     by_category = {}
     names = {number: name for name, number in truth.categories.items()}
@@ -90,8 +98,12 @@ def table(found: dict) -> str:
     """The measures as text."""
     lines = [f"{name:22} {_number(value)}" for name, value in found["measures"].items()]
     shown = [(name, value) for name, value in found["by_category"].items() if value is not None]
-    lines += ["", *(f"mAP of {name:15} {_number(value)}" for name, value in shown), "",
-              f"{found['boxes']} boxes; {found['boxes_of_other_labels']} of labels that are not annotated were left out"]
+    lines += [
+        "",
+        *(f"mAP of {name:15} {_number(value)}" for name, value in shown),
+        "",
+        f"{found['boxes']} boxes; {found['boxes_of_other_labels']} of labels that are not annotated were left out",
+    ]
     return "\n".join(lines)
 
 

@@ -83,7 +83,7 @@ class History:
 class Classifier:
     """The two parts as Keras models, and the whole."""
 
-    def __init__(self, classes: int, shape: Shape, seed: int):
+    def __init__(self, classes: int, shape: Shape, seed: int) -> None:
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
         self.classes = classes

@@ -232,15 +232,19 @@ def _correlations(files: list[File]) -> np.ndarray:
         height, width = file.pixels.shape[:2]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        square = _without_fill(file.pixels)[top:top + side, left:left + side]
+        square = _without_fill(file.pixels)[top : top + side, left : left + side]
         patches.append(cv2.resize(square, (PATCH, PATCH), interpolation=cv2.INTER_AREA).astype(np.float32))
     upright = np.stack([normalised(patch) for patch in patches])
     centre = ((PATCH - 1) / 2, (PATCH - 1) / 2)
     for mirrored in (False, True):
         for degrees in range(0, 360, ROTATION_STEP_DEGREES):
             turn = cv2.getRotationMatrix2D(centre, degrees, 1.0)
-            turned = [cv2.warpAffine(patch[:, ::-1] if mirrored else patch, turn, (PATCH, PATCH),
-                                     borderMode=cv2.BORDER_REPLICATE) for patch in patches]
+            turned = [
+                cv2.warpAffine(
+                    patch[:, ::-1] if mirrored else patch, turn, (PATCH, PATCH), borderMode=cv2.BORDER_REPLICATE
+                )
+                for patch in patches
+            ]
             best = np.maximum(best, upright @ np.stack([normalised(patch) for patch in turned]).T)
     return np.maximum(best, best.T)
 

@@ -35,9 +35,7 @@ def curves(epochs: list[dict], best: int, path: Path) -> None:
     numbers = range(1, len(epochs) + 1)
     for axis, key in zip(axes, ("accuracy", "loss"), strict=True):
         axis.plot(numbers, [epoch[key] for epoch in epochs], color=GREY, marker="o", label="training")
-        axis.plot(
-            numbers, [epoch[f"validation_{key}"] for epoch in epochs], color=BLUE, marker="s", label="validation"
-        )
+        axis.plot(numbers, [epoch[f"validation_{key}"] for epoch in epochs], color=BLUE, marker="s", label="validation")
         axis.axvline(best + 1, color=ORANGE, linestyle=":", label="kept")
         for number in numbers[1:]:
             if epochs[number - 1]["stage"] != epochs[number - 2]["stage"]:

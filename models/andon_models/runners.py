@@ -1,7 +1,7 @@
 """What runs a classifier or detector on pictures: Keras, TFLite in this process, or the product itself.
 
-`AndonRunner` is the one whose figures count: `andon infer` decodes, resizes, quantises, runs and post-processes with the
-very code that runs in the plant, on the CPU or on an Edge TPU.
+`AndonRunner` is the one whose figures count: `andon infer` decodes, resizes, quantises, runs and post-processes with
+the very code that runs in the plant, on the CPU or on an Edge TPU.
 """
 
 import json
@@ -69,7 +69,7 @@ def read_picture(path: Path, side: tuple[int, int]) -> np.ndarray:
 class TfliteRunner:
     """TFLite in this process, one thread: LiteRT where it is installed, else TensorFlow's."""
 
-    def __init__(self, model: bytes):
+    def __init__(self, model: bytes) -> None:
         interpreter, self.engine = _interpreter(), f"TFLite ({_interpreter().__module__.split('.')[0]}), 1 thread"
         self._interpreter = interpreter(model_content=model, num_threads=1)
         self._interpreter.allocate_tensors()
@@ -108,7 +108,7 @@ class KerasRunner:
 
     engine = "Keras, float32"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         from tensorflow import keras
 
         self._model = keras.models.load_model(path, compile=False)
@@ -128,7 +128,7 @@ class KerasRunner:
 class AndonRunner:
     """The product: `andon infer --json`."""
 
-    def __init__(self, binary: Path, model: Path | str, options: list[str]):
+    def __init__(self, binary: Path, model: Path | str, options: list[str]) -> None:
         self._command = [str(binary), "infer", "--json", "--model", str(model), *options]
 
     def classify(self, pictures: list[Path]) -> Classified:
@@ -186,4 +186,6 @@ def _interpreter() -> type:
 
         return tf.lite.Interpreter
     except ImportError as error:
-        raise UserError("neither LiteRT nor TensorFlow is installed: use --engine andon, or `make models-env`") from error
+        raise UserError(
+            "neither LiteRT nor TensorFlow is installed: use --engine andon, or `make models-env`"
+        ) from error

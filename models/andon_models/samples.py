@@ -1,7 +1,7 @@
 """Which pictures are drawn, and drawing them in worker processes.
 
-A *plan* is a list of `Planned`: which file, as which class, in which scene, from which random numbers. A picture depends
-on its plan alone, not on who draws it when, so that a training that was cut goes on with the very same pictures.
+A *plan* is a list of `Planned`: which file, as which class, in which scene, from which random numbers. A picture
+depends on its plan alone, not on who draws it when, so that a training that was cut goes on with the very same pictures.
 """
 
 import multiprocessing
@@ -76,7 +76,9 @@ def as_photographed(files: list[File]) -> np.ndarray:
 class Drawing:
     """Draws planned pictures. With workers, it has to be made before TensorFlow starts its threads."""
 
-    def __init__(self, backgrounds: scenes.Backgrounds, plans: dict[str, list[Planned]], workers: int | None = None):
+    def __init__(
+        self, backgrounds: scenes.Backgrounds, plans: dict[str, list[Planned]], workers: int | None = None
+    ) -> None:
         self.plans = plans
         self._backgrounds = backgrounds
         workers = os.cpu_count() if workers is None else workers

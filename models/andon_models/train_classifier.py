@@ -58,16 +58,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the model, its card and its plots")
     parser.add_argument("--name", help="of the model [default: classifier_ and the name of the data's folder]")
     parser.add_argument("--labels", help="file name of the labels [default: NAME_labels.txt]")
-    parser.add_argument("--base", choices=("auto", "imagenet", "coco-ssd", "none"), default="auto",
-                        help="weights to start from; auto takes ImageNet's where Keras can fetch them, else COCO-SSD's")
+    parser.add_argument(
+        "--base",
+        choices=("auto", "imagenet", "coco-ssd", "none"),
+        default="auto",
+        help="weights to start from; auto takes ImageNet's where Keras can fetch them, else COCO-SSD's",
+    )
     parser.add_argument("--samples", type=int, default=8000, help="training pictures drawn [8000]")
     parser.add_argument("--epochs", type=int, default=6, help="of the second stage [6]")
     parser.add_argument("--first-epochs", type=int, default=2, help="of the first stage [2]")
     parser.add_argument("--patience", type=int, default=3, help="epochs without a better one that end a stage [3]")
-    parser.add_argument("--class-weight", action="append", default=[], metavar="CLASS=WEIGHT",
-                        help="how heavy mistakes on a class weigh [1]; every class is drawn equally often")
-    parser.add_argument("--painted-class", help="class that painted blemishes make of the others, or `none` "
-                                                "[the one whose name begins with rotten]")
+    parser.add_argument(
+        "--class-weight",
+        action="append",
+        default=[],
+        metavar="CLASS=WEIGHT",
+        help="how heavy mistakes on a class weigh [1]; every class is drawn equally often",
+    )
+    parser.add_argument(
+        "--painted-class",
+        help="class that painted blemishes make of the others, or `none` [the one whose name begins with rotten]",
+    )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--workers", type=int, help="processes that draw pictures [one per core]")
     parser.add_argument("--restart", action="store_true", help="forget a training that was cut")
@@ -109,12 +120,28 @@ def run(arguments: argparse.Namespace) -> None:
     split_file = out / "split.json"
     write_split(split_file, roles, classes)
     summary = card.Summary(
-        name=name, labels=labels, classes=classes, data=arguments.data.name, base=trained.base, seed=arguments.seed,
-        notes=notes, split=describe(roles, classes), leaks=len(leaks), leak_bits=leakage.BITS_MAX,
-        epochs=trained.history.epochs, best=trained.history.best, temperature=trained.temperature,
-        reliability=trained.reliability, error_before=trained.error_before, threshold=trained.threshold,
-        tests={title: card.TestFigures.of(test.labels, answers[title].float32, answers[title].int8, classes,
-                                          test.photographs) for title, test in tests.items()},
+        name=name,
+        labels=labels,
+        classes=classes,
+        data=arguments.data.name,
+        base=trained.base,
+        seed=arguments.seed,
+        notes=notes,
+        split=describe(roles, classes),
+        leaks=len(leaks),
+        leak_bits=leakage.BITS_MAX,
+        epochs=trained.history.epochs,
+        best=trained.history.best,
+        temperature=trained.temperature,
+        reliability=trained.reliability,
+        error_before=trained.error_before,
+        threshold=trained.threshold,
+        tests={
+            title: card.TestFigures.of(
+                test.labels, answers[title].float32, answers[title].int8, classes, test.photographs
+            )
+            for title, test in tests.items()
+        },
         model_bytes=len(trained.int8),
     )
     draw_plots(summary, trained, tests, answers, out)
@@ -133,7 +160,9 @@ def class_weights(given: list[str], classes: list[str]) -> list[float]:
         except ValueError:
             weight = 0.0
         if name not in weights or not weight > 0:
-            raise UserError(f"--class-weight {text}: write CLASS=WEIGHT with one of {', '.join(classes)} and a weight > 0")
+            raise UserError(
+                f"--class-weight {text}: write CLASS=WEIGHT with one of {', '.join(classes)} and a weight > 0"
+            )
         weights[name] = weight
     return [weights[name] for name in classes]
 
@@ -172,8 +201,12 @@ def divide(
             if not any(file.label == label for file in getattr(roles, role)):
                 raise UserError(f"{name}: no photograph is left for {role}; more different photographs are needed")
     for role, table in describe(roles, classes).items():
-        print(f"{role:10} " + ", ".join(f"{name}: {own['photographs']} photographs ({own['files']} files)"
-                                        for name, own in table.items()))
+        print(
+            f"{role:10} "
+            + ", ".join(
+                f"{name}: {own['photographs']} photographs ({own['files']} files)" for name, own in table.items()
+            )
+        )
     return notes, roles, leaks
 
 
@@ -214,7 +247,7 @@ def make_plans(
 class Trained:
     """A trained network with what was found out about it on the validation pictures."""
 
-    def __init__(self, net, base: str, history, scores: np.ndarray, labels: np.ndarray, pictures: np.ndarray):  # noqa: ANN001
+    def __init__(self, net, base: str, history, scores: np.ndarray, labels: np.ndarray, pictures: np.ndarray) -> None:  # noqa: ANN001
         from . import export
 
         self.net, self.base, self.history = net, base, history
@@ -252,8 +285,15 @@ def train(
         network.Stage("first", shape.last_still, arguments.first_epochs, 1e-3),
         network.Stage("second", shape.last_frozen, arguments.epochs, 6e-4),
     ]
-    history = net.train(data["training"], data["validation"], stages, weights, arguments.patience,
-                        work / "checkpoint.npz", lambda text: print(text, flush=True))
+    history = net.train(
+        data["training"],
+        data["validation"],
+        stages,
+        weights,
+        arguments.patience,
+        work / "checkpoint.npz",
+        lambda text: print(text, flush=True),
+    )
     if not history.epochs:
         raise UserError("no epoch was trained; --first-epochs and --epochs are both 0")
     scores = net.probabilities_of_features(data["validation"].features)
@@ -283,8 +323,9 @@ def test_sets(drawing: samples.Drawing, files: list[photographs.File]) -> dict[s
     tests = {PHOTOGRAPHS: TestSet(samples.as_photographed(files), labels, np.array(numbers, int), files)}
     for plan, planned in drawing.plans.items():
         if plan not in ("training", "validation"):
-            tests[plan] = TestSet(drawing.draw(plan), drawing.labels(plan), drawing.photographs(plan),
-                                  [one.file for one in planned])
+            tests[plan] = TestSet(
+                drawing.draw(plan), drawing.labels(plan), drawing.photographs(plan), [one.file for one in planned]
+            )
     return tests
 
 
@@ -314,9 +355,14 @@ def describe(roles: photographs.Split, classes: list[str]) -> dict[str, dict[str
 def write_split(path: Path, roles: photographs.Split, classes: list[str]) -> None:
     """Which file has which role: by its SHA-256, so that the same test can be made again from any copy of the data."""
     rows = [
-        {"sha256": sources.sha256_of(file.path), "class": classes[file.label], "photograph": file.photograph,
-         "role": role}
-        for role in leakage.ROLES for file in getattr(roles, role)
+        {
+            "sha256": sources.sha256_of(file.path),
+            "class": classes[file.label],
+            "photograph": file.photograph,
+            "role": role,
+        }
+        for role in leakage.ROLES
+        for file in getattr(roles, role)
     ]
     path.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
 
@@ -327,16 +373,26 @@ def draw_plots(
     """Every picture of the card."""
     plots.curves(trained.history.epochs, trained.history.best, out / "training.png")
     plots.confusion(
-        {title: figures.confusion(test.labels, answers[title].int8.argmax(axis=1), len(summary.classes))
-         for title, test in tests.items()}, summary.classes, out / "confusion.png")
+        {
+            title: figures.confusion(test.labels, answers[title].int8.argmax(axis=1), len(summary.classes))
+            for title, test in tests.items()
+        },
+        summary.classes,
+        out / "confusion.png",
+    )
     plots.calibration(trained.reliability, trained.threshold, out / "calibration.png")
     mistakes = []
     for title, test in tests.items():
         scores = answers[title].int8
         for index in np.flatnonzero(scores.argmax(axis=1) != test.labels):
             said = int(scores[index].argmax())
-            mistakes.append(plots.Mistake(test.inputs[index], summary.classes[test.labels[index]],
-                                          summary.classes[said], float(scores[index, said]), title))
+            mistakes.append(
+                plots.Mistake(
+                    test.inputs[index],
+                    summary.classes[test.labels[index]],
+                    summary.classes[said],
+                    float(scores[index, said]),
+                    title,
+                )
+            )
     plots.contact_sheet(mistakes, out / "mistakes.png")
-
-

@@ -26,7 +26,7 @@ def part(kind: str, number: int, paper: bool = True) -> np.ndarray:
     colour = tuple(int(value) for value in rng.integers(30, 140, 3))
     centre = (int(rng.integers(70, 90)), int(rng.integers(70, 90)))
     if kind == "bolt":
-        cv2.rectangle(ground, (centre[0] - 15, centre[1] - 55), (centre[0] + 15, centre[1] + 55), colour, -1)
+        cv2.rectangle(ground, (centre[0] - 24, centre[1] - 55), (centre[0] + 24, centre[1] + 55), colour, -1)
     elif kind == "gear":
         cv2.circle(ground, centre, 45, colour, -1)
     else:
