@@ -169,6 +169,7 @@ def closing(summary: Summary, out: Path) -> str:
             "",
             "[visual_inspection]",
             f"grade_threshold = {summary.threshold.score:.2f}",
+            _accuracy(summary),
             "",
             "[visual_inspection.grades]",
             grades,
@@ -198,7 +199,7 @@ def entry(summary: Summary, out: Path) -> str:
         f'source = "MobileNetV2, started from {summary.base}; trained on {files} files ({shown} photographs)"',
         'licence = "of the photographs; see your own terms"',
         f"grade_threshold = {summary.threshold.score:.2f}",
-        f'made_by = {{ script = "andon-models train-classifier", date = {today}, seed = {summary.seed}, {_versions()} }}',
+        f'made_by = {{ script = "train-classifier", date = {today}, seed = {summary.seed}, {_versions()} }}',
         "",
         "[[model.output]]",
         'role = "probabilities"',
@@ -225,6 +226,16 @@ def as_json(summary: Summary) -> dict:
     plain = asdict(summary)
     plain["reliability"] = {key: np.asarray(value).tolist() for key, value in plain["reliability"].items()}
     return plain
+
+
+def _accuracy(summary: Summary) -> str:
+    """The headline figure, from the hardest of the test sets: the one with the fewest right answers."""
+    title, found = min(summary.tests.items(), key=lambda one: one[1].accuracy_int8.value)
+    right = found.accuracy_int8
+    return (
+        f'accuracy = {{ set = "test photographs, {title}", metric = "right", value = {right.value:.4f}, '
+        f"low = {right.low:.4f}, high = {right.high:.4f}, count = {right.count} }}"
+    )
 
 
 def _tensor(tensor: tflite_file.Tensor, separator: str = ", ") -> str:

@@ -105,8 +105,8 @@ def find_photographs(files: list[File], classes: list[str]) -> list[str]:
                 "that can be split into training, validation and test, and some dozens are wanted"
             )
         notes.append(
-            f"{name}: its {len(own)} files look like {alike} photographs; taken as {strict} because parts of this class "
-            "are alike. If they are copies of a few photographs, the figures below are too good"
+            f"{name}: its {len(own)} files look like {alike} photographs; taken as {strict} because its parts are "
+            "alike. If they are copies of a few photographs, the figures below are too good"
         )
     return notes
 

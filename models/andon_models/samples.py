@@ -1,7 +1,7 @@
 """Which pictures are drawn, and drawing them in worker processes.
 
 A *plan* is a list of `Planned`: which file, as which class, in which scene, from which random numbers. A picture
-depends on its plan alone, not on who draws it when, so that a training that was cut goes on with the very same pictures.
+depends on its plan alone, not on who draws it when, so that a training that was cut goes on with the same pictures.
 """
 
 import multiprocessing
