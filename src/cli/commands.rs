@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, OutputsCommand,
-    ReferenceCommand, ReplayArgs, ResponseTimeArgs, RunArgs, events,
+    ReferenceCommand, ReplayArgs, ResponseTimeArgs, RunArgs, events, measure,
 };
 use crate::app::clash::{self, ClashError, Named};
 use crate::app::describe::Unusable;
@@ -73,7 +73,11 @@ pub(super) fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Run(args)) => run(&args),
         Some(Command::CheckConfig(args)) => check_config(&args),
         Some(Command::Probe(args)) => probe(&args),
-        Some(Command::Bench(args)) => bench(&args),
+        Some(Command::Bench(args)) => match &args.what {
+            Some(measure::BenchCommand::Models(models)) => measure::bench_models(models),
+            None => bench(&args),
+        },
+        Some(Command::Infer(args)) => measure::infer(&args),
         Some(Command::Models { command }) => models(&command),
         Some(Command::ImportKeepout(args)) => import_keepout(&args),
         Some(Command::Replay(args)) => replay(&args),
@@ -349,19 +353,23 @@ fn reference(command: &ReferenceCommand) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn refuse_clashes(read: &[Named], what: &'static str, path: &Path) -> Result<(), Failure> {
+pub(super) fn refuse_clashes(
+    read: &[Named],
+    what: &'static str,
+    path: &Path,
+) -> Result<(), Failure> {
     clash::check(read, &[Named::new(what, path)])
         .map_err(|error: ClashError| Failure::new(Exit::Usage, error))
 }
 
 /// Whether an existing file may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Overwrite {
+pub(super) enum Overwrite {
     Yes,
     No,
 }
 
-fn write_new(path: &Path, text: &str, overwrite: Overwrite) -> Result<(), Failure> {
+pub(super) fn write_new(path: &Path, text: &str, overwrite: Overwrite) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         let path = path.display();
         if error.kind() == std::io::ErrorKind::AlreadyExists {

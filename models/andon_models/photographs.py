@@ -9,11 +9,14 @@ Terms:
 - *mask*: where in the file the part is; background is what is white or black and reaches the border.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from .errors import UserError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 LONGEST_SIDE = 288
@@ -28,6 +31,11 @@ SAME_BY_CORRELATION = 0.80
 SAME_BY_FEATURES = 6
 SAME_AFTER_ALIGNMENT = 0.7
 CANDIDATES = 30  # nearest files by correlation whose local features are compared
+
+# A class with fewer photographs than this cannot be split in three. Parts that are all alike (screws, stamped sheet)
+# look like copies of one photograph to the comparison above; for those only all but identical files count as copies.
+PHOTOGRAPHS_MIN = 5
+IDENTICAL = 0.985
 
 
 @dataclass
@@ -45,14 +53,16 @@ class File:
 class Split:
     """Files per role. No photograph is in two roles."""
 
-    train: list = field(default_factory=list)
-    validation: list = field(default_factory=list)
-    test: list = field(default_factory=list)
+    train: list[File] = field(default_factory=list)
+    validation: list[File] = field(default_factory=list)
+    test: list[File] = field(default_factory=list)
 
 
-def read(directory: Path) -> tuple[list, list]:
+def read(directory: Path) -> tuple[list[File], list[str]]:
     """Files and class names; the classes are the folder names in alphabetical order."""
-    classes = sorted(path.name for path in directory.iterdir() if path.is_dir())
+    if not directory.is_dir():
+        raise UserError(f"{directory}: no such folder; it needs one folder of photographs per class")
+    classes = sorted(path.name for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
     files = []
     for label, name in enumerate(classes):
         for path in sorted((directory / name).iterdir()):
@@ -60,28 +70,66 @@ def read(directory: Path) -> tuple[list, list]:
                 continue
             pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if pixels is None:
-                raise SystemExit(f"{path}: not readable as a picture")
+                raise UserError(f"{path}: not readable as a picture; remove it or save it as JPEG or PNG")
             shrink = LONGEST_SIDE / max(pixels.shape[:2])
             if shrink < 1:
                 pixels = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
             files.append(File(path, label, pixels))
-    if len(classes) < 2 or not files:
-        raise SystemExit(f"{directory}: needs one folder per class, two or more, with pictures in them")
+    empty = [name for label, name in enumerate(classes) if all(file.label != label for file in files)]
+    if len(classes) < 2 or empty:
+        found = f"; no picture in {', '.join(empty)}" if empty else ""
+        raise UserError(f"{directory}: needs one folder per class, two or more, with pictures in them{found}")
     return files, classes
 
 
-def find_photographs(files: list) -> int:
-    """Numbers the photographs and writes the number into each file. Returns how many there are."""
+def find_photographs(files: list[File], classes: list[str]) -> list[str]:
+    """Numbers the photographs and writes the number into each file. Returns what a reader should know about it.
+
+    A class whose files all look alike is numbered again with a stricter measure, which is said; one that even then has
+    too few photographs to be split is an error.
+    """
     correlation = _correlations(files)
+    _number(files, correlation)
+    notes = []
+    for label, name in enumerate(classes):
+        own = [file for file in files if file.label == label]
+        alike = len({file.photograph for file in own})
+        if alike >= PHOTOGRAPHS_MIN:
+            continue
+        rows = [index for index, file in enumerate(files) if file.label == label]
+        _number_identical(files, rows, correlation)
+        strict = len({file.photograph for file in own})
+        if strict < PHOTOGRAPHS_MIN:
+            raise UserError(
+                f"{name}: {len(own)} files, but only {strict} different photographs; {PHOTOGRAPHS_MIN} are the least "
+                "that can be split into training, validation and test, and some dozens are wanted"
+            )
+        notes.append(
+            f"{name}: its {len(own)} files look like {alike} photographs; taken as {strict} because its parts are "
+            "alike. If they are copies of a few photographs, the figures below are too good"
+        )
+    return notes
+
+
+def _number_identical(files: list[File], rows: list[int], correlation: np.ndarray) -> None:
+    """New photograph numbers for the files in `rows`: one for each set of all but identical ones."""
+    first_free = 1 + max(file.photograph for file in files)
+    for position, index in enumerate(rows):
+        twin = next((other for other in rows[:position] if correlation[index, other] >= IDENTICAL), None)
+        files[index].photograph = first_free + position if twin is None else files[twin].photograph
+
+
+def _number(files: list[File], correlation: np.ndarray) -> None:
+    """Photograph numbers from all three measures: best-aligned patches, local features, agreement once aligned."""
     parent = list(range(len(files)))
 
-    def root(index):
+    def root(index: int) -> int:
         while parent[index] != index:
             parent[index] = parent[parent[index]]
             index = parent[index]
         return index
 
-    for a, b in zip(*np.where(np.triu(correlation >= SAME_BY_CORRELATION, 1))):
+    for a, b in zip(*np.where(np.triu(correlation >= SAME_BY_CORRELATION, 1)), strict=True):
         parent[root(int(b))] = root(int(a))
     features = [_features(file.pixels) for file in files]
     for a in range(len(files)):
@@ -89,29 +137,34 @@ def find_photographs(files: list) -> int:
             b = int(b)
             if root(a) != root(b) and _same_by_features(features[a], features[b]):
                 parent[root(b)] = root(a)
-    numbers = {}
+    numbers: dict[int, int] = {}
     for index, file in enumerate(files):
         file.photograph = numbers.setdefault(root(index), len(numbers))
-    return len(numbers)
 
 
-def split(files: list, seed: int, validation: float, test: float) -> Split:
+def count(files: Iterable[File]) -> int:
+    """Number of photographs among the files."""
+    return len({file.photograph for file in files})
+
+
+def split(files: list[File], seed: int, validation: float, test: float) -> Split:
     """Deals the photographs of each class out at random, largest groups of copies first among equals.
 
     A photograph that turns up in two class folders goes to training with all its copies: it can test nothing.
     """
     roles = Split()
-    classes_of = {}
+    classes_of: dict[int, set[int]] = {}
     for file in files:
         classes_of.setdefault(file.photograph, set()).add(file.label)
-    role_of = {}
+    role_of: dict[int, str] = {}
     for label in sorted({file.label for file in files}):
         own = sorted(photograph for photograph, labels in classes_of.items() if labels == {label})
         np.random.default_rng([seed, label]).shuffle(own)
-        test_end = round(len(own) * test)
-        validation_end = test_end + round(len(own) * validation)
+        test_end = max(1, round(len(own) * test))
+        validation_end = test_end + max(1, round(len(own) * validation))
         for position, photograph in enumerate(own):
-            role_of[photograph] = "test" if position < test_end else "validation" if position < validation_end else "train"
+            held_out = "test" if position < test_end else "validation"
+            role_of[photograph] = held_out if position < validation_end else "train"
     for file in files:
         getattr(roles, role_of.get(file.photograph, "train")).append(file)
     return roles
@@ -158,7 +211,7 @@ def _without_fill(pixels: np.ndarray) -> np.ndarray:
     return filled
 
 
-def _correlations(files: list) -> np.ndarray:
+def _correlations(files: list[File]) -> np.ndarray:
     """Best correlation of each pair of files over rotations and mirror images, `[N, N]`.
 
     Compared is the disc around the picture's centre, which rotated copies share, after taking the smooth part away:
@@ -167,7 +220,7 @@ def _correlations(files: list) -> np.ndarray:
     y, x = np.mgrid[:PATCH, :PATCH] - (PATCH - 1) / 2
     disc = (np.hypot(x, y) < PATCH * 0.48).astype(np.float32)[..., None]
 
-    def normalised(patch):
+    def normalised(patch: np.ndarray) -> np.ndarray:
         detail = (patch - cv2.GaussianBlur(patch, (0, 0), 4)) * disc
         detail = np.clip(detail, -40, 40)
         detail -= detail.sum(axis=(0, 1)) / disc.sum() * disc
@@ -179,15 +232,19 @@ def _correlations(files: list) -> np.ndarray:
         height, width = file.pixels.shape[:2]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        square = _without_fill(file.pixels)[top:top + side, left:left + side]
+        square = _without_fill(file.pixels)[top : top + side, left : left + side]
         patches.append(cv2.resize(square, (PATCH, PATCH), interpolation=cv2.INTER_AREA).astype(np.float32))
     upright = np.stack([normalised(patch) for patch in patches])
     centre = ((PATCH - 1) / 2, (PATCH - 1) / 2)
     for mirrored in (False, True):
         for degrees in range(0, 360, ROTATION_STEP_DEGREES):
             turn = cv2.getRotationMatrix2D(centre, degrees, 1.0)
-            turned = [cv2.warpAffine(patch[:, ::-1] if mirrored else patch, turn, (PATCH, PATCH),
-                                     borderMode=cv2.BORDER_REPLICATE) for patch in patches]
+            turned = [
+                cv2.warpAffine(
+                    patch[:, ::-1] if mirrored else patch, turn, (PATCH, PATCH), borderMode=cv2.BORDER_REPLICATE
+                )
+                for patch in patches
+            ]
             best = np.maximum(best, upright @ np.stack([normalised(patch) for patch in turned]).T)
     return np.maximum(best, best.T)
 

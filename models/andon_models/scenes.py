@@ -22,14 +22,16 @@ class Backgrounds:
 
     KINDS = ("belt", "belt", "belt", "dark", "wood", "noise", "smooth", "white", "picture", "picture")
 
-    def __init__(self, pictures: list):
+    def __init__(self, pictures: list[np.ndarray]) -> None:
         self._pictures = pictures
 
     @staticmethod
     def read(directory: Path) -> "Backgrounds":
         """OpenCV's sample pictures, those without fruit."""
-        names = ("board.jpg home.jpg building.jpg stuff.jpg rubberwhale1.png aloeL.jpg leuvenA.jpg graf1.png "
-                 "box_in_scene.png left01.jpg right05.jpg baboon.jpg chicky_512.png ml.png blox.jpg sudoku.png").split()
+        names = (
+            "board.jpg home.jpg building.jpg stuff.jpg rubberwhale1.png aloeL.jpg leuvenA.jpg graf1.png "
+            "box_in_scene.png left01.jpg right05.jpg baboon.jpg chicky_512.png ml.png blox.jpg sudoku.png"
+        ).split()
         pictures = [cv2.imread(str(directory / name)) for name in names]
         return Backgrounds([picture for picture in pictures if picture is not None])
 
@@ -41,16 +43,21 @@ class Backgrounds:
             height, width = picture.shape[:2]
             edge = int(min(height, width) * rng.uniform(0.3, 0.9))
             top, left = rng.integers(height - edge + 1), rng.integers(width - edge + 1)
-            patch = cv2.resize(picture[top:top + edge, left:left + edge], (side, side), interpolation=cv2.INTER_AREA)
+            patch = cv2.resize(
+                picture[top : top + edge, left : left + edge], (side, side), interpolation=cv2.INTER_AREA
+            )
             return patch.astype(np.float32) * rng.uniform(0.4, 1.1)
         level = {"dark": rng.uniform(2, 45), "white": rng.uniform(205, 252), "wood": rng.uniform(80, 190)}.get(
-            kind, rng.uniform(35, 200))
+            kind, rng.uniform(35, 200)
+        )
         tint = rng.normal(0, {"belt": 6, "dark": 4, "white": 4, "noise": 25, "smooth": 45}.get(kind, 8), 3)
         if kind == "wood":
             tint = np.array([-45.0, -8.0, 30.0]) * rng.uniform(0.4, 1.2)
         surface = np.zeros((side, side, 3), np.float32) + level + tint.astype(np.float32)
         grain = clouds(rng, side, rng.uniform(1, 3) if kind != "wood" else 1.5, stretch=12 if kind == "wood" else 1)
-        surface += grain[..., None] * {"belt": rng.uniform(2, 14), "noise": rng.uniform(15, 45), "wood": 18}.get(kind, 3)
+        surface += grain[..., None] * {"belt": rng.uniform(2, 14), "noise": rng.uniform(15, 45), "wood": 18}.get(
+            kind, 3
+        )
         surface += clouds(rng, side, side / 5)[..., None] * rng.uniform(2, 14)
         if kind == "belt":
             _draw_belt_marks(rng, surface)
@@ -65,7 +72,15 @@ def clouds(rng: np.random.Generator, side: int, grain: float, stretch: float = 1
     return field / (field.std() + 1e-6)
 
 
-def sample(rng, pixels, mask, backgrounds, blemish: bool, kind: str | None = None, vary: bool = True) -> np.ndarray:
+def sample(
+    rng: np.random.Generator,
+    pixels: np.ndarray,
+    mask: np.ndarray | None,
+    backgrounds: Backgrounds,
+    blemish: bool,
+    kind: str | None = None,
+    vary: bool = True,
+) -> np.ndarray:
     """One classifier input, `[224, 224, 3]` uint8 RGB.
 
     Without a mask the photograph keeps its own surroundings. `vary=False` leaves the part itself as it was photographed
@@ -90,7 +105,7 @@ def sample(rng, pixels, mask, backgrounds, blemish: bool, kind: str | None = Non
     return _camera(rng, _crop(rng, canvas, box))
 
 
-def paint_blemishes(rng, part: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def paint_blemishes(rng: np.random.Generator, part: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Rot as a grader would see it: soft brown areas with a ragged edge, some sunken, some mouldy, one or several."""
     side = part.shape[0]
     ys, xs = np.where(alpha > 0.95)
@@ -114,7 +129,7 @@ def paint_blemishes(rng, part: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         brown = np.array(_ROT_COLOURS[rng.integers(len(_ROT_COLOURS))], np.float32) * rng.uniform(0.75, 1.25)
         texture = 1 + 0.10 * clouds(rng, side, radius * 0.25) + 0.06 * clouds(rng, side, 2)
         rotten = brown * (0.35 + 0.65 * np.clip(shade, 0.3, 1.4)) * texture[..., None]
-        ring = np.exp(-((np.hypot(u, v) - edge * rng.uniform(0.7, 0.95)) / (radius * 0.12)) ** 2)
+        ring = np.exp(-(((np.hypot(u, v) - edge * rng.uniform(0.7, 0.95)) / (radius * 0.12)) ** 2))
         rotten *= (1 - rng.uniform(0, 0.35) * ring)[..., None]
         if rng.random() < 0.3:  # mould: pale tufts in the middle
             tufts = np.clip(clouds(rng, side, rng.uniform(2, 5)) - rng.uniform(0.2, 0.9), 0, 1)
@@ -130,7 +145,7 @@ def paint_blemishes(rng, part: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 _ROT_COLOURS = [(40, 75, 125), (30, 58, 100), (25, 45, 78), (22, 33, 52), (45, 85, 140), (18, 24, 36), (50, 80, 105)]
 
 
-def _pose(rng, pixels, mask, vary):
+def _pose(rng: np.random.Generator, pixels: np.ndarray, mask: np.ndarray, vary: bool) -> tuple[np.ndarray, np.ndarray]:
     """The part alone on a square, turned, mirrored and stretched a little: BGR float32 and alpha 0..1."""
     side = 240
     ys, xs = np.where(mask > 0)
@@ -154,7 +169,7 @@ def _pose(rng, pixels, mask, vary):
     return np.ascontiguousarray(part, np.float32), cv2.GaussianBlur(alpha, (0, 0), 0.8)
 
 
-def _recolour(rng, part):
+def _recolour(rng: np.random.Generator, part: np.ndarray) -> np.ndarray:
     """Another light and another camera's white balance. Hue moves by a dozen degrees: varieties differ by more."""
     hsv = cv2.cvtColor(np.clip(part, 0, 255).astype(np.uint8), cv2.COLOR_BGR2HSV).astype(np.float32)
     hsv[..., 0] = (hsv[..., 0] + rng.normal(0, 6)) % 180
@@ -165,7 +180,7 @@ def _recolour(rng, part):
     return np.clip(part, 0, 255)
 
 
-def _harmless_marks(rng, part, alpha):
+def _harmless_marks(rng: np.random.Generator, part: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """What fresh and rotten parts show alike: a highlight, lenticels, the part's own shadow, uneven light and grain."""
     side = part.shape[0]
     y, x = np.mgrid[:side, :side].astype(np.float32)
@@ -188,43 +203,45 @@ def _harmless_marks(rng, part, alpha):
     return np.clip(part, 0, 255)
 
 
-def _compose(rng, part, alpha, backgrounds, kind):
+def _compose(
+    rng: np.random.Generator, part: np.ndarray, alpha: np.ndarray, backgrounds: Backgrounds, kind: str | None
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """The part with its shadow on a background twice its size; returns the scene and the part's box."""
     side = part.shape[0]
     wide = side * 2
     scene = backgrounds.draw(rng, wide, kind)
     top = left = side // 2
     cover = np.zeros((wide, wide), np.float32)
-    cover[top:top + side, left:left + side] = alpha
+    cover[top : top + side, left : left + side] = alpha
     if rng.random() < 0.7:
         shift = np.float32([[1, 0, rng.uniform(-14, 14)], [0, 1, rng.uniform(0, 16)]])
         shadow = cv2.GaussianBlur(cv2.warpAffine(cover, shift, (wide, wide)), (0, 0), rng.uniform(3, 14))
         scene *= (1 - shadow * rng.uniform(0.1, 0.6))[..., None]
-    window = scene[top:top + side, left:left + side]
+    window = scene[top : top + side, left : left + side]
     window[:] = window * (1 - alpha[..., None]) + part * alpha[..., None]
     if rng.random() < 0.2:  # a neighbour looks in: the same part again, so that the label stays true
         away = rng.choice([-1, 1]) * side * rng.uniform(0.75, 1.0)
         move = np.float32([[1, 0, away], [0, 1, rng.uniform(-0.5, 0.5) * side]])
         other = cv2.warpAffine(cover, move, (wide, wide)) * (1 - cover)
         full = np.zeros_like(scene)
-        full[top:top + side, left:left + side] = part
+        full[top : top + side, left : left + side] = part
         full = cv2.warpAffine(full, move, (wide, wide), borderMode=cv2.BORDER_REPLICATE)
         scene = scene * (1 - other[..., None]) + full * other[..., None]
     ys, xs = np.where(cover > 0.5)
     return scene, (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
 
 
-def _light(rng, canvas):
+def _light(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
     """Uneven light over the scene."""
     if rng.random() < 0.5:
         height, width = canvas.shape[:2]
         angle = rng.uniform(0, 2 * np.pi)
-        y, x = np.mgrid[-1:1:height * 1j, -1:1:width * 1j]
+        y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
         canvas = canvas * (1 + rng.uniform(0, 0.3) * (x * np.cos(angle) + y * np.sin(angle)))[..., None]
     return np.clip(canvas, 0, 255).astype(np.float32)
 
 
-def _crop(rng, canvas, box):
+def _crop(rng: np.random.Generator, canvas: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     """What a detector's box cuts out: each side off by -8 % to +22 % of the part, as far as the canvas goes."""
     height, width = canvas.shape[:2]
     left, top, right, bottom = box
@@ -234,7 +251,7 @@ def _crop(rng, canvas, box):
     return canvas[y0:y1, x0:x1]
 
 
-def _camera(rng, crop):
+def _camera(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
     """Resolution, motion blur, sensor noise and compression; then the network's square, RGB."""
     across = int(np.exp(rng.uniform(np.log(56), np.log(260))))  # pixels the part has in the frame
     scale = across / max(crop.shape[:2])
@@ -256,7 +273,7 @@ def _camera(rng, crop):
     return cv2.cvtColor(cv2.resize(crop, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), cv2.COLOR_BGR2RGB)
 
 
-def _draw_belt_marks(rng, surface):
+def _draw_belt_marks(rng: np.random.Generator, surface: np.ndarray) -> None:
     """Ribs or seams across the belt, and scratches along it."""
     side = surface.shape[0]
     axis = np.arange(side)
@@ -265,4 +282,4 @@ def _draw_belt_marks(rng, surface):
         surface += (ribs[None, :, None] if rng.random() < 0.5 else ribs[:, None, None]).astype(np.float32)
     for _ in range(rng.integers(0, 6)):
         row = int(rng.integers(side))
-        surface[row:row + int(rng.integers(1, 3))] += rng.uniform(-18, 18)
+        surface[row : row + int(rng.integers(1, 3))] += rng.uniform(-18, 18)
