@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test test-models lint models models-env train-classifier bench clean
+.PHONY: help setup demo test test-models test-yocto lint models models-env train-classifier bench clean
 
 # The architecture to build for: this machine's, or `make setup ARCH=aarch64` for a cross build.
 ARCH ?= $(shell uname -m)
@@ -38,11 +38,17 @@ demo: setup ## Build, run both jobs on the bundled clips, and say where the film
 # The doc tests go first: the last lines are then those of the tests proper.
 test: lint test-models ## Check everything: formatting, lints, dependencies, tests
 	cargo test --doc
+	cargo build
+	tests/yocto/check.py
 	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --no-fail-fast; else set -x; cargo test --all-targets; fi
 
 # In a small environment of its own; what needs TensorFlow is skipped and says so, unless `make models-env` has run.
 test-models: ## Test the Python package that makes the models
 	@tools/test-models.sh
+
+test-yocto: ## Check the Yocto layer, the overlays and the appliance's files (part of `make test`)
+	@tools/setup.sh
+	@tests/yocto/check.py
 
 # Advisories are not checked here: their database is on GitHub, and a test must not depend on the network or on the day.
 # `cargo deny check advisories` does it by hand.
@@ -51,7 +57,7 @@ lint: setup ## Formatting, clippy, documentation, licences and origins of the de
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
 	tools/cargo-deny.sh check --hide-inclusion-graph bans licenses sources
-	@if command -v shellcheck >/dev/null; then set -x; shellcheck .ci/run tools/*.sh tflite/*.sh; \
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck .ci/run tools/*.sh tflite/*.sh yocto/tools/*.sh; \
 	else echo 'skipped: shellcheck is not installed (apt-get install shellcheck)'; fi
 
 models: models-env ## Make the shipped models again (DATA=DIR: the photographs, one folder for each class)

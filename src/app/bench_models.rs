@@ -153,13 +153,13 @@ pub fn measure(loaded: &Loaded, plan: BenchModelsPlan) -> Result<ModelsTable, Ru
         }
     }
     let rates = [
-        rate(&config.worker_safety.input, StreamId::WorkerSafety),
-        rate(&config.visual_inspection.input, StreamId::VisualInspection),
+        rate(config, StreamId::WorkerSafety),
+        rate(config, StreamId::VisualInspection),
     ];
     let pairs = pairs(&models, rates, plan.crops);
     let threads = cpu_config(1);
     Ok(ModelsTable {
-        engine: inference::engine(threads)?.description().to_owned(),
+        engine: inference::engine(&threads, &mut [])?.description().to_owned(),
         rates,
         crops: plan.crops,
         models,
@@ -288,10 +288,11 @@ fn on_chip(bytes: u64, listed: Option<&ListedTpu>) -> OnChip {
     }
 }
 
-const fn cpu_config(threads: u8) -> EngineConfig {
+fn cpu_config(threads: u8) -> EngineConfig {
     EngineConfig {
         engine: EngineChoice::Cpu,
         threads,
+        ..EngineConfig::default()
     }
 }
 
@@ -306,7 +307,7 @@ fn cpu_costs(
     let cores = u8::try_from(cores.min(16)).unwrap_or(1);
     let counts = BTreeSet::from([1, config.engine.threads.max(1), cores]);
     let cost = |threads: u8| {
-        let (inference, preprocess) = time(directory, model, cpu_config(threads), runs)?;
+        let (inference, preprocess) = time(directory, model, &cpu_config(threads), runs)?;
         Ok(CpuCost {
             threads,
             inference,
@@ -326,9 +327,10 @@ fn tpu_cost(
     let device = EngineConfig {
         engine: EngineChoice::EdgeTpu,
         threads: 1,
+        ..EngineConfig::default()
     };
     if let Some(model) = compiled {
-        match time(directory, model, device, runs) {
+        match time(directory, model, &device, runs) {
             Ok((inference, _)) => {
                 return Some(TpuCost {
                     milliseconds: millis(inference),
@@ -354,11 +356,13 @@ fn tpu_cost(
 fn time(
     directory: &Path,
     model: &ModelRef,
-    engine: EngineConfig,
+    engine: &EngineConfig,
     runs: u32,
 ) -> Result<(Duration, Duration), InferenceError> {
-    let engine = inference::engine(engine)?;
-    let mut trial = Trial::load(inference::load_model(directory, model)?, engine.as_ref())?;
+    let mut files = [inference::load_model(directory, model)?];
+    let engine = inference::engine(engine, &mut files)?;
+    let [file] = files;
+    let mut trial = Trial::load(file, engine.as_ref())?;
     let frame = known_picture()?;
     let [mut inference, mut preprocess] = [(); 2].map(|()| Latencies::default());
     for _ in 0..runs {
@@ -370,8 +374,8 @@ fn time(
 }
 
 /// What the input says of its rate. One that cannot be opened now is a camera that is not here.
-fn rate(input: &crate::config::InputSpec, id: StreamId) -> Rate {
-    let said = match capture::open(input, id) {
+fn rate(config: &Config, id: StreamId) -> Rate {
+    let said = match capture::open_input(config, id) {
         Ok(source) => source.info().frame_rate,
         Err(error) => {
             log::warn!("{id}: {error}; {CAMERA_FPS} frames per second are assumed");

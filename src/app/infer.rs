@@ -82,8 +82,9 @@ impl Inspector {
     ///
     /// The model or the engine cannot be used.
     pub fn new(plan: &InferPlan) -> Result<Self, InferenceError> {
-        let file = inference::load_model(&plan.directory, &plan.model)?;
-        let engine = inference::engine(plan.engine)?;
+        let mut files = [inference::load_model(&plan.directory, &plan.model)?];
+        let engine = inference::engine(&plan.engine, &mut files)?;
+        let [file] = files;
         Ok(Self {
             trial: Trial::load(file, engine.as_ref())?,
             engine: engine.description().to_owned(),
@@ -198,7 +199,7 @@ fn still(path: &Path) -> Result<Frame, CaptureError> {
     let mut source = StillsSource::open(path, StreamId::VisualInspection, 1)?;
     match source.next_frame()? {
         Captured::Frame(frame) => Ok(frame),
-        Captured::End => Err(CaptureError::NoStills {
+        Captured::Nothing | Captured::End => Err(CaptureError::NoStills {
             path: path.to_owned(),
         }),
     }

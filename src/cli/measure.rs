@@ -137,6 +137,7 @@ fn plan(args: &InferArgs) -> Result<InferPlan, Failure> {
         engine: EngineConfig {
             engine: EngineChoice::from(args.engine),
             threads: args.threads,
+            ..EngineConfig::default()
         },
         threshold,
     })

@@ -35,6 +35,7 @@ mod tflite_sys;
 mod trial;
 mod verify;
 
+pub use choose::engine;
 pub use classification::Classifier;
 pub use cpu::CpuEngine;
 pub use detection::Detector;
@@ -42,7 +43,7 @@ pub use edgetpu::EdgeTpuEngine;
 pub use engine::{ElementType, Engine, Model, Quantisation, TensorSpec, TensorView};
 pub use error::InferenceError;
 pub use fetch::{FetchError, Fetched, Source, downloaded, fetch_coral};
-pub use inferencer::{Inferencer, InspectionJob, LabelSet, Selection, Step, engine};
+pub use inferencer::{Inferencer, InspectionJob, LabelSet, Selection, Step};
 pub use info::{ModelInfo, accelerators, companions};
 pub use labels::Labels;
 pub use registry::{
