@@ -118,6 +118,7 @@ impl Pipeline {
             inboxes: found.clone(),
             commands: controls.decide.clone(),
             spent: spent_sender,
+            desk: None,
             signal: found_signal,
             events: event_sender,
             snapshots,

@@ -118,6 +118,7 @@ impl Supervisor {
                 self.fault(RunError::Line(message));
             }
             Event::ResetRefused { why, .. } => log::info!("reset refused: {why}"),
+            Event::Acknowledged { .. } => log::info!("acknowledged at the screen"),
             Event::Configured { at, generation } => self.configured(at, generation),
             // Made by this thread itself.
             Event::Configuration(_) | Event::Started(_) | Event::Stopped(_) | Event::Lost(_) => {}

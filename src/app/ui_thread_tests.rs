@@ -45,6 +45,8 @@ fn snapshot(
         permission,
         streams: [Some(view), None],
         newest: StreamId::WorkerSafety,
+        parts: crate::message::PartTally::default(),
+        operator: crate::message::OperatorView::default(),
     }
 }
 

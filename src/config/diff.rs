@@ -2,8 +2,8 @@
 
 use super::{
     Approach, CameraChecksConfig, Config, CoveredCheckConfig, DisplayConfig, EngineConfig,
-    EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, ModelsConfig, MovedCheckConfig,
-    SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
+    EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, KioskConfig, ModelsConfig,
+    MovedCheckConfig, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
 };
 use crate::units::ZoneKind;
 
@@ -117,6 +117,13 @@ pub fn live(running: &Config, new: &Config) -> Config {
             display: running.display.display,
             size: running.display.size,
             anonymize: display.anonymize,
+            kiosk: KioskConfig {
+                scale: display.kiosk.scale,
+                streams: display.kiosk.streams,
+                pages: display.kiosk.pages,
+                touch: running.display.kiosk.touch,
+                reset: running.display.kiosk.reset,
+            },
         },
     }
 }
@@ -314,10 +321,24 @@ fn diff_display(changes: &mut Changes, old: DisplayConfig, new: DisplayConfig) {
         display,
         size,
         anonymize,
+        kiosk,
     } = old;
     changes.note("display.display", NeedsRestart, display == new.display);
     changes.note("display.size", NeedsRestart, size == new.size);
     changes.note("display.anonymize", Cosmetic, anonymize == new.anonymize);
+    let KioskConfig {
+        scale,
+        streams,
+        pages,
+        touch,
+        reset,
+    } = kiosk;
+    let new = new.kiosk;
+    changes.note("display.scale", Cosmetic, scale == new.scale);
+    changes.note("display.streams", Cosmetic, streams == new.streams);
+    changes.note("display.pages", Cosmetic, pages == new.pages);
+    changes.note("display.touch", NeedsRestart, touch == new.touch);
+    changes.note("display.reset", NeedsRestart, reset == new.reset);
 }
 
 fn diff_ground(changes: &mut Changes, old: Option<&Ground>, new: Option<&Ground>) {
@@ -445,10 +466,10 @@ mod tests {
     use super::*;
     use crate::config::{
         Anchor, DisplayChoice, EngineChoice, EventSync, GradeAction, InputSpec, ModelRef,
-        OutputConfig, Overrides, Restart, load,
+        OutputConfig, Overrides, PageSet, Restart, ShownStreams, TextScale, load,
     };
     use crate::geometry::{Point, Polygon, Size};
-    use crate::units::Score;
+    use crate::units::{Score, StreamId};
     use Impact::{Cosmetic, NeedsRestart, SafetyRelevant};
 
     /// A stop zone `press`, then a warning zone `aisle`.
@@ -499,7 +520,7 @@ mod tests {
         assert_eq!(changes(|_| {}), []);
     }
 
-    const CASES: [(&str, Impact, Edit); 44] = [
+    const CASES: [(&str, Impact, Edit); 49] = [
         ("worker_safety.input", NeedsRestart, |c| {
             c.worker_safety.input = InputSpec::Pattern("x".into())
         }),
@@ -621,6 +642,21 @@ mod tests {
         }),
         ("display.anonymize", Cosmetic, |c| {
             c.display.anonymize = true
+        }),
+        ("display.scale", Cosmetic, |c| {
+            c.display.kiosk.scale = TextScale::Percent(150)
+        }),
+        ("display.streams", Cosmetic, |c| {
+            c.display.kiosk.streams = ShownStreams::Only(StreamId::WorkerSafety)
+        }),
+        ("display.pages", Cosmetic, |c| {
+            c.display.kiosk.pages = PageSet::NONE
+        }),
+        ("display.touch", NeedsRestart, |c| {
+            c.display.kiosk.touch = false
+        }),
+        ("display.reset", NeedsRestart, |c| {
+            c.display.kiosk.reset = true
         }),
         ("zone.press.points", SafetyRelevant, |c| {
             c.zones[0].polygon = triangle(0.8)

@@ -21,6 +21,7 @@ mod ground;
 mod hours;
 mod input;
 mod keepout;
+mod kiosk;
 mod load;
 mod output;
 mod overrides;
@@ -44,6 +45,7 @@ pub use ground::{Approach, FloorZone, Ground, Growth};
 pub use hours::{Hours, MinuteOfDay, ParseWindowError, Window};
 pub use input::InputError;
 pub use keepout::{ZoneNameError, check_zone_name};
+pub use kiosk::{KioskConfig, PageSet, ShownStreams, StatusPage, TextScale};
 pub use load::{Attempt, ConfigFile, Loaded, attempt, default_paths, load};
 pub use output::{ChipSpec, GpioConfig, LineName, LineSpec, OutputBackend, OutputConfig, Polarity};
 pub use overrides::Overrides;
@@ -430,6 +432,8 @@ pub struct DisplayConfig {
     pub size: Size,
     /// Persons are masked.
     pub anonymize: bool,
+    /// What an operator can do at the monitor.
+    pub kiosk: KioskConfig,
 }
 
 impl DisplayConfig {

@@ -93,6 +93,7 @@ fn config() -> Config {
                 height: 64,
             },
             anonymize: false,
+            kiosk: crate::config::KioskConfig::default(),
         },
         watchdog: None,
     }
