@@ -6,8 +6,8 @@
 //! where it is. Nothing here converts or copies pixels. Used by every thread that touches pictures.
 
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::geometry::Size;
@@ -136,6 +136,18 @@ pub trait DeviceMemory: Send + Sync + std::fmt::Debug {
 /// buffer once (a GPU's image of it) can be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(u64);
+
+/// Says when a device's memory is gone, without keeping it.
+#[derive(Clone, Debug)]
+pub struct MemoryWatch(Weak<dyn DeviceMemory>);
+
+impl MemoryWatch {
+    /// Whether nobody has the memory any more: neither the device's source nor a frame.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
 
 /// Who owns pixel memory.
 #[derive(Clone, Debug)]
@@ -375,6 +387,15 @@ impl Frame {
     #[must_use]
     pub fn buffer_id(&self) -> Option<BufferId> {
         self.pixels.memory.id()
+    }
+
+    /// Watches over the device's memory that it lies in; `None` where it lies in the program's own.
+    #[must_use]
+    pub fn memory_watch(&self) -> Option<MemoryWatch> {
+        match &self.pixels.memory {
+            Memory::Own(_) => None,
+            Memory::Device(memory, _) => Some(MemoryWatch(Arc::downgrade(memory))),
+        }
     }
 
     /// Plane `index` of the pixel format for a GPU, where the device exports its memory.

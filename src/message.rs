@@ -824,6 +824,23 @@ pub struct ConfigurationChange {
     pub problems: Vec<String>,
 }
 
+/// The monitor came or went. The run permission does not depend on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DisplayChange {
+    /// Pictures are shown again, or for the first time after it was told that there are none.
+    Back {
+        /// What shows them.
+        on: String,
+        /// How long there were none.
+        after: Duration,
+    },
+    /// No pictures are shown any more.
+    Lost {
+        /// Why.
+        why: String,
+    },
+}
+
 /// What runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Started {
@@ -899,6 +916,8 @@ pub enum Event {
         /// Which.
         generation: Generation,
     },
+    /// The monitor came or went.
+    Display(DisplayChange),
     /// The configuration files changed.
     Configuration(Box<ConfigurationChange>),
     /// The program runs.

@@ -4,6 +4,8 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rtrb::{Consumer, RingBuffer};
+
 use super::live::UiUpdate;
 use super::pipeline::spawn;
 use super::run::{RunError, RunOptions};
@@ -11,7 +13,7 @@ use super::ui_thread::{self, PictureError, UiFigures, UiPlan};
 use crate::capture::FrameSource;
 use crate::config::{Config, DisplayChoice};
 use crate::inference::Inferencer;
-use crate::message::Snapshot;
+use crate::message::{Event, Snapshot};
 use crate::sync::{Latest, Signal};
 use crate::ui::scene::{MaskMemory, People, SceneContext};
 
@@ -32,8 +34,7 @@ pub(super) fn ui_plan(
 ) -> Result<Option<UiPlan>, RunError> {
     let draw_all = match config.display.display {
         DisplayChoice::None => false,
-        DisplayChoice::Headless => true,
-        DisplayChoice::Kms => return Err(PictureError::NoKms.into()),
+        DisplayChoice::Headless | DisplayChoice::Kms => true,
     };
     if !draw_all && options.record.is_none() && options.snapshots.is_empty() {
         return Ok(None);
@@ -42,7 +43,7 @@ pub(super) fn ui_plan(
     let fastest = rates.fold(0.0, f64::max);
     Ok(Some(UiPlan {
         context: scene_context(config, sources, inferencer),
-        size: config.display.size,
+        display: config.display.clone(),
         record: options.record.clone(),
         snapshots: options.snapshots.clone(),
         frame_rate: if fastest > 0.0 {
@@ -55,18 +56,33 @@ pub(super) fn ui_plan(
     }))
 }
 
+/// Events of the ui thread on their way to the event log: a monitor that comes and goes all the time.
+const NEWS_MAX: usize = 64;
+
+/// The running ui thread.
+#[derive(Debug)]
+pub(super) struct UiThread {
+    pub(super) thread: JoinHandle<UiFigures>,
+    pub(super) inbox: Latest<Snapshot>,
+    pub(super) news: Consumer<Event>,
+}
+
 /// Starts the ui thread and waits until it says that it can draw.
-pub(super) fn start_ui(
-    plan: UiPlan,
-    updates: &Latest<UiUpdate>,
-) -> Result<(JoinHandle<UiFigures>, Latest<Snapshot>), RunError> {
+pub(super) fn start_ui(plan: UiPlan, updates: &Latest<UiUpdate>) -> Result<UiThread, RunError> {
+    let (told, news) = RingBuffer::new(NEWS_MAX);
     let mailbox = Latest::new(&Signal::new());
     let inbox = mailbox.clone();
     let (ready, started) = sync_channel(1);
     let updates = updates.clone();
-    let thread = spawn("ui", move || ui_thread::run(plan, &inbox, &updates, &ready))?;
+    let thread = spawn("ui", move || {
+        ui_thread::run(plan, &inbox, &updates, told, &ready)
+    })?;
     match started.recv_timeout(UI_START_MAX) {
-        Ok(Ok(())) => Ok((thread, mailbox)),
+        Ok(Ok(())) => Ok(UiThread {
+            thread,
+            inbox: mailbox,
+            news,
+        }),
         Ok(Err(error)) => Err(error.into()),
         Err(RecvTimeoutError::Timeout) => Err(PictureError::NotReady {
             within: UI_START_MAX,

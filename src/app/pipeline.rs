@@ -10,10 +10,10 @@ use super::decide_thread::{DecideOutcome, DecideThread};
 use super::infer_thread::{InferThread, allowances};
 use super::live::Controls;
 use super::outputs::Outputs;
-use super::picture::start_ui;
+use super::picture::{UiThread, start_ui};
 use super::reference::{self};
 use super::run::{RunError, RunOptions};
-use super::ui_thread::{UiFigures, UiPlan};
+use super::ui_thread::UiPlan;
 use crate::capture::{FrameSource, Pacer};
 use crate::config::{Config, Pace};
 use crate::decision::Decision;
@@ -58,7 +58,7 @@ pub(super) struct Pipeline {
     pub(super) capture: [JoinHandle<CaptureOutcome>; 2],
     pub(super) infer: JoinHandle<()>,
     pub(super) decide: JoinHandle<DecideOutcome>,
-    pub(super) ui: Option<JoinHandle<UiFigures>>,
+    pub(super) ui: Option<UiThread>,
     pub(super) events: Consumer<Event>,
     pub(super) day_clock: DayClock,
     /// Instant of media time zero on the decision clock.
@@ -82,7 +82,8 @@ impl Pipeline {
         let scrutiny = reference::scrutiny(&config.camera_checks)?;
         let (ui, snapshots) = match plan {
             Some(plan) => {
-                let (ui, snapshots) = start_ui(plan, &updates)?;
+                let ui = start_ui(plan, &updates)?;
+                let snapshots = ui.inbox.clone();
                 (Some(ui), Some(snapshots))
             }
             None => (None, None),

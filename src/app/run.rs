@@ -190,6 +190,7 @@ pub(super) fn run_with(
     let labels = inferencer.labels();
     let events = EventSink::start(&config.events).map_err(cannot_start("events"))?;
     let devices = (sources, outputs);
+    let _terminal = RestoredTerminal;
     let (mut pipeline, controls) =
         Pipeline::start(config, options, stop, devices, inferencer, plan, &beats)?;
     let watchdog = match watchdog {
@@ -219,7 +220,7 @@ pub(super) fn run_with(
         clock_looked_at: None,
     };
     supervisor.record(&started);
-    supervisor.follow(&mut pipeline.events, stop);
+    supervisor.follow(&mut pipeline, stop);
     supervisor.asked_to_stop = stop.is_raised();
     stop.raise();
     let mut outcome = supervisor.close(pipeline);
@@ -233,6 +234,17 @@ pub(super) fn run_with(
         });
     }
     Ok(outcome)
+}
+
+/// Puts the virtual terminal back when the run ends, however it ends: the ui thread, which does so
+/// itself, may hang in a driver.
+#[derive(Debug)]
+struct RestoredTerminal;
+
+impl Drop for RestoredTerminal {
+    fn drop(&mut self) {
+        crate::ui::kms::restore_terminal();
+    }
 }
 
 /// The first line of the report.

@@ -10,6 +10,7 @@ use crate::capture::Slippage;
 use crate::health::{Latencies, LatencySummary, StreamMetrics};
 use crate::message::PartTally;
 use crate::sys::ProcessUsage;
+use crate::ui::gles::FrameCopies;
 use crate::units::StreamId;
 
 /// What a capture thread counted.
@@ -38,6 +39,10 @@ pub struct Summary {
     pub render: Latencies,
     /// Encoding one picture of the film.
     pub encode: Latencies,
+    /// Frames by how they came to the graphics device, where pictures were drawn.
+    pub copies: FrameCopies,
+    /// Times the monitor was lost.
+    pub display_losses: u64,
     /// Pictures written to the film.
     pub recorded: u64,
     /// Times the run permission went from ON to OFF.
@@ -133,6 +138,9 @@ impl Summary {
                 "unsure": self.parts.unsure,
                 "missed": self.parts.missed,
             },
+            "frames_imported": self.copies.imported,
+            "frames_copied": self.copies.copied,
+            "display_losses": self.display_losses,
             "recorded": self.recorded,
             "render_ms": latency(self.render.summary()),
             "encode_ms": latency(self.encode.summary()),
@@ -195,6 +203,13 @@ impl Summary {
                 let _ = writeln!(text, "{stage:<62}   {}", columns(figures));
             }
         }
+        let FrameCopies { imported, copied } = self.copies;
+        if imported + copied > 0 {
+            let _ = writeln!(
+                text,
+                "frames drawn: {imported} from the camera's memory, {copied} copied"
+            );
+        }
         let PartTally {
             good,
             reject,
@@ -227,6 +242,9 @@ impl Summary {
 
     /// Lines for what was lost or late; none where nothing was.
     fn losses(&self, text: &mut String) {
+        if self.display_losses > 0 {
+            let _ = writeln!(text, "monitor lost {} times", self.display_losses);
+        }
         for id in StreamId::ALL {
             let CaptureFigures {
                 corrupt, slippage, ..

@@ -56,7 +56,8 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// Writes events to the report and shows progress until the decide thread ends.
-    pub(super) fn follow(&mut self, events: &mut Consumer<Event>, stop: &StopFlag) {
+    pub(super) fn follow(&mut self, pipeline: &mut Pipeline, stop: &StopFlag) {
+        let Pipeline { events, ui, .. } = pipeline;
         let mut stopping = false;
         loop {
             if stop.is_raised() && !stopping {
@@ -65,8 +66,9 @@ impl Supervisor {
             }
             // Asked first: whatever was sent before the sender went is then still found below.
             let over = events.is_abandoned();
-            while let Ok(event) = events.pop() {
-                self.take(event);
+            self.take_all(events);
+            if let Some(ui) = ui {
+                self.take_all(&mut ui.news);
             }
             self.write(ReportWriter::settle);
             if over {
@@ -77,6 +79,12 @@ impl Supervisor {
             thread::sleep(EVENTS_WAIT);
         }
         self.progress.finish();
+    }
+
+    fn take_all(&mut self, events: &mut Consumer<Event>) {
+        while let Ok(event) = events.pop() {
+            self.take(event);
+        }
     }
 
     /// Once a second.
@@ -122,6 +130,8 @@ impl Supervisor {
             Event::Configured { at, generation } => self.configured(at, generation),
             // Made by this thread itself.
             Event::Configuration(_) | Event::Started(_) | Event::Stopped(_) | Event::Lost(_) => {}
+            // In the event log, and said by the ui thread.
+            Event::Display(_) => {}
         }
     }
 
@@ -198,9 +208,14 @@ impl Supervisor {
                 });
             }
         }
-        if let Some(thread) = pipeline.ui
-            && let Some(figures) = self.join("ui", thread)
-        {
+        let ui = pipeline.ui.and_then(|mut ui| {
+            let figures = self.join("ui", ui.thread);
+            self.take_all(&mut ui.news);
+            figures
+        });
+        if let Some(figures) = ui {
+            self.summary.copies = figures.copies;
+            self.summary.display_losses = figures.display_losses;
             self.summary.render = figures.render;
             self.summary.encode = figures.encode;
             self.summary.recorded = figures.recorded;

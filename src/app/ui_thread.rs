@@ -1,23 +1,27 @@
-//! The ui thread: owns the EGL context, the film and the snapshots. It only reads; when it blocks or
-//! fails nothing else does.
+//! The ui thread: owns the screen with its EGL context, the film and the snapshots. It only reads; when
+//! it blocks or fails nothing else does.
 
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use rtrb::Producer;
+
 use super::capture_thread::CloseOnDrop;
 use super::live::UiUpdate;
-use crate::config::Pace;
+use crate::config::{DisplayConfig, Pace};
 use crate::frame::Frame;
 use crate::geometry::Size;
 use crate::health::Latencies;
-use crate::message::{PermissionState, Snapshot};
+use crate::message::{DisplayChange, Event, PermissionState, Snapshot};
 use crate::sync::{Latest, Taken};
 use crate::sys::monotonic_now;
 use crate::ui::UiError;
-use crate::ui::headless::HeadlessRenderer;
+use crate::ui::gles::FrameCopies;
+use crate::ui::kms::DisplayNews;
 use crate::ui::record::{RecordError, Recorder};
 use crate::ui::scene::{self, MaskMemory, People, SceneContext};
+use crate::ui::screen::{Pixels, Screen};
 use crate::ui::snapshot::{SnapshotError, write_png};
 use crate::units::{MonotonicTime, StreamId};
 
@@ -63,21 +67,34 @@ pub enum PictureError {
         /// How long it was waited for.
         within: Duration,
     },
-    /// No monitor can be driven.
-    #[error("--display kms: this build cannot drive a monitor; use headless, or none")]
-    NoKms,
+    /// The run ended without a picture on the monitor.
+    #[error("no picture was shown at the end: {why}; andon probe tells what there is")]
+    NotShown {
+        /// Why.
+        why: String,
+    },
+    /// A monitor of another size took the place of the one that the film began with.
+    #[error(
+        "the film ends where the monitor was swapped: its pictures are {film}, the monitor's {monitor}"
+    )]
+    OtherSize {
+        /// Of the film.
+        film: Size,
+        /// Of the monitor.
+        monitor: Size,
+    },
 }
 
 /// What is drawn and kept.
 #[derive(Debug)]
 pub(super) struct UiPlan {
     pub(super) context: SceneContext,
-    pub(super) size: Size,
+    pub(super) display: DisplayConfig,
     pub(super) record: Option<PathBuf>,
     pub(super) snapshots: Vec<SnapshotRequest>,
     /// Pictures per second of the film.
     pub(super) frame_rate: f64,
-    /// Every picture is drawn, even those nobody keeps (`--display headless`).
+    /// Every picture is drawn, even those nobody keeps (`--display headless` and `kms`).
     pub(super) draw_all: bool,
     /// In `asap` a film tick is drawn once all its frames are in, so that two runs give one film; in
     /// real time the newest is drawn at once.
@@ -90,6 +107,10 @@ pub(super) struct UiFigures {
     pub(super) render: Latencies,
     pub(super) encode: Latencies,
     pub(super) recorded: u64,
+    /// Frames by how they came to the graphics device.
+    pub(super) copies: FrameCopies,
+    /// Times the monitor was lost.
+    pub(super) display_losses: u64,
     pub(super) faults: Vec<PictureError>,
 }
 
@@ -97,8 +118,12 @@ pub(super) struct UiFigures {
 #[derive(Debug)]
 struct Ui {
     plan: UiPlan,
-    renderer: HeadlessRenderer,
-    recorder: Option<Recorder>,
+    screen: Screen,
+    recorder: Option<(Recorder, Size)>,
+    /// Why nothing is shown.
+    dark: Option<String>,
+    /// For the event log.
+    news: Producer<Event>,
     /// Instant of the first snapshot, where the film starts.
     origin: Option<MonotonicTime>,
     figures: UiFigures,
@@ -106,16 +131,26 @@ struct Ui {
     notices: [Option<String>; 2],
 }
 
+/// What became of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drawn {
+    /// It was drawn, or nobody wants it, or nobody would see it.
+    Done,
+    /// The monitor still waits to show the one before.
+    TooEarly,
+}
+
 /// Body of the thread: says on `ready` whether it could start, then draws until the mailbox closes.
 pub(super) fn run(
     plan: UiPlan,
     inbox: &Latest<Snapshot>,
     updates: &Latest<UiUpdate>,
+    news: Producer<Event>,
     ready: &SyncSender<Result<(), PictureError>>,
 ) -> UiFigures {
     // Also when drawing panics: nobody may wait for a picture that will never be taken.
     let _inbox = CloseOnDrop(inbox.clone());
-    let mut ui = match Ui::start(plan) {
+    let mut ui = match Ui::start(plan, news) {
         Ok(ui) => {
             let _ = ready.send(Ok(()));
             ui
@@ -133,20 +168,61 @@ pub(super) fn run(
 }
 
 impl Ui {
-    fn start(plan: UiPlan) -> Result<Self, PictureError> {
-        let renderer = HeadlessRenderer::new(plan.size)?;
-        let recorder = match &plan.record {
-            Some(path) => Some(Recorder::create(path, plan.size, plan.frame_rate)?),
-            None => None,
-        };
-        Ok(Self {
+    fn start(plan: UiPlan, news: Producer<Event>) -> Result<Self, PictureError> {
+        let screen = Screen::open(&plan.display)?;
+        let mut this = Self {
             plan,
-            renderer,
-            recorder,
+            screen,
+            recorder: None,
+            dark: None,
+            news,
             origin: None,
             figures: UiFigures::default(),
             notices: [None, None],
-        })
+        };
+        if this.screen.can_draw() {
+            this.begin_film()?;
+        }
+        this.tell_news();
+        Ok(this)
+    }
+
+    /// Once the size of the pictures is known.
+    fn begin_film(&mut self) -> Result<(), PictureError> {
+        if let Some(path) = self.plan.record.take() {
+            let size = self.screen.size();
+            let recorder = Recorder::create(&path, size, self.plan.frame_rate)?;
+            self.recorder = Some((recorder, size));
+        }
+        Ok(())
+    }
+
+    /// Looks after the screen, and tells what happened to it.
+    fn attend(&mut self) {
+        self.screen.attend();
+        self.tell_news();
+    }
+
+    fn tell_news(&mut self) {
+        while let Some(news) = self.screen.take_news() {
+            let change = match news {
+                DisplayNews::Shown { on, after } => {
+                    log::info!("picture on {on}");
+                    self.dark = None;
+                    let Some(after) = after else { continue };
+                    DisplayChange::Back { on, after }
+                }
+                DisplayNews::Lost(loss) => {
+                    let why = loss.to_string();
+                    log::error!("no picture: {why}; the run goes on, and so does the search");
+                    self.figures.display_losses += 1;
+                    self.dark = Some(why.clone());
+                    DisplayChange::Lost { why }
+                }
+            };
+            // Nobody waits for the log: what finds no room is in the program's own log.
+            let _ = self.news.push(Event::Display(change));
+        }
     }
 
     /// Draws a film tick once all its frames are in: when the first snapshot of a later tick comes.
@@ -156,6 +232,7 @@ impl Ui {
             if let Taken::Value(update) = updates.take() {
                 self.update(update);
             }
+            self.attend();
             match inbox.take_within(WAIT_MAX) {
                 Taken::Value(snapshot) => {
                     self.plan.context.observe(&snapshot);
@@ -186,6 +263,7 @@ impl Ui {
             if let Taken::Value(update) = updates.take() {
                 self.update(update);
             }
+            self.attend();
             let wait = pending.as_ref().map_or(WAIT_MAX, |_| HELD_BACK_MAX);
             let (snapshot, at_once) = match inbox.take_within(wait) {
                 Taken::Value(snapshot) => {
@@ -198,9 +276,14 @@ impl Ui {
             };
             pending = match snapshot {
                 Some(newest) if at_once => {
-                    drawn = Some((self.tick_of(newest.at), newest.permission));
-                    self.show(self.since_start(newest.at), &newest);
-                    None
+                    let this = (self.tick_of(newest.at), newest.permission);
+                    match self.show(self.since_start(newest.at), &newest) {
+                        Drawn::Done => {
+                            drawn = Some(this);
+                            None
+                        }
+                        Drawn::TooEarly => Some(newest),
+                    }
                 }
                 Some(_) | None => snapshot,
             };
@@ -258,68 +341,98 @@ impl Ui {
 
     /// Draws the snapshot where somebody wants it, and keeps it where it is to be kept; it comes
     /// `media_time` after the start of the film.
-    fn show(&mut self, media_time: Duration, snapshot: &Snapshot) {
+    fn show(&mut self, media_time: Duration, snapshot: &Snapshot) -> Drawn {
+        if !self.screen.can_draw() {
+            return Drawn::Done;
+        }
+        if let Err(error) = self.begin_film() {
+            self.film_failed(error);
+        }
         let safety = snapshot.streams[StreamId::WorkerSafety.index()].as_ref();
         let sequence = safety.map(|view| view.frame.meta.sequence);
         let is_due = |request: &SnapshotRequest| sequence.is_some_and(|now| now >= request.frame);
         let due: Vec<SnapshotRequest> = self.plan.snapshots.extract_if(.., |r| is_due(r)).collect();
-        if !self.plan.draw_all && self.recorder.is_none() && due.is_empty() {
-            return;
+        let kept = self.recorder.is_some() || !due.is_empty();
+        if !self.plan.draw_all && !kept {
+            return Drawn::Done;
         }
         let started = monotonic_now();
-        let scene = scene::build(snapshot, &self.plan.context, self.plan.size);
+        let size = self.screen.size();
+        let scene = scene::build(snapshot, &self.plan.context, size);
         let frames: [Option<&Frame>; 2] =
             [0, 1].map(|index: usize| snapshot.streams[index].as_ref().map(|view| &view.frame));
-        let rgba = match self.renderer.render(&scene, frames) {
-            Ok(rgba) => rgba,
+        let mut film_error = None;
+        let mut keep = |rgba: &[u8]| {
+            self.figures
+                .render
+                .record(monotonic_now().saturating_since(started));
+            keep_snapshots(&due, size, rgba, &mut self.figures);
+            if let Some(film) = &mut self.recorder {
+                let pushed = push(film, size, rgba, media_time, &mut self.figures);
+                film_error = pushed.err();
+            }
+        };
+        let pixels = if kept {
+            Pixels::Wanted
+        } else {
+            Pixels::Unwanted
+        };
+        let shown = self.screen.show(&scene, frames, pixels, &mut keep);
+        if let Some(error) = film_error {
+            self.film_failed(error);
+        }
+        self.tell_news();
+        match shown {
+            Ok(true) => {
+                if !kept && matches!(self.screen, Screen::Monitor(_)) {
+                    let took = monotonic_now().saturating_since(started);
+                    self.figures.render.record(took);
+                }
+                Drawn::Done
+            }
+            Ok(false) => {
+                self.plan.snapshots.extend(due);
+                Drawn::TooEarly
+            }
             Err(error) => {
                 log::error!("{error}; no more pictures are drawn");
                 self.figures.faults.push(error.into());
                 self.plan.draw_all = false;
                 self.plan.snapshots.clear();
                 self.close_film();
-                return;
+                Drawn::Done
             }
-        };
-        let drawn = monotonic_now();
-        self.figures.render.record(drawn.saturating_since(started));
-        for request in due {
-            if let Err(error) = write_png(&request.path, self.plan.size, rgba) {
-                log::error!("{error}");
-                self.figures.faults.push(error.into());
-            }
-        }
-        let encoding = monotonic_now();
-        match self
-            .recorder
-            .as_mut()
-            .map(|recorder| recorder.push(rgba, media_time))
-        {
-            Some(Ok(())) => {
-                self.figures.recorded += 1;
-                self.figures
-                    .encode
-                    .record(monotonic_now().saturating_since(encoding));
-            }
-            Some(Err(error)) => {
-                log::error!("{error}; the run goes on without a film");
-                self.notices[1] = Some("RECORDING STOPPED".to_owned());
-                self.show_notices();
-                if let RecordError::Write { frames, .. } | RecordError::Encode { frames, .. } =
-                    &error
-                {
-                    // What was still in memory is lost; the file holds fewer than were pushed.
-                    self.figures.recorded = *frames;
-                }
-                self.figures.faults.push(error.into());
-                self.recorder = None;
-            }
-            None => {}
         }
     }
 
+    /// The run goes on without a film.
+    fn film_failed(&mut self, error: PictureError) {
+        log::error!("{error}; the run goes on without a film");
+        self.notices[1] = Some("RECORDING STOPPED".to_owned());
+        self.show_notices();
+        match &error {
+            // The file is good as far as it goes.
+            PictureError::OtherSize { .. } => self.close_film(),
+            PictureError::Record(
+                RecordError::Write { frames, .. } | RecordError::Encode { frames, .. },
+            ) => {
+                // What was still in memory is lost; the file holds fewer than were pushed.
+                self.figures.recorded = *frames;
+            }
+            PictureError::Record(_)
+            | PictureError::Draw(_)
+            | PictureError::Snapshot(_)
+            | PictureError::NotReached { .. }
+            | PictureError::NotReady { .. }
+            | PictureError::NotShown { .. } => {}
+        }
+        self.figures.faults.push(error);
+        self.recorder = None;
+    }
+
     fn close_film(&mut self) {
-        if let Some(Err(error)) = self.recorder.take().map(Recorder::finish) {
+        let film = self.recorder.take();
+        if let Some(Err(error)) = film.map(|(recorder, _)| recorder.finish()) {
             log::error!("{error}");
             self.figures.faults.push(error.into());
         }
@@ -331,8 +444,44 @@ impl Ui {
             let error = PictureError::NotReached { path, frame };
             self.figures.faults.push(error);
         }
+        if let Some(why) = self.dark {
+            self.figures.faults.push(PictureError::NotShown { why });
+        }
+        self.figures.copies = self.screen.copies();
         self.figures
     }
+}
+
+fn keep_snapshots(due: &[SnapshotRequest], size: Size, rgba: &[u8], figures: &mut UiFigures) {
+    for request in due {
+        if let Err(error) = write_png(&request.path, size, rgba) {
+            log::error!("{error}");
+            figures.faults.push(error.into());
+        }
+    }
+}
+
+/// Puts a picture into the film.
+fn push(
+    (recorder, film): &mut (Recorder, Size),
+    size: Size,
+    rgba: &[u8],
+    media_time: Duration,
+    figures: &mut UiFigures,
+) -> Result<(), PictureError> {
+    if *film != size {
+        return Err(PictureError::OtherSize {
+            film: *film,
+            monitor: size,
+        });
+    }
+    let encoding = monotonic_now();
+    recorder.push(rgba, media_time)?;
+    figures.recorded += 1;
+    figures
+        .encode
+        .record(monotonic_now().saturating_since(encoding));
+    Ok(())
 }
 
 #[allow(

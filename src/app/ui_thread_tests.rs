@@ -1,6 +1,7 @@
 use std::sync::mpsc::sync_channel;
 
 use super::*;
+use crate::config::{DisplayChoice, KmsConfig};
 use crate::frame::{BufferPool, ColorMatrix, ColorRange, FrameFormat, FrameMeta, PixelFormat};
 use crate::geometry::Rect;
 use crate::message::{Detection, PersonVerdict, SafetyVerdict, StreamView, Verdict};
@@ -83,7 +84,12 @@ fn picture(pace: Pace, snapshots: &[Snapshot], frame: u64) -> Option<Vec<u8>> {
             old_after: Duration::from_secs(1),
             notice: None,
         },
-        size: SIZE,
+        display: DisplayConfig {
+            display: DisplayChoice::Headless,
+            size: SIZE,
+            anonymize: true,
+            kms: KmsConfig::default(),
+        },
         record: None,
         snapshots: vec![SnapshotRequest {
             path: path.clone(),
@@ -96,8 +102,9 @@ fn picture(pace: Pace, snapshots: &[Snapshot], frame: u64) -> Option<Vec<u8>> {
     let inbox = Latest::new(&crate::sync::Signal::new());
     let updates = Latest::new(&crate::sync::Signal::new());
     let (ready, started) = sync_channel(1);
+    let (told, _news) = rtrb::RingBuffer::new(1);
     let mailbox = inbox.clone();
-    let thread = std::thread::spawn(move || run(plan, &mailbox, &updates, &ready));
+    let thread = std::thread::spawn(move || run(plan, &mailbox, &updates, told, &ready));
     if started.recv().expect("it says so").is_err() {
         return None;
     }

@@ -2,8 +2,8 @@
 
 use super::{
     Approach, CameraChecksConfig, Config, CoveredCheckConfig, DisplayConfig, EngineConfig,
-    EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, KioskConfig, ModelsConfig,
-    MovedCheckConfig, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
+    EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, KioskConfig, KmsConfig,
+    ModelsConfig, MovedCheckConfig, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
 };
 use crate::units::ZoneKind;
 
@@ -55,7 +55,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     diff_engine(&mut changes, *engine, new.engine);
     changes.note("output", Impact::NeedsRestart, output == &new.output);
     diff_events(&mut changes, events, &new.events);
-    diff_display(&mut changes, *display, new.display);
+    diff_display(&mut changes, display, &new.display);
     changes.note("watchdog", Impact::NeedsRestart, watchdog == &new.watchdog);
     diff_ground(&mut changes, ground.as_ref(), new.ground.as_ref());
     diff_zones(&mut changes, zones, &new.zones);
@@ -124,6 +124,7 @@ pub fn live(running: &Config, new: &Config) -> Config {
                 touch: running.display.kiosk.touch,
                 reset: running.display.kiosk.reset,
             },
+            kms: running.display.kms.clone(),
         },
     }
 }
@@ -315,24 +316,41 @@ fn diff_events(changes: &mut Changes, old: &EventsConfig, new: &EventsConfig) {
     }
 }
 
-fn diff_display(changes: &mut Changes, old: DisplayConfig, new: DisplayConfig) {
+fn diff_display(changes: &mut Changes, old: &DisplayConfig, new: &DisplayConfig) {
     use Impact::{Cosmetic, NeedsRestart};
     let DisplayConfig {
         display,
         size,
         anonymize,
+        kms,
         kiosk,
     } = old;
-    changes.note("display.display", NeedsRestart, display == new.display);
-    changes.note("display.size", NeedsRestart, size == new.size);
-    changes.note("display.anonymize", Cosmetic, anonymize == new.anonymize);
+    changes.note("display.display", NeedsRestart, *display == new.display);
+    changes.note("display.size", NeedsRestart, *size == new.size);
+    changes.note("display.anonymize", Cosmetic, *anonymize == new.anonymize);
+    let KmsConfig {
+        card,
+        connector,
+        mode,
+        vt,
+        import,
+    } = kms;
+    for (key, same) in [
+        ("card", *card == new.kms.card),
+        ("connector", *connector == new.kms.connector),
+        ("mode", *mode == new.kms.mode),
+        ("vt", *vt == new.kms.vt),
+        ("import", *import == new.kms.import),
+    ] {
+        changes.note(&format!("display.{key}"), NeedsRestart, same);
+    }
     let KioskConfig {
         scale,
         streams,
         pages,
         touch,
         reset,
-    } = kiosk;
+    } = *kiosk;
     let new = new.kiosk;
     changes.note("display.scale", Cosmetic, scale == new.scale);
     changes.note("display.streams", Cosmetic, streams == new.streams);
@@ -466,7 +484,7 @@ mod tests {
     use super::*;
     use crate::config::{
         Anchor, DisplayChoice, EngineChoice, EventSync, GradeAction, InputSpec, ModelRef,
-        OutputConfig, Overrides, PageSet, Restart, ShownStreams, TextScale, load,
+        OutputConfig, Overrides, PageSet, Restart, ShownStreams, TextScale, VtWish, load,
     };
     use crate::geometry::{Point, Polygon, Size};
     use crate::units::{Score, StreamId};
@@ -520,7 +538,7 @@ mod tests {
         assert_eq!(changes(|_| {}), []);
     }
 
-    const CASES: [(&str, Impact, Edit); 49] = [
+    const CASES: [(&str, Impact, Edit); 54] = [
         ("worker_safety.input", NeedsRestart, |c| {
             c.worker_safety.input = InputSpec::Pattern("x".into())
         }),
@@ -657,6 +675,21 @@ mod tests {
         }),
         ("display.reset", NeedsRestart, |c| {
             c.display.kiosk.reset = true
+        }),
+        ("display.card", NeedsRestart, |c| {
+            c.display.kms.card = Some("/dev/dri/card1".into())
+        }),
+        ("display.connector", NeedsRestart, |c| {
+            c.display.kms.connector = Some("HDMI-A-1".to_owned())
+        }),
+        ("display.mode", NeedsRestart, |c| {
+            c.display.kms.mode = "1280x720@60".parse().expect("a mode")
+        }),
+        ("display.vt", NeedsRestart, |c| {
+            c.display.kms.vt = VtWish::Off
+        }),
+        ("display.import", NeedsRestart, |c| {
+            c.display.kms.import = false
         }),
         ("zone.press.points", SafetyRelevant, |c| {
             c.zones[0].polygon = triangle(0.8)

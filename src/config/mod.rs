@@ -22,6 +22,7 @@ mod hours;
 mod input;
 mod keepout;
 mod kiosk;
+mod kms;
 mod load;
 mod output;
 mod overrides;
@@ -46,6 +47,7 @@ pub use hours::{Hours, MinuteOfDay, ParseWindowError, Window};
 pub use input::InputError;
 pub use keepout::{ZoneNameError, check_zone_name};
 pub use kiosk::{KioskConfig, PageSet, ShownStreams, StatusPage, TextScale};
+pub use kms::{KmsConfig, ModeWish, ParseModeError, VtWish};
 pub use load::{Attempt, ConfigFile, Loaded, attempt, default_paths, load};
 pub use output::{ChipSpec, GpioConfig, LineName, LineSpec, OutputBackend, OutputConfig, Polarity};
 pub use overrides::Overrides;
@@ -424,7 +426,7 @@ impl Default for EventsConfig {
 }
 
 /// Where and how big the picture is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisplayConfig {
     /// Backend.
     pub display: DisplayChoice,
@@ -434,6 +436,8 @@ pub struct DisplayConfig {
     pub anonymize: bool,
     /// What an operator can do at the monitor.
     pub kiosk: KioskConfig,
+    /// Which monitor, and how; its mode is then the size of the picture.
+    pub kms: KmsConfig,
 }
 
 impl DisplayConfig {

@@ -446,6 +446,7 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> (DisplayConfig, Scree
     }
     let anonymize = table.boolean("anonymize");
     let (kiosk, screen_reset) = kiosk::read(&mut table);
+    let kms = super::kms::read(&mut table);
     table.finish();
     for (flag, given, edge) in [
         ("--width", overrides.width, &mut size.width),
@@ -463,6 +464,7 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> (DisplayConfig, Scree
         display: overrides.display.or(display).unwrap_or_default(),
         size,
         anonymize: overrides.anonymize || anonymize.unwrap_or(false),
+        kms,
         kiosk,
     };
     (config, screen_reset)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{
     Anchor, CameraChecksConfig, DisplayChoice, DisplayConfig, EngineChoice, EngineConfig,
-    EventsConfig, GradeAction, InputSpec, ModelRef, ModelsConfig, OutputConfig, Restart,
+    EventsConfig, GradeAction, InputSpec, KmsConfig, ModelRef, ModelsConfig, OutputConfig, Restart,
     SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig,
 };
 use crate::geometry::{Point, Polygon, Rect, Size};
@@ -94,6 +94,7 @@ fn config() -> Config {
             },
             anonymize: false,
             kiosk: crate::config::KioskConfig::default(),
+            kms: KmsConfig::default(),
         },
         watchdog: None,
     }

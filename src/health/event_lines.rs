@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use crate::message::{
-    Cause, ConfigurationChange, Event, FileHashes, OutputName, OutputState, PermissionState,
-    Started, StopReason,
+    Cause, ConfigurationChange, DisplayChange, Event, FileHashes, OutputName, OutputState,
+    PermissionState, Started, StopReason,
 };
 
 /// Most bytes of a list (problems, keys) in a line; the rest is counted.
@@ -37,6 +37,10 @@ pub enum EventKind {
     LineLost,
     /// The cause of a lock-out is gone and was acknowledged.
     FaultGone,
+    /// No pictures are shown any more.
+    DisplayLost,
+    /// They are again.
+    DisplayBack,
     /// The configuration files changed.
     Configuration,
     /// Events that are missing from the log.
@@ -45,7 +49,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Start,
         Self::Stop,
         Self::Permission,
@@ -56,6 +60,8 @@ impl EventKind {
         Self::Fault,
         Self::LineLost,
         Self::FaultGone,
+        Self::DisplayLost,
+        Self::DisplayBack,
         Self::Configuration,
         Self::Lost,
     ];
@@ -74,6 +80,8 @@ impl EventKind {
             Self::Fault => "fault",
             Self::LineLost => "line-lost",
             Self::FaultGone => "fault-gone",
+            Self::DisplayLost => "display-lost",
+            Self::DisplayBack => "display-back",
             Self::Configuration => "configuration",
             Self::Lost => "lost",
         }
@@ -91,7 +99,12 @@ impl EventKind {
             | Self::FaultGone
             | Self::Configuration
             | Self::Lost => true,
-            Self::Permission | Self::Reset | Self::ResetRefused | Self::Acknowledged => false,
+            Self::Permission
+            | Self::Reset
+            | Self::ResetRefused
+            | Self::Acknowledged
+            | Self::DisplayLost
+            | Self::DisplayBack => false,
         }
     }
 }
@@ -150,6 +163,15 @@ pub fn lines(
         Event::State { state, .. } => state_change(before, *state, zone_names),
         Event::LineLost { message, .. } => {
             vec![(EventKind::LineLost, json!({ "message": message }))]
+        }
+        Event::Display(DisplayChange::Lost { why }) => {
+            vec![(EventKind::DisplayLost, json!({ "reason": why }))]
+        }
+        Event::Display(DisplayChange::Back { on, after }) => {
+            #[allow(clippy::cast_precision_loss, reason = "exact below 285 years")]
+            let seconds = after.as_millis() as f64 / 1e3;
+            let members = json!({ "on": on, "after_s": seconds });
+            vec![(EventKind::DisplayBack, members)]
         }
         Event::Configuration(change) => vec![(EventKind::Configuration, configuration(change))],
         Event::Started(started) => vec![(EventKind::Start, start(started))],
@@ -386,6 +408,23 @@ mod tests {
             r#""problems":["keepout.toml: is gone"]}"#
         );
         assert_eq!(told(&Event::Configuration(Box::new(change))), [expected]);
+    }
+
+    #[test]
+    fn a_monitor_that_goes_and_comes_is_told() {
+        let why = "/dev/dri/card0: the monitor on HDMI-A-1 is gone".to_owned();
+        assert_eq!(
+            told(&Event::Display(DisplayChange::Lost { why })),
+            [r#"display-lost","reason":"/dev/dri/card0: the monitor on HDMI-A-1 is gone"}"#]
+        );
+        let back = DisplayChange::Back {
+            on: "HDMI-A-1 in 1920x1080@60.00".to_owned(),
+            after: Duration::from_millis(2500),
+        };
+        assert_eq!(
+            told(&Event::Display(back)),
+            [r#"display-back","on":"HDMI-A-1 in 1920x1080@60.00","after_s":2.5}"#]
+        );
     }
 
     #[test]

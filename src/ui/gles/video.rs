@@ -10,7 +10,7 @@ use crate::geometry::{Rect, ScreenPixels, Size};
 use crate::ui::UiError;
 use crate::units::StreamId;
 
-const VERTEX: &str = "#version 300 es
+pub(super) const VERTEX: &str = "#version 300 es
 uniform vec4 corners; // left, top, right, bottom in clip space
 out vec2 place;
 void main() {
@@ -87,12 +87,25 @@ impl ShadedVideos {
     ) -> Result<(), UiError> {
         let uploaded = &mut self.uploaded[stream.index()];
         uploaded.update(gl, frame)?;
-        let program = match frame.format().pixel_format {
+        let textures = uploaded.textures();
+        self.paint(gl, textures, frame.format(), rect, size)
+    }
+
+    /// Draws textures that hold a frame of `format`, in the order in which an upload makes them.
+    pub(super) fn paint(
+        &self,
+        gl: &glow::Context,
+        textures: [Option<glow::Texture>; 3],
+        format: &FrameFormat,
+        rect: Rect<ScreenPixels>,
+        size: Size,
+    ) -> Result<(), UiError> {
+        let program = match format.pixel_format {
             PixelFormat::I420 => &self.i420,
             PixelFormat::Nv12 => &self.nv12,
             PixelFormat::Rgb24 => &self.rgb,
         };
-        let conversion = Conversion::new(frame.format());
+        let conversion = Conversion::new(format);
         let corners = clip_space(rect, size);
         // SAFETY: the context is current; program, vertex array and textures are this painter's.
         unsafe {
@@ -102,9 +115,9 @@ impl ShadedVideos {
             gl.uniform_4_f32_slice(program.corners.as_ref(), &corners);
             gl.uniform_matrix_3_f32_slice(program.to_rgb.as_ref(), false, &conversion.to_rgb);
             gl.uniform_3_f32_slice(program.offset.as_ref(), &conversion.offset);
-            let chroma_scale = chroma_scale(frame.size());
+            let chroma_scale = chroma_scale(format.size);
             gl.uniform_2_f32_slice(program.chroma_scale.as_ref(), &chroma_scale);
-            for (unit, texture) in (glow::TEXTURE0..).zip(uploaded.textures()) {
+            for (unit, texture) in (glow::TEXTURE0..).zip(textures) {
                 gl.active_texture(unit);
                 gl.bind_texture(glow::TEXTURE_2D, texture);
             }
@@ -128,7 +141,7 @@ impl ShadedVideos {
     clippy::cast_precision_loss,
     reason = "picture sizes are far below 2^24"
 )]
-fn clip_space(rect: Rect<ScreenPixels>, size: Size) -> [f32; 4] {
+pub(super) fn clip_space(rect: Rect<ScreenPixels>, size: Size) -> [f32; 4] {
     let x = |x: f32| 2.0 * x / size.width as f32 - 1.0;
     let y = |y: f32| 1.0 - 2.0 * y / size.height as f32;
     [

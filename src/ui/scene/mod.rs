@@ -34,7 +34,7 @@ pub use font::{Weight, font_file};
 pub use mask::MaskMemory;
 pub use splash::{Splash, StartLine, Step, splash};
 pub use status::{EventEntry, Gravity, InferenceStatus, InputStatus, Machine, Status};
-pub use view::{KioskView, Page, ResetControl, Screen, Target, Targets, View};
+pub use view::{Dimensions, KioskView, Page, ResetControl, Target, Targets, View};
 
 /// What a picture shows beside the snapshot, and changes seldom.
 #[derive(Clone, Debug)]

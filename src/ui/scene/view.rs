@@ -23,7 +23,7 @@ const WIDTH_MM: std::ops::RangeInclusive<u32> = 40..=4000;
 
 /// A monitor's picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Screen {
+pub struct Dimensions {
     /// In pixels.
     pub size: Size,
     /// Width and height of the visible area in millimetres, as the connector tells; `None` where it
@@ -31,7 +31,7 @@ pub struct Screen {
     pub millimetres: Option<(u32, u32)>,
 }
 
-impl Screen {
+impl Dimensions {
     /// How much larger text and buttons are drawn than the number of pixels says.
     #[must_use]
     #[allow(
@@ -143,7 +143,7 @@ pub struct KioskView {
 pub struct View<'a> {
     /// Of the picture.
     pub size: Size,
-    /// Of text and buttons, as [`Screen::factor`] gives it.
+    /// Of text and buttons, as [`Dimensions::factor`] gives it.
     pub factor: f32,
     /// On the camera page.
     pub streams: ShownStreams,
@@ -214,7 +214,7 @@ mod tests {
 
     fn factor(size: (u32, u32), millimetres: Option<(u32, u32)>) -> f32 {
         let (width, height) = size;
-        let screen = Screen {
+        let screen = Dimensions {
             size: Size { width, height },
             millimetres,
         };
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_configuration_goes_before_the_monitor() {
-        let screen = Screen {
+        let screen = Dimensions {
             size: Size {
                 width: 800,
                 height: 480,
