@@ -159,7 +159,9 @@ pub fn measure(loaded: &Loaded, plan: BenchModelsPlan) -> Result<ModelsTable, Ru
     let pairs = pairs(&models, rates, plan.crops);
     let threads = cpu_config(1);
     Ok(ModelsTable {
-        engine: inference::engine(&threads, &mut [])?.description().to_owned(),
+        engine: inference::engine(&threads, &mut [])?
+            .description()
+            .to_owned(),
         rates,
         crops: plan.crops,
         models,

@@ -4,14 +4,17 @@
 //! has the table), follows their events on the main thread and joins them. Files of this folder named
 //! `*_thread.rs` hold the body of one thread each; the rest is what the main thread does.
 
+mod board;
 mod capture_thread;
 pub mod clash;
 mod config_thread;
 mod day_clock;
 mod decide_thread;
 mod describe_ground;
+mod desk;
 mod event_thread;
 mod infer_thread;
+mod input_thread;
 mod line_file;
 mod live;
 mod picture;

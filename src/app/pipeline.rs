@@ -10,10 +10,9 @@ use super::decide_thread::{DecideOutcome, DecideThread};
 use super::infer_thread::{InferThread, allowances};
 use super::live::Controls;
 use super::outputs::Outputs;
-use super::picture::{UiThread, start_ui};
+use super::picture::UiThread;
 use super::reference;
 use super::run::{RunError, RunOptions};
-use super::ui_thread::UiPlan;
 use crate::capture::{FrameSource, Pacer};
 use crate::config::{Config, Pace};
 use crate::decision::Decision;
@@ -79,19 +78,16 @@ impl Pipeline {
         stop: &StopFlag,
         (sources, (output, field)): ([Box<dyn FrameSource>; 2], Outputs),
         inferencer: Inferencer,
-        plan: Option<UiPlan>,
+        mut ui: Option<UiThread>,
         beats: &Beats,
     ) -> Result<(Self, Controls), RunError> {
         let day_clock = DayClock::default();
-        let updates = Latest::new(&Signal::new());
         let scrutiny = reference::scrutiny(&config.camera_checks)?;
-        let (ui, snapshots) = match plan {
-            Some(plan) => {
-                let ui = start_ui(plan, &updates)?;
-                let snapshots = ui.inbox.clone();
-                (Some(ui), Some(snapshots))
-            }
-            None => (None, None),
+        let snapshots = ui.as_ref().map(|ui| ui.inbox.clone());
+        // A decision clock of media time has no hours to compare a finger's with.
+        let desk = match options.pace {
+            Pace::Realtime => ui.as_mut().and_then(|ui| ui.desk.take()),
+            Pace::Asap => None,
         };
         let started = (monotonic_now(), process_usage());
         let origin = match options.pace {
@@ -113,7 +109,7 @@ impl Pipeline {
             decide: Latest::new(&found_signal),
             spent,
             infer: Latest::new(&frame_signal),
-            ui: ui.is_some().then_some(updates),
+            ui: ui.as_ref().map(|ui| ui.updates.clone()),
         };
         let decide = DecideThread {
             decision: Decision::new(config, inferencer.classifier_labels()),
@@ -124,6 +120,7 @@ impl Pipeline {
             inboxes: found.clone(),
             commands: controls.decide.clone(),
             spent: spent_sender,
+            desk,
             signal: found_signal,
             events: event_sender,
             snapshots,

@@ -2,8 +2,9 @@
 
 use super::{
     Approach, CameraChecksConfig, CameraConfig, Config, CoveredCheckConfig, DisplayConfig,
-    EngineConfig, EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, KmsConfig,
-    ModelsConfig, MovedCheckConfig, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
+    EngineConfig, EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, KioskConfig,
+    KmsConfig, ModelsConfig, MovedCheckConfig, SafetyConfig, VisualInspectionConfig,
+    WorkerSafetyConfig, Zone,
 };
 use crate::units::ZoneKind;
 
@@ -119,6 +120,13 @@ pub fn live(running: &Config, new: &Config) -> Config {
             display: running.display.display,
             size: running.display.size,
             anonymize: display.anonymize,
+            kiosk: KioskConfig {
+                scale: display.kiosk.scale,
+                streams: display.kiosk.streams,
+                pages: display.kiosk.pages,
+                touch: running.display.kiosk.touch,
+                reset: running.display.kiosk.reset,
+            },
             kms: running.display.kms.clone(),
         },
     }
@@ -357,6 +365,7 @@ fn diff_display(changes: &mut Changes, old: &DisplayConfig, new: &DisplayConfig)
         size,
         anonymize,
         kms,
+        kiosk,
     } = old;
     changes.note("display.display", NeedsRestart, *display == new.display);
     changes.note("display.size", NeedsRestart, *size == new.size);
@@ -377,6 +386,19 @@ fn diff_display(changes: &mut Changes, old: &DisplayConfig, new: &DisplayConfig)
     ] {
         changes.note(&format!("display.{key}"), NeedsRestart, same);
     }
+    let KioskConfig {
+        scale,
+        streams,
+        pages,
+        touch,
+        reset,
+    } = *kiosk;
+    let new = new.kiosk;
+    changes.note("display.scale", Cosmetic, scale == new.scale);
+    changes.note("display.streams", Cosmetic, streams == new.streams);
+    changes.note("display.pages", Cosmetic, pages == new.pages);
+    changes.note("display.touch", NeedsRestart, touch == new.touch);
+    changes.note("display.reset", NeedsRestart, reset == new.reset);
 }
 
 fn diff_ground(changes: &mut Changes, old: Option<&Ground>, new: Option<&Ground>) {
@@ -504,10 +526,11 @@ mod tests {
     use super::*;
     use crate::config::{
         Anchor, DisplayChoice, EngineChoice, EventSync, GradeAction, InputSpec, ModelRef,
-        OnTpuLoss, OutputConfig, Overrides, Restart, TpuClock, VtWish, load,
+        OnTpuLoss, OutputConfig, Overrides, PageSet, Restart, ShownStreams, TextScale, TpuClock,
+        VtWish, load,
     };
     use crate::geometry::{Point, Polygon, Size};
-    use crate::units::Score;
+    use crate::units::{Score, StreamId};
     use Impact::{Cosmetic, NeedsRestart, SafetyRelevant};
 
     /// A stop zone `press`, then a warning zone `aisle`.
@@ -558,7 +581,7 @@ mod tests {
         assert_eq!(changes(|_| {}), []);
     }
 
-    const CASES: [(&str, Impact, Edit); 52] = [
+    const CASES: [(&str, Impact, Edit); 59] = [
         ("worker_safety.input", NeedsRestart, |c| {
             c.worker_safety.input = InputSpec::Pattern("x".into())
         }),
@@ -689,6 +712,21 @@ mod tests {
         }),
         ("display.anonymize", Cosmetic, |c| {
             c.display.anonymize = true
+        }),
+        ("display.scale", Cosmetic, |c| {
+            c.display.kiosk.scale = TextScale::Percent(150)
+        }),
+        ("display.streams", Cosmetic, |c| {
+            c.display.kiosk.streams = ShownStreams::Only(StreamId::WorkerSafety)
+        }),
+        ("display.pages", Cosmetic, |c| {
+            c.display.kiosk.pages = PageSet::NONE
+        }),
+        ("display.touch", NeedsRestart, |c| {
+            c.display.kiosk.touch = false
+        }),
+        ("display.reset", NeedsRestart, |c| {
+            c.display.kiosk.reset = true
         }),
         ("display.card", NeedsRestart, |c| {
             c.display.kms.card = Some("/dev/dri/card1".into())

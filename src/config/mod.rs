@@ -22,6 +22,7 @@ mod ground;
 mod hours;
 mod input;
 mod keepout;
+mod kiosk;
 mod kms;
 mod load;
 mod output;
@@ -47,6 +48,7 @@ pub use ground::{Approach, FloorZone, Ground, Growth};
 pub use hours::{Hours, MinuteOfDay, ParseWindowError, Window};
 pub use input::InputError;
 pub use keepout::{ZoneNameError, check_zone_name};
+pub use kiosk::{KioskConfig, PageSet, ShownStreams, StatusPage, TextScale};
 pub use kms::{KmsConfig, ModeWish, ParseModeError, VtWish};
 pub use load::{Attempt, ConfigFile, Loaded, attempt, default_paths, load};
 pub use output::{ChipSpec, GpioConfig, LineName, LineSpec, OutputBackend, OutputConfig, Polarity};
@@ -492,6 +494,8 @@ pub struct DisplayConfig {
     pub size: Size,
     /// Persons are masked.
     pub anonymize: bool,
+    /// What an operator can do at the monitor.
+    pub kiosk: KioskConfig,
     /// Which monitor, and how; its mode is then the size of the picture.
     pub kms: KmsConfig,
 }

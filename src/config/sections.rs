@@ -14,6 +14,7 @@ use super::camera;
 use super::camera_checks::{self, CameraChecksConfig};
 use super::error::{Origin, Problems};
 use super::input::{has_extension, resolve};
+use super::kiosk::{self, ScreenResetKey};
 use super::source::Source;
 use super::table::{Table, fit_text, share};
 use super::{
@@ -81,9 +82,10 @@ pub(super) fn read(
     let camera_checks = camera_checks::read(top.table("camera_checks"), context.base);
     let models = models(top.table("models"), &context);
     let engine = engine(top.table("engine"), &context);
-    let output = super::output::read(top.table("output"), safety.restart);
+    let (display, screen_reset) = display(top.table("display"), &context);
+    let output = super::output::read(top.table("output"), safety.restart, &screen_reset);
+    kiosk::check_reset(&screen_reset, &display, &output, problems);
     let events = events(top.table("events"), &context);
-    let display = display(top.table("display"), &context);
     let watchdog = watchdog(top.table("watchdog"));
     top.finish();
     if let (Some(one), Some(other)) = (&worker_safety, &visual_inspection) {
@@ -436,7 +438,7 @@ fn edge_rule() -> String {
     format!("an even number of pixels from {PICTURE_MIN} to {PICTURE_MAX}")
 }
 
-fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
+fn display(mut table: Table<'_>, context: &Context<'_>) -> (DisplayConfig, ScreenResetKey) {
     let overrides = context.overrides;
     let display = table.choice("display", &DisplayChoice::ALL, DisplayChoice::name);
     let mut size = DisplayConfig::SIZE_DEFAULT;
@@ -454,6 +456,7 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
         }
     }
     let anonymize = table.boolean("anonymize");
+    let (kiosk, screen_reset) = kiosk::read(&mut table);
     let kms = super::kms::read(&mut table);
     table.finish();
     for (flag, given, edge) in [
@@ -468,10 +471,12 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
             *edge = given;
         }
     }
-    DisplayConfig {
+    let config = DisplayConfig {
         display: overrides.display.or(display).unwrap_or_default(),
         size,
         anonymize: overrides.anonymize || anonymize.unwrap_or(false),
         kms,
-    }
+        kiosk,
+    };
+    (config, screen_reset)
 }

@@ -96,6 +96,7 @@ fn config() -> Config {
                 height: 64,
             },
             anonymize: false,
+            kiosk: crate::config::KioskConfig::default(),
             kms: KmsConfig::default(),
         },
         watchdog: None,

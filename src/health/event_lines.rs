@@ -29,6 +29,8 @@ pub enum EventKind {
     Reset,
     /// An operator pressed reset in vain.
     ResetRefused,
+    /// An operator at the screen has seen what it tells.
+    Acknowledged,
     /// Something is broken: lock-out.
     Fault,
     /// An output could not be driven, or an input line could not be read.
@@ -53,13 +55,14 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Start,
         Self::Stop,
         Self::Permission,
         Self::Trip,
         Self::Reset,
         Self::ResetRefused,
+        Self::Acknowledged,
         Self::Fault,
         Self::LineLost,
         Self::Accelerator,
@@ -82,6 +85,7 @@ impl EventKind {
             Self::Trip => "trip",
             Self::Reset => "reset",
             Self::ResetRefused => "reset-refused",
+            Self::Acknowledged => "acknowledged",
             Self::Fault => "fault",
             Self::LineLost => "line-lost",
             Self::Accelerator => "accelerator",
@@ -112,6 +116,7 @@ impl EventKind {
             | Self::Reset
             | Self::ResetRefused
             | Self::CameraBack
+            | Self::Acknowledged
             | Self::DisplayLost
             | Self::Accelerator
             | Self::DisplayBack => false,
@@ -169,6 +174,7 @@ pub fn lines(
             let members = json!({ "reason": why.to_string() });
             vec![(EventKind::ResetRefused, members)]
         }
+        Event::Acknowledged { .. } => vec![(EventKind::Acknowledged, json!({}))],
         Event::State { state, .. } => state_change(before, *state, zone_names),
         Event::LineLost { message, .. } => {
             vec![(EventKind::LineLost, json!({ "message": message }))]
