@@ -9,6 +9,7 @@ pub mod clash;
 mod config_thread;
 mod day_clock;
 mod decide_thread;
+mod describe_display;
 mod describe_ground;
 mod event_thread;
 mod infer_thread;
