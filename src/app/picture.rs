@@ -17,9 +17,10 @@ use crate::message::{Event, Snapshot};
 use crate::sync::{Latest, Signal};
 use crate::ui::scene::{MaskMemory, People, SceneContext};
 
-/// Pictures per second of a film at most, and where no source knows its own rate.
+/// Pictures per second of a film, at most.
 const FILM_RATE_MAX: f64 = 30.0;
 
+/// Where no source knows its own rate.
 const FILM_RATE_DEFAULT: f64 = 25.0;
 
 /// Longest time for EGL to come up; llvmpipe takes about a second on a slow machine.

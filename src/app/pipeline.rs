@@ -11,7 +11,7 @@ use super::infer_thread::{InferThread, allowances};
 use super::live::Controls;
 use super::outputs::Outputs;
 use super::picture::{UiThread, start_ui};
-use super::reference::{self};
+use super::reference;
 use super::run::{RunError, RunOptions};
 use super::ui_thread::UiPlan;
 use crate::capture::{FrameSource, Pacer};
