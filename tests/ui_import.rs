@@ -203,7 +203,7 @@ fn draw(renderer: &mut HeadlessRenderer, frame: &Frame) -> Vec<u8> {
 /// Frames of every format, in the program's own memory.
 fn frames() -> Vec<Frame> {
     let mut frames = Vec::new();
-    for pixel_format in [PixelFormat::Nv12, PixelFormat::I420, PixelFormat::Rgb24] {
+    for pixel_format in PixelFormat::ALL {
         for (matrix, range) in [
             (ColorMatrix::Bt601, ColorRange::Limited),
             (ColorMatrix::Bt709, ColorRange::Full),

@@ -20,17 +20,20 @@ use crate::decision::Decision;
 use crate::frame::Frame;
 use crate::health::Beat;
 use crate::inference::Inferencer;
-use crate::message::Event;
+use crate::message::{CameraChange, Event};
 use crate::output::HeartbeatGenerator;
 use crate::sync::{Latest, Signal};
 use crate::sys::{ProcessUsage, StopFlag, monotonic_now, process_usage};
-use crate::units::MonotonicTime;
+use crate::units::{MonotonicTime, StreamId};
 
 /// Configurations on their way back from the decide thread; there is never more than a few.
 const SPENT_MAX: usize = 16;
 
 /// Events on their way to the report; more than a second's worth.
 const EVENTS_MAX: usize = 1024;
+
+/// News of a camera on their way to the main thread, which looks every few milliseconds.
+const NEWS_MAX: usize = 64;
 
 /// The signs of life of the threads without which the pipeline is dead.
 #[derive(Debug, Default)]
@@ -60,6 +63,8 @@ pub(super) struct Pipeline {
     pub(super) decide: JoinHandle<DecideOutcome>,
     pub(super) ui: Option<UiThread>,
     pub(super) events: Consumer<Event>,
+    /// What becomes of the cameras, by [`StreamId::index`].
+    pub(super) news: [Consumer<CameraChange>; 2],
     pub(super) day_clock: DayClock,
     /// Instant of media time zero on the decision clock.
     pub(super) origin: MonotonicTime,
@@ -140,8 +145,12 @@ impl Pipeline {
             beat: beats.infer.clone(),
         };
         let [safety, inspection] = sources;
-        let capture = |source, out: &Latest<Frame>, beat| CaptureThread {
+        let (safety_sender, safety_news) = RingBuffer::new(NEWS_MAX);
+        let (inspection_sender, inspection_news) = RingBuffer::new(NEWS_MAX);
+        let capture = |stream, source, news, out: &Latest<Frame>, beat| CaptureThread {
+            stream,
             source,
+            news,
             pace: options.pace,
             origin,
             pacer: Pacer::starting_at(origin),
@@ -152,8 +161,20 @@ impl Pipeline {
             beat,
         };
         let [safety, inspection] = [
-            capture(safety, &frames[0], beats.capture[0].clone()),
-            capture(inspection, &frames[1], beats.capture[1].clone()),
+            capture(
+                StreamId::WorkerSafety,
+                safety,
+                safety_sender,
+                &frames[0],
+                beats.capture[0].clone(),
+            ),
+            capture(
+                StreamId::VisualInspection,
+                inspection,
+                inspection_sender,
+                &frames[1],
+                beats.capture[1].clone(),
+            ),
         ];
         let pipeline = Self {
             decide: spawn("decide", move || decide.run())?,
@@ -164,6 +185,7 @@ impl Pipeline {
             ],
             ui,
             events,
+            news: [safety_news, inspection_news],
             day_clock,
             origin,
             started,

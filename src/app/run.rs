@@ -19,7 +19,7 @@ use super::ui_thread::{PictureError, SnapshotRequest};
 use super::unjudged::{Unjudged, UnjudgedError};
 use super::watchdog_thread::WatchdogThread;
 use crate::capture::{self, CaptureError, FrameSource, SourceInfo};
-use crate::config::{Loaded, Overrides, Pace};
+use crate::config::{Config, InputSpec, Loaded, Overrides, Pace};
 use crate::health::PipelinePulse;
 use crate::inference::{InferenceError, Inferencer};
 use crate::message::{Event, Started};
@@ -118,16 +118,29 @@ pub struct RunOutcome {
 pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<RunOutcome, RunError> {
     clash::check_run(loaded, options)?;
     let config = &loaded.config;
+    refuse_hurried_cameras(config, options.pace)?;
     let parts = Parts {
         // First of all: from here on every line is inactive.
         outputs: open_outputs(config, options.pace)?,
-        sources: [
-            capture::open(&config.worker_safety.input, StreamId::WorkerSafety)?,
-            capture::open(&config.visual_inspection.input, StreamId::VisualInspection)?,
-        ],
+        sources: capture::open_inputs(config)?,
         inferencer: Inferencer::new(config)?,
     };
     run_with(loaded, options, stop, parts)
+}
+
+/// A camera has no media time that decisions could go by.
+fn refuse_hurried_cameras(config: &Config, pace: Pace) -> Result<(), CaptureError> {
+    let camera = StreamId::ALL.into_iter().find_map(|stream| {
+        let (spec, _) = config.input(stream);
+        match spec {
+            InputSpec::Camera(path) => Some(path.clone()),
+            InputSpec::Video(_) | InputSpec::Stills(_) | InputSpec::Pattern(_) => None,
+        }
+    });
+    match (camera, pace) {
+        (Some(path), Pace::Asap) => Err(CaptureError::NotAsap { path }),
+        (Some(_), Pace::Realtime) | (None, _) => Ok(()),
+    }
 }
 
 /// What a run works with: opened as configured, or something in its place.
