@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::describe_ground;
 use super::models;
 use super::outputs;
+use super::{describe_display, describe_ground};
 use crate::capture::{self, FrameSource};
 use crate::config::{
     CameraChecksConfig, CameraConfig, Config, DisplayChoice, InputSpec, Loaded, Restart,
@@ -65,6 +65,7 @@ pub fn configuration(loaded: &Loaded) -> String {
             "WARNING: camera_checks.{check} = false: a {check} camera goes unnoticed"
         );
     }
+    let _ = writeln!(text, "\n{}", describe_display::display(&config.display));
     let _ = writeln!(text, "\n{}", outputs::describe(config));
     text
 }
@@ -228,12 +229,17 @@ pub fn machine(loaded: &Loaded) -> Machine {
     let picture = HeadlessRenderer::new(config.display.size)
         .map(|renderer| renderer.device())
         .unwrap_or_else(|error| {
-            if config.display.display != DisplayChoice::None {
+            if config.display.display == DisplayChoice::Headless {
                 missing.get_or_insert(Unusable::Picture);
             }
             format!("unusable: {error}")
         });
     let _ = writeln!(text, "{:<18} {picture}", "picture");
+    let (cards, shows) = describe_display::cards(&config.display);
+    if !shows && config.display.display == DisplayChoice::Kms {
+        missing.get_or_insert(Unusable::Picture);
+    }
+    text.push_str(&cards);
     let _ = write!(text, "{}", outputs::gpiochips());
     let _ = writeln!(text, "{}", outputs::describe(config));
     Machine {

@@ -10,6 +10,7 @@ pub mod clash;
 mod config_thread;
 mod day_clock;
 mod decide_thread;
+mod describe_display;
 mod describe_ground;
 mod desk;
 mod event_thread;
