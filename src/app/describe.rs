@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use super::describe_ground;
 use super::outputs;
 use crate::capture::{self, FrameSource};
-use crate::config::{CameraChecksConfig, DisplayChoice, Loaded, Restart};
+use crate::config::{
+    CameraChecksConfig, Config, DisplayChoice, KioskConfig, Loaded, Restart, StatusPage, TextScale,
+};
 use crate::inference::Inferencer;
 use crate::message::DetectorTest;
 use crate::ui::headless::HeadlessRenderer;
@@ -65,6 +67,45 @@ pub fn configuration(loaded: &Loaded) -> String {
         );
     }
     let _ = writeln!(text, "\n{}", outputs::describe(config));
+    if config.display.display == DisplayChoice::Kms {
+        let _ = writeln!(text, "\n{}", kiosk(config));
+    }
+    text
+}
+
+/// What an operator can do at the monitor.
+fn kiosk(config: &Config) -> String {
+    let KioskConfig {
+        scale,
+        streams,
+        pages,
+        touch,
+        reset: _,
+    } = config.display.kiosk;
+    let scale = match scale {
+        TextScale::Auto => "as large as the monitor asks for".to_owned(),
+        TextScale::Percent(percent) => format!("at {percent} % of what the picture's size says"),
+    };
+    let mut text = format!("the monitor shows {} streams, text {scale}", streams.name());
+    if touch {
+        let pages: Vec<&str> = pages.iter().map(StatusPage::name).collect();
+        let pages = if pages.is_empty() {
+            "none".to_owned()
+        } else {
+            pages.join(", ")
+        };
+        let reset = if config.screen_may_reset() {
+            "A PRESS AT THE SCREEN RESETS"
+        } else {
+            "there is no reset at the screen"
+        };
+        let _ = write!(
+            text,
+            "\ntouch screens, mice and keyboards operate it; pages of figures: {pages}; {reset}"
+        );
+    } else {
+        text.push_str("\nnobody can operate it");
+    }
     text
 }
 
