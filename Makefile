@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test lint models bench clean
+.PHONY: help setup demo test test-vm test-aarch64 lint aarch64 vm models bench clean
 
 # The architecture to build for: this machine's, or `make setup ARCH=aarch64` for a cross build.
 ARCH ?= $(shell uname -m)
@@ -16,7 +16,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 help: ## Show this list
 	@echo 'make TARGET, where TARGET is one of'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'Variables: ARCH=aarch64 (setup), DATA=DIR (models), TFLITE=prebuilt (any; see tflite/README.md)'
 
@@ -36,6 +36,21 @@ demo: setup ## Build, run both jobs on the bundled clips, and say where the film
 test: lint ## Check everything: formatting, lints, dependencies, tests
 	cargo test --doc
 	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --no-fail-fast; else set -x; cargo test --all-targets; fi
+
+aarch64: ## Build the program for ARM64, to run on a system that has libgbm and a C library of 2022
+	@$(MAKE) --no-print-directory setup ARCH=aarch64
+	CARGO_PROFILE_RELEASE_STRIP=symbols tools/cross.sh aarch64 cargo build --release --locked
+	tools/check-binary.sh aarch64 target/aarch64-unknown-linux-gnu/release/andon
+
+test-aarch64: ## Run the unit tests of the ARM64 program, one process at a time emulated (slow)
+	@$(MAKE) --no-print-directory setup ARCH=aarch64
+	tools/cross.sh aarch64 cargo test --profile vm --lib --locked -- $(AARCH64_SKIP)
+
+vm: aarch64 ## Start the appliance in a virtual machine: a window where there is a display, a root shell here
+	tests/vm/vm.py show
+
+test-vm: aarch64 ## Start it without a window and check what it does
+	tests/vm/vm.py test
 
 # Advisories are not checked here: their database is on GitHub, and a test must not depend on the network or on the day.
 # `cargo deny check advisories` does it by hand.
