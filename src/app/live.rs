@@ -17,7 +17,8 @@ use rtrb::Consumer;
 
 use super::infer_thread::allowances;
 use crate::config::{
-    self, Attempt, Config, ConfigError, Impact, Loaded, Origin, Overrides, Problem, SeenFile, Zone,
+    self, Attempt, Config, ConfigError, Impact, KioskConfig, Loaded, Origin, Overrides, Problem,
+    SeenFile, Zone,
 };
 use crate::decision::Rules;
 use crate::inference::{InferenceError, LabelSet, Selection};
@@ -53,6 +54,7 @@ pub(super) struct UiUpdate {
     pub(super) zones: Vec<Zone>,
     pub(super) anonymize: bool,
     pub(super) old_after: Duration,
+    pub(super) kiosk: KioskConfig,
     /// For the operator.
     pub(super) notice: Option<String>,
 }
@@ -304,6 +306,7 @@ impl Live {
             zones: self.config.zones.clone(),
             anonymize: self.config.display.anonymize,
             old_after: self.config.safety.max_age,
+            kiosk: self.config.display.kiosk,
             notice: (!notices.is_empty()).then(|| notices.join(" · ")),
         });
     }

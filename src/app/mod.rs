@@ -4,6 +4,7 @@
 //! has the table), follows their events on the main thread and joins them. Files of this folder named
 //! `*_thread.rs` hold the body of one thread each; the rest is what the main thread does.
 
+mod board;
 mod capture_thread;
 pub mod clash;
 mod config_thread;
@@ -11,8 +12,10 @@ mod day_clock;
 mod decide_thread;
 mod describe_display;
 mod describe_ground;
+mod desk;
 mod event_thread;
 mod infer_thread;
+mod input_thread;
 mod line_file;
 mod live;
 mod picture;
@@ -29,8 +32,10 @@ mod watchdog_thread;
 
 pub use ui_thread::SnapshotRequest;
 pub mod bench;
+pub mod bench_models;
 pub mod describe;
 pub mod events;
+pub mod infer;
 pub mod keepout;
 pub mod models;
 pub mod outputs;

@@ -2,7 +2,7 @@
 
 use std::thread::{self, JoinHandle};
 
-use rtrb::{Consumer, RingBuffer};
+use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::capture_thread::{CaptureOutcome, CaptureThread};
 use super::day_clock::DayClock;
@@ -10,14 +10,12 @@ use super::decide_thread::{DecideOutcome, DecideThread};
 use super::infer_thread::{InferThread, allowances};
 use super::live::Controls;
 use super::outputs::Outputs;
-use super::picture::{UiThread, start_ui};
+use super::picture::UiThread;
 use super::reference;
 use super::run::{RunError, RunOptions};
-use super::ui_thread::UiPlan;
 use crate::capture::{FrameSource, Pacer};
 use crate::config::{Config, Pace};
 use crate::decision::Decision;
-use crate::frame::Frame;
 use crate::health::Beat;
 use crate::inference::Inferencer;
 use crate::message::{CameraChange, Event};
@@ -79,19 +77,16 @@ impl Pipeline {
         stop: &StopFlag,
         (sources, (output, field)): ([Box<dyn FrameSource>; 2], Outputs),
         inferencer: Inferencer,
-        plan: Option<UiPlan>,
+        mut ui: Option<UiThread>,
         beats: &Beats,
     ) -> Result<(Self, Controls), RunError> {
         let day_clock = DayClock::default();
-        let updates = Latest::new(&Signal::new());
         let scrutiny = reference::scrutiny(&config.camera_checks)?;
-        let (ui, snapshots) = match plan {
-            Some(plan) => {
-                let ui = start_ui(plan, &updates)?;
-                let snapshots = ui.inbox.clone();
-                (Some(ui), Some(snapshots))
-            }
-            None => (None, None),
+        let snapshots = ui.as_ref().map(|ui| ui.inbox.clone());
+        // A decision clock of media time has no hours to compare a finger's with.
+        let desk = match options.pace {
+            Pace::Realtime => ui.as_mut().and_then(|ui| ui.desk.take()),
+            Pace::Asap => None,
         };
         let started = (monotonic_now(), process_usage());
         let origin = match options.pace {
@@ -113,7 +108,7 @@ impl Pipeline {
             decide: Latest::new(&found_signal),
             spent,
             infer: Latest::new(&frame_signal),
-            ui: ui.is_some().then_some(updates),
+            ui: ui.as_ref().map(|ui| ui.updates.clone()),
         };
         let decide = DecideThread {
             decision: Decision::new(config, inferencer.classifier_labels()),
@@ -124,6 +119,7 @@ impl Pipeline {
             inboxes: found.clone(),
             commands: controls.decide.clone(),
             spent: spent_sender,
+            desk,
             signal: found_signal,
             events: event_sender,
             snapshots,
@@ -144,38 +140,22 @@ impl Pipeline {
             out: found,
             beat: beats.infer.clone(),
         };
-        let [safety, inspection] = sources;
-        let (safety_sender, safety_news) = RingBuffer::new(NEWS_MAX);
-        let (inspection_sender, inspection_news) = RingBuffer::new(NEWS_MAX);
-        let capture = |stream, source, news, out: &Latest<Frame>, beat| CaptureThread {
-            stream,
-            source,
-            news,
-            pace: options.pace,
-            origin,
-            pacer: Pacer::starting_at(origin),
-            frames_max: options.frames,
-            repeat: options.repeat,
-            out: out.clone(),
-            stop: stop.clone(),
-            beat,
-        };
-        let [safety, inspection] = [
-            capture(
-                StreamId::WorkerSafety,
-                safety,
-                safety_sender,
-                &frames[0],
-                beats.capture[0].clone(),
-            ),
-            capture(
-                StreamId::VisualInspection,
-                inspection,
-                inspection_sender,
-                &frames[1],
-                beats.capture[1].clone(),
-            ),
-        ];
+        let ([safety, inspection], news) = capture_threads(sources, |stream, source, news| {
+            let index = stream.index();
+            CaptureThread {
+                stream,
+                source,
+                news,
+                pace: options.pace,
+                origin,
+                pacer: Pacer::starting_at(origin),
+                frames_max: options.frames,
+                repeat: options.repeat,
+                out: frames[index].clone(),
+                stop: stop.clone(),
+                beat: beats.capture[index].clone(),
+            }
+        });
         let pipeline = Self {
             decide: spawn("decide", move || decide.run())?,
             infer: spawn("infer", move || infer.run())?,
@@ -185,13 +165,27 @@ impl Pipeline {
             ],
             ui,
             events,
-            news: [safety_news, inspection_news],
+            news,
             day_clock,
             origin,
             started,
         };
         Ok((pipeline, controls))
     }
+}
+
+/// A capture thread for each source, and where the main thread hears of the cameras.
+fn capture_threads(
+    [safety, inspection]: [Box<dyn FrameSource>; 2],
+    make: impl Fn(StreamId, Box<dyn FrameSource>, Producer<CameraChange>) -> CaptureThread,
+) -> ([CaptureThread; 2], [Consumer<CameraChange>; 2]) {
+    let (safety_sender, safety_news) = RingBuffer::new(NEWS_MAX);
+    let (inspection_sender, inspection_news) = RingBuffer::new(NEWS_MAX);
+    let threads = [
+        make(StreamId::WorkerSafety, safety, safety_sender),
+        make(StreamId::VisualInspection, inspection, inspection_sender),
+    ];
+    (threads, [safety_news, inspection_news])
 }
 
 pub(super) fn spawn<T: Send + 'static>(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rtrb::Consumer;
 use sd_notify::NotifyState;
 
+use super::board::Board;
 use super::day_clock::DayClock;
 use super::event_thread::EventSink;
 use super::live::Live;
@@ -46,12 +47,16 @@ pub(super) struct Supervisor {
     pub(super) error: Option<RunError>,
     pub(super) zone_names: Vec<String>,
     pub(super) origin: MonotonicTime,
+    /// On the monotonic clock.
+    pub(super) started_at: MonotonicTime,
     /// Whether a signal ended the run.
     pub(super) asked_to_stop: bool,
     pub(super) live: Option<Live>,
     pub(super) events: Option<EventSink>,
     pub(super) day_clock: DayClock,
     pub(super) clock_looked_at: Option<MonotonicTime>,
+    /// What the status pages show; `None` without a picture.
+    pub(super) board: Option<Board>,
 }
 
 impl Supervisor {
@@ -81,6 +86,7 @@ impl Supervisor {
             }
             self.look_after_configuration();
             self.look_at_the_clock();
+            self.show_status();
             thread::sleep(EVENTS_WAIT);
         }
         self.progress.finish();
@@ -101,6 +107,14 @@ impl Supervisor {
         if due {
             self.clock_looked_at = Some(now);
             self.day_clock.look(now);
+        }
+    }
+
+    /// For whoever stands at the monitor.
+    fn show_status(&mut self) {
+        if let Some(board) = &mut self.board {
+            let now = monotonic_now();
+            board.show(&self.summary, now.saturating_since(self.started_at), now);
         }
     }
 
@@ -130,7 +144,10 @@ impl Supervisor {
                 log::error!("{message}; run permission OFF");
                 self.fault(RunError::Line(message));
             }
+            // The driver has logged it, each at its level; here it goes to the event log.
+            Event::Accelerator { .. } => {}
             Event::ResetRefused { why, .. } => log::info!("reset refused: {why}"),
+            Event::Acknowledged { .. } => log::info!("acknowledged at the screen"),
             Event::Configured { at, generation } => self.configured(at, generation),
             // Made by this thread itself.
             Event::Camera(_)
@@ -228,6 +245,9 @@ impl Supervisor {
         }
         let ui = pipeline.ui.and_then(|mut ui| {
             let figures = self.join("ui", ui.thread);
+            if let Some(input) = ui.input {
+                self.join("input", input);
+            }
             self.take_all(&mut ui.news);
             figures
         });

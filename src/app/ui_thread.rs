@@ -1,32 +1,43 @@
-//! The ui thread: owns the screen with its EGL context, the film and the snapshots. It only reads; when
-//! it blocks or fails nothing else does.
+//! The ui thread: owns the screen with its EGL context, the film and the snapshots. When it blocks or
+//! fails nothing else does. What an operator wants at the screen goes from here to the decide thread, which
+//! believes none of it.
 
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use rtrb::Producer;
+use rtrb::{Consumer, Producer};
 
 use super::capture_thread::CloseOnDrop;
+use super::desk::Desk;
 use super::live::UiUpdate;
 use crate::config::{DisplayConfig, Pace};
 use crate::frame::Frame;
 use crate::geometry::Size;
 use crate::health::Latencies;
-use crate::message::{DisplayChange, Event, PermissionState, Snapshot};
+use crate::message::{DisplayChange, Event, OperatorCommand, PermissionState, Snapshot};
 use crate::sync::{Latest, Taken};
 use crate::sys::monotonic_now;
 use crate::ui::UiError;
 use crate::ui::gles::FrameCopies;
+use crate::ui::input::InputEvent;
 use crate::ui::kms::DisplayNews;
 use crate::ui::record::{RecordError, Recorder};
-use crate::ui::scene::{self, MaskMemory, People, SceneContext};
+use crate::ui::scene::{
+    self, Composed, Dimensions, MaskMemory, People, SceneContext, Splash, Status, View,
+};
 use crate::ui::screen::{Pixels, Screen};
 use crate::ui::snapshot::{SnapshotError, write_png};
 use crate::units::{MonotonicTime, StreamId};
 
 /// Longest wait before updates are looked at again.
 const WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// The same where somebody can press something: a finger notices a twentieth of a second.
+const OPERATED_WAIT: Duration = Duration::from_millis(20);
+
+/// Time between two looks at a monitor while the program starts.
+const START_LOOK: Duration = Duration::from_millis(50);
 
 /// In real time a snapshot of a film tick that was drawn already waits this long for the next tick's,
 /// unless it shows another state: then it is drawn at once.
@@ -92,13 +103,50 @@ pub(super) struct UiPlan {
     pub(super) display: DisplayConfig,
     pub(super) record: Option<PathBuf>,
     pub(super) snapshots: Vec<SnapshotRequest>,
-    /// Pictures per second of the film.
-    pub(super) frame_rate: f64,
     /// Every picture is drawn, even those nobody keeps (`--display headless` and `kms`).
     pub(super) draw_all: bool,
     /// In `asap` a film tick is drawn once all its frames are in, so that two runs give one film; in
     /// real time the newest is drawn at once.
     pub(super) pace: Pace,
+    /// There is a reset button on the screen.
+    pub(super) may_reset: bool,
+}
+
+/// What is known once cameras and models are open.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) detector_labels: Vec<String>,
+    pub(super) classifier_labels: Vec<String>,
+    pub(super) engine: String,
+    pub(super) sources: [String; 2],
+    /// Pictures per second of the film.
+    pub(super) frame_rate: f64,
+}
+
+/// How far the start has come.
+#[derive(Debug)]
+pub(super) enum StartNews {
+    /// So far.
+    Progress(Splash),
+    /// Everything is open.
+    Opened(Box<Opened>),
+}
+
+/// Everything that comes to the ui thread and goes from it.
+#[derive(Debug)]
+pub(super) struct Mail {
+    pub(super) inbox: Latest<Snapshot>,
+    pub(super) updates: Latest<UiUpdate>,
+    /// What the status pages show.
+    pub(super) status: Latest<Status>,
+    /// From the start until everything is open.
+    pub(super) start: Latest<StartNews>,
+    /// For the event log.
+    pub(super) news: Producer<Event>,
+    /// What somebody did at an input device; `None` where nobody can.
+    pub(super) input: Option<Consumer<InputEvent>>,
+    /// For the decide thread, which believes none of it.
+    pub(super) desk: Producer<OperatorCommand>,
 }
 
 /// What the ui thread did.
@@ -122,8 +170,11 @@ struct Ui {
     recorder: Option<(Recorder, Size)>,
     /// Why nothing is shown.
     dark: Option<String>,
-    /// For the event log.
-    news: Producer<Event>,
+    mail: Mail,
+    /// Where somebody can press something.
+    desk: Option<Desk>,
+    /// Pictures per second of the film.
+    frame_rate: f64,
     /// Instant of the first snapshot, where the film starts.
     origin: Option<MonotonicTime>,
     figures: UiFigures,
@@ -140,17 +191,24 @@ enum Drawn {
     TooEarly,
 }
 
-/// Body of the thread: says on `ready` whether it could start, then draws until the mailbox closes.
+/// Body of the thread: shows how far the start has come, says on `ready` whether it can draw once
+/// everything is open, then draws until the mailbox closes.
 pub(super) fn run(
     plan: UiPlan,
-    inbox: &Latest<Snapshot>,
-    updates: &Latest<UiUpdate>,
-    news: Producer<Event>,
+    mail: Mail,
     ready: &SyncSender<Result<(), PictureError>>,
 ) -> UiFigures {
     // Also when drawing panics: nobody may wait for a picture that will never be taken.
-    let _inbox = CloseOnDrop(inbox.clone());
-    let mut ui = match Ui::start(plan, news) {
+    let _inbox = CloseOnDrop(mail.inbox.clone());
+    let (inbox, updates) = (mail.inbox.clone(), mail.updates.clone());
+    let started = Ui::start(plan, mail).and_then(|mut ui| {
+        let opened = ui.wait_for_start();
+        if let Some(opened) = opened {
+            ui.open(*opened)?;
+        }
+        Ok(ui)
+    });
+    let mut ui = match started {
         Ok(ui) => {
             let _ = ready.send(Ok(()));
             ui
@@ -161,37 +219,117 @@ pub(super) fn run(
         }
     };
     match ui.plan.pace {
-        Pace::Asap => ui.draw_by_tick(inbox, updates),
-        Pace::Realtime => ui.draw_newest(inbox, updates),
+        Pace::Asap => ui.draw_by_tick(&inbox, &updates),
+        Pace::Realtime => ui.draw_newest(&inbox, &updates),
     }
     ui.finish()
 }
 
 impl Ui {
-    fn start(plan: UiPlan, news: Producer<Event>) -> Result<Self, PictureError> {
+    fn start(plan: UiPlan, mail: Mail) -> Result<Self, PictureError> {
         let screen = Screen::open(&plan.display)?;
+        let desk = mail.input.is_some().then(|| {
+            let size = screen.size();
+            Desk::new(plan.display.kiosk, plan.may_reset, size)
+        });
         let mut this = Self {
             plan,
             screen,
             recorder: None,
             dark: None,
-            news,
+            mail,
+            desk,
+            frame_rate: 1.0,
             origin: None,
             figures: UiFigures::default(),
             notices: [None, None],
         };
-        if this.screen.can_draw() {
-            this.begin_film()?;
-        }
         this.tell_news();
         Ok(this)
+    }
+
+    /// Shows how far the start has come until everything is open; `None` where nothing will run.
+    fn wait_for_start(&mut self) -> Option<Box<Opened>> {
+        let watched = matches!(self.screen, Screen::Monitor(_));
+        let mut shown = Splash::default();
+        let mut due = false;
+        loop {
+            match self.mail.start.take_within(START_LOOK) {
+                Taken::Value(StartNews::Progress(splash)) => (shown, due) = (splash, true),
+                Taken::Value(StartNews::Opened(opened)) => return Some(opened),
+                Taken::Empty => {}
+                Taken::Closed => {
+                    self.mail.inbox.close();
+                    return None;
+                }
+            }
+            self.attend();
+            if watched {
+                // A monitor that was plugged in meanwhile has shown nothing yet.
+                due = !self.draw_splash(&shown) && due;
+            }
+        }
+    }
+
+    fn draw_splash(&mut self, splash: &Splash) -> bool {
+        let view = View {
+            factor: self.factor(),
+            ..View::still(self.screen.size())
+        };
+        let scene = scene::splash(splash, &view);
+        let drawn = self.screen.can_draw()
+            && matches!(
+                self.screen
+                    .show(&scene, [None, None], Pixels::Unwanted, &mut |_| {}),
+                Ok(true)
+            );
+        self.tell_news();
+        drawn
+    }
+
+    /// Takes what is known now that everything is open.
+    fn open(&mut self, opened: Opened) -> Result<(), PictureError> {
+        let Opened {
+            detector_labels,
+            classifier_labels,
+            engine,
+            sources,
+            frame_rate,
+        } = opened;
+        let context = &mut self.plan.context;
+        context.detector_labels = detector_labels;
+        context.classifier_labels = classifier_labels;
+        context.engine = engine;
+        context.sources = sources;
+        self.frame_rate = frame_rate;
+        if self.screen.can_draw() {
+            self.begin_film()?;
+        }
+        Ok(())
+    }
+
+    /// How much larger text and buttons are than the number of pixels says.
+    fn factor(&self) -> f32 {
+        let dimensions = Dimensions {
+            size: self.screen.size(),
+            millimetres: self.screen.millimetres(),
+        };
+        dimensions.factor(self.plan.display.kiosk.scale)
+    }
+
+    /// Takes what the operator did and what there is to tell. Whether the picture is another now.
+    fn operate(&mut self) -> bool {
+        let Some(desk) = &mut self.desk else {
+            return false;
+        };
+        desk.operate(&mut self.mail)
     }
 
     /// Once the size of the pictures is known.
     fn begin_film(&mut self) -> Result<(), PictureError> {
         if let Some(path) = self.plan.record.take() {
             let size = self.screen.size();
-            let recorder = Recorder::create(&path, size, self.plan.frame_rate)?;
+            let recorder = Recorder::create(&path, size, self.frame_rate)?;
             self.recorder = Some((recorder, size));
         }
         Ok(())
@@ -221,7 +359,7 @@ impl Ui {
                 }
             };
             // Nobody waits for the log: what finds no room is in the program's own log.
-            let _ = self.news.push(Event::Display(change));
+            let _ = self.mail.news.push(Event::Display(change));
         }
     }
 
@@ -233,9 +371,10 @@ impl Ui {
                 self.update(update);
             }
             self.attend();
+            self.operate();
             match inbox.take_within(WAIT_MAX) {
                 Taken::Value(snapshot) => {
-                    self.plan.context.observe(&snapshot);
+                    self.observe(&snapshot);
                     let tick = self.tick_of(snapshot.at);
                     match pending.take() {
                         Some((last, ready)) if last != tick => {
@@ -264,10 +403,16 @@ impl Ui {
                 self.update(update);
             }
             self.attend();
-            let wait = pending.as_ref().map_or(WAIT_MAX, |_| HELD_BACK_MAX);
+            let idle = self.desk.as_ref().map_or(WAIT_MAX, |_| OPERATED_WAIT);
+            if self.operate() && pending.is_none() {
+                // What somebody touches answers at once, also where no frame comes.
+                pending = self.desk.as_mut().and_then(Desk::last_shown);
+                drawn = None;
+            }
+            let wait = pending.as_ref().map_or(idle, |_| HELD_BACK_MAX.min(idle));
             let (snapshot, at_once) = match inbox.take_within(wait) {
                 Taken::Value(snapshot) => {
-                    self.plan.context.observe(&snapshot);
+                    self.observe(&snapshot);
                     let now = (self.tick_of(snapshot.at), snapshot.permission);
                     (Some(snapshot), drawn != Some(now))
                 }
@@ -293,13 +438,25 @@ impl Ui {
         }
     }
 
+    fn observe(&mut self, snapshot: &Snapshot) {
+        self.plan.context.observe(snapshot);
+        if let Some(desk) = &mut self.desk {
+            desk.kiosk.observe(snapshot, monotonic_now());
+        }
+    }
+
     fn update(&mut self, update: UiUpdate) {
         let UiUpdate {
             zones,
             anonymize,
             old_after,
+            kiosk,
             notice,
         } = update;
+        self.plan.display.kiosk = kiosk;
+        if let Some(desk) = &mut self.desk {
+            desk.kiosk.configure(kiosk);
+        }
         let context = &mut self.plan.context;
         context.zones = zones;
         context.old_after = old_after;
@@ -326,12 +483,12 @@ impl Ui {
         let origin = *self.origin.get_or_insert(at);
         let seconds = at.saturating_since(origin).as_secs_f64();
         // The half microsecond keeps a frame whose time was rounded down in its own tick.
-        ((seconds + 5e-7) * self.plan.frame_rate) as u64
+        ((seconds + 5e-7) * self.frame_rate) as u64
     }
 
     /// When a film tick begins.
     fn time_of(&self, tick: u64) -> Duration {
-        Duration::from_secs_f64(tick_seconds(tick, self.plan.frame_rate))
+        Duration::from_secs_f64(tick_seconds(tick, self.frame_rate))
     }
 
     fn since_start(&self, at: MonotonicTime) -> Duration {
@@ -358,7 +515,19 @@ impl Ui {
         }
         let started = monotonic_now();
         let size = self.screen.size();
-        let scene = scene::build(snapshot, &self.plan.context, size);
+        let factor = self.factor();
+        let view = match &mut self.desk {
+            Some(desk) => {
+                desk.kiosk.resize(size);
+                desk.kiosk.view(factor)
+            }
+            None => View {
+                factor,
+                streams: self.plan.display.kiosk.streams,
+                ..View::still(size)
+            },
+        };
+        let Composed { scene, targets } = scene::compose(snapshot, &self.plan.context, &view);
         let frames: [Option<&Frame>; 2] =
             [0, 1].map(|index: usize| snapshot.streams[index].as_ref().map(|view| &view.frame));
         let mut film_error = None;
@@ -384,6 +553,9 @@ impl Ui {
         self.tell_news();
         match shown {
             Ok(true) => {
+                if let Some(desk) = &mut self.desk {
+                    desk.shown(targets, snapshot);
+                }
                 if !kept && matches!(self.screen, Screen::Monitor(_)) {
                     let took = monotonic_now().saturating_since(started);
                     self.figures.render.record(took);

@@ -210,16 +210,15 @@ pub fn open_input(config: &Config, stream: StreamId) -> Result<Box<dyn FrameSour
     open(spec, camera, stream)
 }
 
-/// Opens both inputs, each in its place by [`StreamId::index`].
+/// Sees that `sources`, each in its place by [`StreamId::index`], are not one camera under two names.
 ///
 /// # Errors
 ///
-/// As [`open`], or both lead to one camera.
-pub fn open_inputs(config: &Config) -> Result<[Box<dyn FrameSource>; 2], CaptureError> {
-    let sources = [
-        open_input(config, StreamId::WorkerSafety)?,
-        open_input(config, StreamId::VisualInspection)?,
-    ];
+/// They are.
+pub fn refuse_one_camera_twice(
+    config: &Config,
+    sources: &[Box<dyn FrameSource>; 2],
+) -> Result<(), CaptureError> {
     let [one, other] = [&sources[0], &sources[1]].map(|source| source.identity());
     match (
         one,
@@ -234,7 +233,7 @@ pub fn open_inputs(config: &Config) -> Result<[Box<dyn FrameSource>; 2], Capture
                 identity: one,
             })
         }
-        _ => Ok(sources),
+        _ => Ok(()),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::{
     Approach, CameraChecksConfig, CameraConfig, Config, CoveredCheckConfig, DisplayConfig,
-    EngineConfig, EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, KmsConfig,
-    ModelsConfig, MovedCheckConfig, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
+    EngineConfig, EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, KioskConfig,
+    KmsConfig, ModelsConfig, MovedCheckConfig, SafetyConfig, VisualInspectionConfig,
+    WorkerSafetyConfig, Zone,
 };
 use crate::units::ZoneKind;
 
@@ -52,7 +53,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     diff_safety(&mut changes, *safety, new.safety);
     diff_camera_checks(&mut changes, camera_checks, &new.camera_checks);
     diff_models(&mut changes, models, &new.models);
-    diff_engine(&mut changes, *engine, new.engine);
+    diff_engine(&mut changes, engine, &new.engine);
     changes.note("output", Impact::NeedsRestart, output == &new.output);
     diff_events(&mut changes, events, &new.events);
     diff_display(&mut changes, display, &new.display);
@@ -111,7 +112,7 @@ pub fn live(running: &Config, new: &Config) -> Config {
         safety: *safety,
         camera_checks: running.camera_checks.clone(),
         models: running.models.clone(),
-        engine: running.engine,
+        engine: running.engine.clone(),
         output: running.output.clone(),
         events: running.events.clone(),
         watchdog: running.watchdog.clone(),
@@ -119,6 +120,13 @@ pub fn live(running: &Config, new: &Config) -> Config {
             display: running.display.display,
             size: running.display.size,
             anonymize: display.anonymize,
+            kiosk: KioskConfig {
+                scale: display.kiosk.scale,
+                streams: display.kiosk.streams,
+                pages: display.kiosk.pages,
+                touch: running.display.kiosk.touch,
+                reset: running.display.kiosk.reset,
+            },
             kms: running.display.kms.clone(),
         },
     }
@@ -314,14 +322,23 @@ fn diff_models(changes: &mut Changes, old: &ModelsConfig, new: &ModelsConfig) {
     }
 }
 
-fn diff_engine(changes: &mut Changes, old: EngineConfig, new: EngineConfig) {
-    let EngineConfig { engine, threads } = old;
-    changes.note("engine.engine", Impact::NeedsRestart, engine == new.engine);
-    changes.note(
-        "engine.threads",
-        Impact::NeedsRestart,
-        threads == new.threads,
-    );
+fn diff_engine(changes: &mut Changes, old: &EngineConfig, new: &EngineConfig) {
+    let EngineConfig {
+        engine,
+        threads,
+        on_tpu_loss,
+        tpu_clock,
+        tpu_firmware,
+    } = old;
+    for (key, same) in [
+        ("engine", *engine == new.engine),
+        ("threads", *threads == new.threads),
+        ("on_tpu_loss", *on_tpu_loss == new.on_tpu_loss),
+        ("tpu_clock", *tpu_clock == new.tpu_clock),
+        ("tpu_firmware", *tpu_firmware == new.tpu_firmware),
+    ] {
+        changes.note(&format!("engine.{key}"), Impact::NeedsRestart, same);
+    }
 }
 
 fn diff_events(changes: &mut Changes, old: &EventsConfig, new: &EventsConfig) {
@@ -348,6 +365,7 @@ fn diff_display(changes: &mut Changes, old: &DisplayConfig, new: &DisplayConfig)
         size,
         anonymize,
         kms,
+        kiosk,
     } = old;
     changes.note("display.display", NeedsRestart, *display == new.display);
     changes.note("display.size", NeedsRestart, *size == new.size);
@@ -368,6 +386,19 @@ fn diff_display(changes: &mut Changes, old: &DisplayConfig, new: &DisplayConfig)
     ] {
         changes.note(&format!("display.{key}"), NeedsRestart, same);
     }
+    let KioskConfig {
+        scale,
+        streams,
+        pages,
+        touch,
+        reset,
+    } = *kiosk;
+    let new = new.kiosk;
+    changes.note("display.scale", Cosmetic, scale == new.scale);
+    changes.note("display.streams", Cosmetic, streams == new.streams);
+    changes.note("display.pages", Cosmetic, pages == new.pages);
+    changes.note("display.touch", NeedsRestart, touch == new.touch);
+    changes.note("display.reset", NeedsRestart, reset == new.reset);
 }
 
 fn diff_ground(changes: &mut Changes, old: Option<&Ground>, new: Option<&Ground>) {
@@ -495,10 +526,11 @@ mod tests {
     use super::*;
     use crate::config::{
         Anchor, DisplayChoice, EngineChoice, EventSync, GradeAction, InputSpec, ModelRef,
-        OutputConfig, Overrides, Restart, VtWish, load,
+        OnTpuLoss, OutputConfig, Overrides, PageSet, Restart, ShownStreams, TextScale, TpuClock,
+        VtWish, load,
     };
     use crate::geometry::{Point, Polygon, Size};
-    use crate::units::Score;
+    use crate::units::{Score, StreamId};
     use Impact::{Cosmetic, NeedsRestart, SafetyRelevant};
 
     /// A stop zone `press`, then a warning zone `aisle`.
@@ -549,7 +581,7 @@ mod tests {
         assert_eq!(changes(|_| {}), []);
     }
 
-    const CASES: [(&str, Impact, Edit); 49] = [
+    const CASES: [(&str, Impact, Edit); 59] = [
         ("worker_safety.input", NeedsRestart, |c| {
             c.worker_safety.input = InputSpec::Pattern("x".into())
         }),
@@ -647,6 +679,15 @@ mod tests {
             c.engine.engine = EngineChoice::EdgeTpuUsb
         }),
         ("engine.threads", NeedsRestart, |c| c.engine.threads = 7),
+        ("engine.on_tpu_loss", NeedsRestart, |c| {
+            c.engine.on_tpu_loss = OnTpuLoss::Cpu
+        }),
+        ("engine.tpu_clock", NeedsRestart, |c| {
+            c.engine.tpu_clock = TpuClock::Standard
+        }),
+        ("engine.tpu_firmware", NeedsRestart, |c| {
+            c.engine.tpu_firmware = Some("x.bin".into())
+        }),
         ("output", NeedsRestart, |c| {
             c.output = OutputConfig::simulated(None)
         }),
@@ -671,6 +712,21 @@ mod tests {
         }),
         ("display.anonymize", Cosmetic, |c| {
             c.display.anonymize = true
+        }),
+        ("display.scale", Cosmetic, |c| {
+            c.display.kiosk.scale = TextScale::Percent(150)
+        }),
+        ("display.streams", Cosmetic, |c| {
+            c.display.kiosk.streams = ShownStreams::Only(StreamId::WorkerSafety)
+        }),
+        ("display.pages", Cosmetic, |c| {
+            c.display.kiosk.pages = PageSet::NONE
+        }),
+        ("display.touch", NeedsRestart, |c| {
+            c.display.kiosk.touch = false
+        }),
+        ("display.reset", NeedsRestart, |c| {
+            c.display.kiosk.reset = true
         }),
         ("display.card", NeedsRestart, |c| {
             c.display.kms.card = Some("/dev/dri/card1".into())

@@ -22,6 +22,7 @@ mod ground;
 mod hours;
 mod input;
 mod keepout;
+mod kiosk;
 mod kms;
 mod load;
 mod output;
@@ -47,6 +48,7 @@ pub use ground::{Approach, FloorZone, Ground, Growth};
 pub use hours::{Hours, MinuteOfDay, ParseWindowError, Window};
 pub use input::InputError;
 pub use keepout::{ZoneNameError, check_zone_name};
+pub use kiosk::{KioskConfig, PageSet, ShownStreams, StatusPage, TextScale};
 pub use kms::{KmsConfig, ModeWish, ParseModeError, VtWish};
 pub use load::{Attempt, ConfigFile, Loaded, attempt, default_paths, load};
 pub use output::{ChipSpec, GpioConfig, LineName, LineSpec, OutputBackend, OutputConfig, Polarity};
@@ -355,13 +357,67 @@ pub struct ModelsConfig {
     pub classifier: ModelRef,
 }
 
-/// Engine and its threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What happens when no Edge TPU is in service any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTpuLoss {
+    /// Every frame is a fault until one is back.
+    #[default]
+    Stop,
+    /// The models they were compiled from run on the CPU until one is back.
+    Cpu,
+}
+
+impl OnTpuLoss {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Stop, Self::Cpu];
+
+    /// The word in configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
+/// How fast an Edge TPU on USB runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TpuClock {
+    /// 250 MHz.
+    Standard,
+    /// 500 MHz.
+    #[default]
+    Maximum,
+}
+
+impl TpuClock {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Standard, Self::Maximum];
+
+    /// The word in configuration, as Coral calls its two libraries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "std",
+            Self::Maximum => "max",
+        }
+    }
+}
+
+/// Engine, its threads, and how Edge TPUs are run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineConfig {
     /// Which engine.
     pub engine: EngineChoice,
     /// CPU threads per inference.
     pub threads: u8,
+    /// What happens when no Edge TPU is in service any more.
+    pub on_tpu_loss: OnTpuLoss,
+    /// How fast Edge TPUs run.
+    pub tpu_clock: TpuClock,
+    /// Firmware of Edge TPUs on USB; `None` for where distributions have it.
+    pub tpu_firmware: Option<PathBuf>,
 }
 
 /// The hardware watchdog that the pipeline feeds.
@@ -438,6 +494,8 @@ pub struct DisplayConfig {
     pub size: Size,
     /// Persons are masked.
     pub anonymize: bool,
+    /// What an operator can do at the monitor.
+    pub kiosk: KioskConfig,
     /// Which monitor, and how; its mode is then the size of the picture.
     pub kms: KmsConfig,
 }

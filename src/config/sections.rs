@@ -14,12 +14,13 @@ use super::camera;
 use super::camera_checks::{self, CameraChecksConfig};
 use super::error::{Origin, Problems};
 use super::input::{has_extension, resolve};
+use super::kiosk::{self, ScreenResetKey};
 use super::source::Source;
 use super::table::{Table, fit_text, share};
 use super::{
     DisplayChoice, DisplayConfig, EngineChoice, EngineConfig, EventSync, EventsConfig, GradeAction,
-    InputSpec, ModelRef, ModelsConfig, OutputConfig, Overrides, Restart, SafetyConfig,
-    VisualInspectionConfig, WatchdogConfig, WorkerSafetyConfig,
+    InputSpec, ModelRef, ModelsConfig, OnTpuLoss, OutputConfig, Overrides, Restart, SafetyConfig,
+    TpuClock, VisualInspectionConfig, WatchdogConfig, WorkerSafetyConfig,
 };
 use crate::geometry::Size;
 use crate::units::Score;
@@ -81,9 +82,10 @@ pub(super) fn read(
     let camera_checks = camera_checks::read(top.table("camera_checks"), context.base);
     let models = models(top.table("models"), &context);
     let engine = engine(top.table("engine"), &context);
-    let output = super::output::read(top.table("output"), safety.restart);
+    let (display, screen_reset) = display(top.table("display"), &context);
+    let output = super::output::read(top.table("output"), safety.restart, &screen_reset);
+    kiosk::check_reset(&screen_reset, &display, &output, problems);
     let events = events(top.table("events"), &context);
-    let display = display(top.table("display"), &context);
     let watchdog = watchdog(top.table("watchdog"));
     top.finish();
     if let (Some(one), Some(other)) = (&worker_safety, &visual_inspection) {
@@ -376,6 +378,9 @@ fn engine(mut table: Table<'_>, context: &Context<'_>) -> EngineConfig {
     let overrides = context.overrides;
     let engine = table.choice("engine", &EngineChoice::ALL, EngineChoice::name);
     let threads = table.integer("threads", 1..=u32::from(THREADS_MAX), "");
+    let on_tpu_loss = table.choice("on_tpu_loss", &OnTpuLoss::ALL, OnTpuLoss::name);
+    let tpu_clock = table.choice("tpu_clock", &TpuClock::ALL, TpuClock::name);
+    let tpu_firmware = table.text("tpu_firmware", PATH_MAX);
     table.finish();
     if let Some(given) = overrides.threads
         && !(1..=THREADS_MAX).contains(&given)
@@ -387,6 +392,9 @@ fn engine(mut table: Table<'_>, context: &Context<'_>) -> EngineConfig {
     EngineConfig {
         engine: overrides.engine.or(engine).unwrap_or_default(),
         threads: overrides.threads.or(threads).unwrap_or(1),
+        on_tpu_loss: on_tpu_loss.unwrap_or_default(),
+        tpu_clock: tpu_clock.unwrap_or_default(),
+        tpu_firmware: tpu_firmware.map(|path| resolve(&path, context.base)),
     }
 }
 
@@ -430,7 +438,7 @@ fn edge_rule() -> String {
     format!("an even number of pixels from {PICTURE_MIN} to {PICTURE_MAX}")
 }
 
-fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
+fn display(mut table: Table<'_>, context: &Context<'_>) -> (DisplayConfig, ScreenResetKey) {
     let overrides = context.overrides;
     let display = table.choice("display", &DisplayChoice::ALL, DisplayChoice::name);
     let mut size = DisplayConfig::SIZE_DEFAULT;
@@ -448,6 +456,7 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
         }
     }
     let anonymize = table.boolean("anonymize");
+    let (kiosk, screen_reset) = kiosk::read(&mut table);
     let kms = super::kms::read(&mut table);
     table.finish();
     for (flag, given, edge) in [
@@ -462,10 +471,12 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
             *edge = given;
         }
     }
-    DisplayConfig {
+    let config = DisplayConfig {
         display: overrides.display.or(display).unwrap_or_default(),
         size,
         anonymize: overrides.anonymize || anonymize.unwrap_or(false),
         kms,
-    }
+        kiosk,
+    };
+    (config, screen_reset)
 }

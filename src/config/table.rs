@@ -241,6 +241,35 @@ impl<'d> Table<'d> {
         self.choose(key, value, choices, name)
     }
 
+    /// A list of `choices`, by their names; an empty list is one.
+    pub(super) fn choices<T: Copy>(
+        &mut self,
+        key: &'static str,
+        choices: &[T],
+        name: impl Fn(T) -> &'static str,
+    ) -> Option<Vec<T>> {
+        let value = self.value(key)?;
+        let Some(entries) = value.get_ref().as_array() else {
+            let names: Vec<String> = choices
+                .iter()
+                .map(|c| format!("\"{}\"", name(*c)))
+                .collect();
+            let expected = format!("a list of {}", names.join(", "));
+            self.unfit(key, value.span(), &expected);
+            return None;
+        };
+        if entries.len() > ENTRIES_MAX {
+            self.unfit(key, value.span(), &entries_rule());
+            return None;
+        }
+        let chosen = entries.iter();
+        Some(
+            chosen
+                .filter_map(|entry| self.choose(key, entry, choices, &name))
+                .collect(),
+        )
+    }
+
     fn choose<T: Copy>(
         &self,
         key: &str,

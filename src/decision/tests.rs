@@ -85,6 +85,7 @@ fn config() -> Config {
         engine: EngineConfig {
             engine: EngineChoice::Cpu,
             threads: 1,
+            ..EngineConfig::default()
         },
         output: OutputConfig::simulated(None),
         events: EventsConfig::default(),
@@ -95,6 +96,7 @@ fn config() -> Config {
                 height: 64,
             },
             anonymize: false,
+            kiosk: crate::config::KioskConfig::default(),
             kms: KmsConfig::default(),
         },
         watchdog: None,

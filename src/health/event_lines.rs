@@ -29,10 +29,14 @@ pub enum EventKind {
     Reset,
     /// An operator pressed reset in vain.
     ResetRefused,
+    /// An operator at the screen has seen what it tells.
+    Acknowledged,
     /// Something is broken: lock-out.
     Fault,
     /// An output could not be driven, or an input line could not be read.
     LineLost,
+    /// Something happened to an accelerator: it failed, a measure was taken, it is back.
+    Accelerator,
     /// The cause of a lock-out is gone and was acknowledged.
     FaultGone,
     /// A camera delivers nothing any more.
@@ -51,15 +55,17 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Start,
         Self::Stop,
         Self::Permission,
         Self::Trip,
         Self::Reset,
         Self::ResetRefused,
+        Self::Acknowledged,
         Self::Fault,
         Self::LineLost,
+        Self::Accelerator,
         Self::FaultGone,
         Self::CameraLost,
         Self::CameraBack,
@@ -79,8 +85,10 @@ impl EventKind {
             Self::Trip => "trip",
             Self::Reset => "reset",
             Self::ResetRefused => "reset-refused",
+            Self::Acknowledged => "acknowledged",
             Self::Fault => "fault",
             Self::LineLost => "line-lost",
+            Self::Accelerator => "accelerator",
             Self::FaultGone => "fault-gone",
             Self::CameraLost => "camera-lost",
             Self::CameraBack => "camera-back",
@@ -108,7 +116,9 @@ impl EventKind {
             | Self::Reset
             | Self::ResetRefused
             | Self::CameraBack
+            | Self::Acknowledged
             | Self::DisplayLost
+            | Self::Accelerator
             | Self::DisplayBack => false,
         }
     }
@@ -164,6 +174,7 @@ pub fn lines(
             let members = json!({ "reason": why.to_string() });
             vec![(EventKind::ResetRefused, members)]
         }
+        Event::Acknowledged { .. } => vec![(EventKind::Acknowledged, json!({}))],
         Event::State { state, .. } => state_change(before, *state, zone_names),
         Event::LineLost { message, .. } => {
             vec![(EventKind::LineLost, json!({ "message": message }))]
@@ -177,6 +188,9 @@ pub fn lines(
             let seconds = after.as_millis() as f64 / 1e3;
             let members = json!({ "on": on, "after_s": seconds });
             vec![(EventKind::DisplayBack, members)]
+        }
+        Event::Accelerator { message, .. } => {
+            vec![(EventKind::Accelerator, json!({ "message": message }))]
         }
         Event::Configuration(change) => vec![(EventKind::Configuration, configuration(change))],
         Event::Started(started) => vec![(EventKind::Start, start(started))],
