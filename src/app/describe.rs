@@ -7,7 +7,8 @@ use super::outputs;
 use super::{describe_display, describe_ground};
 use crate::capture::{self, FrameSource};
 use crate::config::{
-    CameraChecksConfig, CameraConfig, Config, DisplayChoice, InputSpec, Loaded, Restart,
+    CameraChecksConfig, CameraConfig, Config, DisplayChoice, InputSpec, KioskConfig, Loaded,
+    Restart, StatusPage, TextScale,
 };
 use crate::inference::{self, Inferencer};
 use crate::message::DetectorTest;
@@ -67,6 +68,45 @@ pub fn configuration(loaded: &Loaded) -> String {
     }
     let _ = writeln!(text, "\n{}", describe_display::display(&config.display));
     let _ = writeln!(text, "\n{}", outputs::describe(config));
+    if config.display.display == DisplayChoice::Kms {
+        let _ = writeln!(text, "\n{}", kiosk(config));
+    }
+    text
+}
+
+/// What an operator can do at the monitor.
+fn kiosk(config: &Config) -> String {
+    let KioskConfig {
+        scale,
+        streams,
+        pages,
+        touch,
+        reset: _,
+    } = config.display.kiosk;
+    let scale = match scale {
+        TextScale::Auto => "as large as the monitor asks for".to_owned(),
+        TextScale::Percent(percent) => format!("at {percent} % of what the picture's size says"),
+    };
+    let mut text = format!("the monitor shows {} streams, text {scale}", streams.name());
+    if touch {
+        let pages: Vec<&str> = pages.iter().map(StatusPage::name).collect();
+        let pages = if pages.is_empty() {
+            "none".to_owned()
+        } else {
+            pages.join(", ")
+        };
+        let reset = if config.screen_may_reset() {
+            "A PRESS AT THE SCREEN RESETS"
+        } else {
+            "there is no reset at the screen"
+        };
+        let _ = write!(
+            text,
+            "\ntouch screens, mice and keyboards operate it; pages of figures: {pages}; {reset}"
+        );
+    } else {
+        text.push_str("\nnobody can operate it");
+    }
     text
 }
 
