@@ -239,7 +239,7 @@ pub(crate) struct EventsArgs {
     #[arg(long, value_name = "TIME|SPAN")]
     since: Option<String>,
     /// Only these kinds: start, stop, permission, trip, reset, reset-refused, fault, line-lost,
-    /// fault-gone, configuration, lost.
+    /// fault-gone, camera-lost, camera-back, display-lost, display-back, configuration, lost.
     #[arg(long, value_name = "KIND,KIND")]
     kind: Option<String>,
     /// The lines of the log as they are.

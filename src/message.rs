@@ -865,6 +865,34 @@ pub enum StopReason {
     Failed(String),
 }
 
+/// What became of a camera.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CameraChange {
+    /// When, on the monotonic clock.
+    pub at: MonotonicTime,
+    /// The stream that it delivers.
+    pub stream: StreamId,
+    /// As configured.
+    pub source: String,
+    /// What it does now.
+    pub state: CameraState,
+}
+
+/// Whether a camera delivers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CameraState {
+    /// It delivers nothing, and is looked for.
+    Lost {
+        /// Why, for people.
+        why: String,
+    },
+    /// It delivers again.
+    Back {
+        /// What it delivers.
+        description: String,
+    },
+}
+
 /// Something worth a line in the report or in the event log.
 #[allow(
     clippy::large_enum_variant,
@@ -916,6 +944,8 @@ pub enum Event {
         /// Which.
         generation: Generation,
     },
+    /// A camera was lost, or is back.
+    Camera(CameraChange),
     /// The monitor came or went.
     Display(DisplayChange),
     /// The configuration files changed.

@@ -22,9 +22,10 @@ use crate::sync::{Latest, Signal};
 use crate::sys::{StopFlag, monotonic_now};
 use crate::ui::scene::{MaskMemory, People, SceneContext, Splash, StartLine, Status, Step};
 
-/// Pictures per second of a film at most, and where no source knows its own rate.
+/// Pictures per second of a film, at most.
 const FILM_RATE_MAX: f64 = 30.0;
 
+/// Where no source knows its own rate.
 const FILM_RATE_DEFAULT: f64 = 25.0;
 
 /// Longest time for EGL to come up; llvmpipe takes about a second on a slow machine.

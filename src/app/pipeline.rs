@@ -7,11 +7,12 @@ use rtrb::{Consumer, RingBuffer};
 use super::capture_thread::{CaptureOutcome, CaptureThread};
 use super::day_clock::DayClock;
 use super::decide_thread::{DecideOutcome, DecideThread};
+use super::gauge::CaptureGauge;
 use super::infer_thread::{InferThread, allowances};
 use super::live::Controls;
 use super::outputs::Outputs;
 use super::picture::UiThread;
-use super::reference::{self};
+use super::reference;
 use super::run::{RunError, RunOptions};
 use crate::capture::{FrameSource, Pacer};
 use crate::config::{Config, Pace};
@@ -19,17 +20,20 @@ use crate::decision::Decision;
 use crate::frame::Frame;
 use crate::health::Beat;
 use crate::inference::Inferencer;
-use crate::message::Event;
+use crate::message::{CameraChange, Event};
 use crate::output::HeartbeatGenerator;
 use crate::sync::{Latest, Signal};
 use crate::sys::{ProcessUsage, StopFlag, monotonic_now, process_usage};
-use crate::units::MonotonicTime;
+use crate::units::{MonotonicTime, StreamId};
 
 /// Configurations on their way back from the decide thread; there is never more than a few.
 const SPENT_MAX: usize = 16;
 
 /// Events on their way to the report; more than a second's worth.
 const EVENTS_MAX: usize = 1024;
+
+/// News of a camera on their way to the main thread, which looks every few milliseconds.
+const NEWS_MAX: usize = 64;
 
 /// The signs of life of the threads without which the pipeline is dead.
 #[derive(Debug, Default)]
@@ -59,6 +63,10 @@ pub(super) struct Pipeline {
     pub(super) decide: JoinHandle<DecideOutcome>,
     pub(super) ui: Option<UiThread>,
     pub(super) events: Consumer<Event>,
+    /// What becomes of the cameras, by [`StreamId::index`].
+    pub(super) news: [Consumer<CameraChange>; 2],
+    /// What the cameras count, by [`StreamId::index`].
+    pub(super) gauges: [CaptureGauge; 2],
     pub(super) day_clock: DayClock,
     /// Instant of media time zero on the decision clock.
     pub(super) origin: MonotonicTime,
@@ -77,7 +85,11 @@ impl Pipeline {
         beats: &Beats,
     ) -> Result<(Self, Controls), RunError> {
         let day_clock = DayClock::default();
-        let scrutiny = reference::scrutiny(&config.camera_checks)?;
+        let scrutiny = reference::scrutiny(&config.camera_checks).inspect_err(|_| {
+            if let Some(ui) = &ui {
+                ui.inbox.close();
+            }
+        })?;
         let snapshots = ui.as_ref().map(|ui| ui.inbox.clone());
         // A decision clock of media time has no hours to compare a finger's with.
         let desk = match options.pace {
@@ -137,8 +149,14 @@ impl Pipeline {
             beat: beats.infer.clone(),
         };
         let [safety, inspection] = sources;
-        let capture = |source, out: &Latest<Frame>, beat| CaptureThread {
+        let (safety_sender, safety_news) = RingBuffer::new(NEWS_MAX);
+        let (inspection_sender, inspection_news) = RingBuffer::new(NEWS_MAX);
+        let gauges = [CaptureGauge::default(), CaptureGauge::default()];
+        let capture = |stream: StreamId, source, news, out: &Latest<Frame>, beat| CaptureThread {
+            gauge: gauges[stream.index()].clone(),
+            stream,
             source,
+            news,
             pace: options.pace,
             origin,
             pacer: Pacer::starting_at(origin),
@@ -149,8 +167,20 @@ impl Pipeline {
             beat,
         };
         let [safety, inspection] = [
-            capture(safety, &frames[0], beats.capture[0].clone()),
-            capture(inspection, &frames[1], beats.capture[1].clone()),
+            capture(
+                StreamId::WorkerSafety,
+                safety,
+                safety_sender,
+                &frames[0],
+                beats.capture[0].clone(),
+            ),
+            capture(
+                StreamId::VisualInspection,
+                inspection,
+                inspection_sender,
+                &frames[1],
+                beats.capture[1].clone(),
+            ),
         ];
         let pipeline = Self {
             decide: spawn("decide", move || decide.run())?,
@@ -161,6 +191,8 @@ impl Pipeline {
             ],
             ui,
             events,
+            news: [safety_news, inspection_news],
+            gauges,
             day_clock,
             origin,
             started,

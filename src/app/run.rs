@@ -120,6 +120,7 @@ pub struct RunOutcome {
 pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<RunOutcome, RunError> {
     clash::check_run(loaded, options)?;
     let config = &loaded.config;
+    refuse_hurried_cameras(config, options.pace)?;
     // First of all: from here on every line is inactive.
     let outputs = open_outputs(config, options.pace)?;
     let _terminal = RestoredTerminal;
@@ -146,21 +147,16 @@ fn open_parts(
             picture.note(part, step, detail);
         }
     };
-    let mut open = |stream: StreamId, input: &InputSpec| -> Result<_, RunError> {
+    let sources = capture::open_inputs_telling(config, &mut |stream, info| {
         let part = Part::CAMERAS[stream.index()];
-        note(part, Step::Starting, None);
-        let source = capture::open(input, stream)?;
-        let SourceInfo {
-            name, description, ..
-        } = source.info();
-        let detail = format!("{name}: {description}");
-        note(part, Step::Ready, Some(detail));
-        Ok(source)
-    };
-    let sources = [
-        open(StreamId::WorkerSafety, &config.worker_safety.input)?,
-        open(StreamId::VisualInspection, &config.visual_inspection.input)?,
-    ];
+        match info {
+            None => note(part, Step::Starting, None),
+            Some(info) => {
+                let detail = format!("{}: {}", info.name, info.description);
+                note(part, Step::Ready, Some(detail));
+            }
+        }
+    })?;
     note(Part::Models, Step::Starting, None);
     let inferencer = Inferencer::new(config)?;
     let engine = inferencer.engine_description().to_owned();
@@ -170,6 +166,21 @@ fn open_parts(
         sources,
         inferencer,
     })
+}
+
+/// A camera has no media time that decisions could go by.
+fn refuse_hurried_cameras(config: &Config, pace: Pace) -> Result<(), CaptureError> {
+    let camera = StreamId::ALL.into_iter().find_map(|stream| {
+        let (spec, _) = config.input(stream);
+        match spec {
+            InputSpec::Camera(path) => Some(path.clone()),
+            InputSpec::Video(_) | InputSpec::Stills(_) | InputSpec::Pattern(_) => None,
+        }
+    });
+    match (camera, pace) {
+        (Some(path), Pace::Asap) => Err(CaptureError::NotAsap { path }),
+        (Some(_), Pace::Realtime) | (None, _) => Ok(()),
+    }
 }
 
 /// What a run works with: opened as configured, or something in its place.
@@ -254,10 +265,14 @@ fn run_shown(
     let devices = (sources, outputs);
     let (mut pipeline, controls) =
         Pipeline::start(config, options, stop, devices, inferencer, picture, &beats)?;
-    let board = pipeline
-        .ui
-        .as_ref()
-        .map(|ui| Board::new(ui.status.clone(), descriptions, models));
+    let board = pipeline.ui.as_ref().map(|ui| {
+        Board::new(
+            ui.status.clone(),
+            descriptions,
+            pipeline.gauges.clone(),
+            models,
+        )
+    });
     let watchdog = match watchdog {
         Some(watchdog) => Some(spawn("watchdog", move || watchdog.run())?),
         None => None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::report::millis;
-use crate::capture::Slippage;
+use crate::capture::{Losses, Slippage};
 use crate::health::{Latencies, LatencySummary, StreamMetrics};
 use crate::message::PartTally;
 use crate::sys::ProcessUsage;
@@ -20,8 +20,8 @@ pub struct CaptureFigures {
     pub frames: u64,
     /// Frames dropped because nobody took them in time.
     pub dropped: u64,
-    /// Pictures the source skipped because they were corrupt.
-    pub corrupt: u64,
+    /// What the source could not deliver.
+    pub losses: Losses,
     /// How far the source fell behind its own rate, in real time.
     pub slippage: Slippage,
     /// Reading and decoding one frame.
@@ -114,7 +114,11 @@ impl Summary {
             let figures = json!({
                 "frames": stream.frames,
                 "dropped": capture.dropped,
-                "corrupt": capture.corrupt,
+                "corrupt": capture.losses.undecodable,
+                "missed": capture.losses.missed,
+                "damaged": capture.losses.damaged,
+                "out_of_order": capture.losses.out_of_order,
+                "interruptions": capture.losses.interruptions,
                 "failed": stream.failed,
                 "restarts": capture.slippage.restarts,
                 "behind_ms": millis(capture.slippage.behind),
@@ -247,10 +251,25 @@ impl Summary {
         }
         for id in StreamId::ALL {
             let CaptureFigures {
-                corrupt, slippage, ..
+                losses, slippage, ..
             } = &self.capture[id.index()];
-            if *corrupt > 0 {
-                let _ = writeln!(text, "{id}: {corrupt} corrupt pictures skipped");
+            let Losses {
+                undecodable,
+                missed,
+                damaged,
+                out_of_order,
+                interruptions,
+            } = *losses;
+            for (count, words) in [
+                (undecodable, "corrupt pictures skipped"),
+                (missed, "pictures left out by the camera's driver"),
+                (damaged, "damaged pictures skipped"),
+                (out_of_order, "pictures skipped whose time did not advance"),
+                (interruptions, "times without its camera"),
+            ] {
+                if count > 0 {
+                    let _ = writeln!(text, "{id}: {count} {words}");
+                }
             }
             if slippage.restarts > 0 {
                 let _ = writeln!(
@@ -295,7 +314,9 @@ mod tests {
     fn what_was_lost_or_late_is_in_the_table_and_in_the_report() {
         let mut summary = Summary::default();
         summary.streams[0].failed = 8172;
-        summary.capture[1].corrupt = 41;
+        summary.capture[1].losses.undecodable = 41;
+        summary.capture[0].losses.missed = 3;
+        summary.capture[0].losses.interruptions = 2;
         summary.capture[1].slippage = Slippage {
             restarts: 14,
             behind: Duration::from_millis(600),
@@ -306,6 +327,8 @@ mod tests {
             "failed",
             "8172",
             "visual_inspection: 41 corrupt pictures skipped",
+            "worker_safety: 3 pictures left out by the camera's driver",
+            "worker_safety: 2 times without its camera",
             "visual_inspection: could not keep its rate, 0.6 s behind in 14 steps",
         ] {
             assert!(table.contains(words), "`{words}` is not in\n{table}");
@@ -313,6 +336,8 @@ mod tests {
         let json = summary.to_json();
         assert_eq!(json["streams"]["worker_safety"]["failed"], 8172);
         assert_eq!(json["streams"]["visual_inspection"]["corrupt"], 41);
+        assert_eq!(json["streams"]["worker_safety"]["missed"], 3);
+        assert_eq!(json["streams"]["worker_safety"]["interruptions"], 2);
         assert_eq!(json["streams"]["visual_inspection"]["restarts"], 14);
         assert_eq!(json["streams"]["visual_inspection"]["behind_ms"], 600.0);
         assert_eq!(json["events_dropped"], 5);

@@ -19,8 +19,8 @@ use super::summary::Summary;
 use super::unjudged::Unjudged;
 use super::watchdog_thread::tell;
 use crate::message::{
-    Cause, Decided, Event, OutputChange, OutputName, OutputState, PermissionState, StopReason,
-    Verdict,
+    CameraChange, Cause, Decided, Event, OutputChange, OutputName, OutputState, PermissionState,
+    StopReason, Verdict,
 };
 use crate::sys::{StopFlag, monotonic_now, process_usage};
 use crate::units::{MonotonicTime, StreamId};
@@ -62,7 +62,9 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Writes events to the report and shows progress until the decide thread ends.
     pub(super) fn follow(&mut self, pipeline: &mut Pipeline, stop: &StopFlag) {
-        let Pipeline { events, ui, .. } = pipeline;
+        let Pipeline {
+            events, ui, news, ..
+        } = pipeline;
         let mut stopping = false;
         loop {
             if stop.is_raised() && !stopping {
@@ -74,6 +76,9 @@ impl Supervisor {
             self.take_all(events);
             if let Some(ui) = ui {
                 self.take_all(&mut ui.news);
+            }
+            for change in news.iter_mut().flat_map(|news| news.pop().ok()) {
+                self.camera(change);
             }
             self.write(ReportWriter::settle);
             if over {
@@ -143,10 +148,24 @@ impl Supervisor {
             Event::Acknowledged { .. } => log::info!("acknowledged at the screen"),
             Event::Configured { at, generation } => self.configured(at, generation),
             // Made by this thread itself.
-            Event::Configuration(_) | Event::Started(_) | Event::Stopped(_) | Event::Lost(_) => {}
+            Event::Camera(_)
+            | Event::Configuration(_)
+            | Event::Started(_)
+            | Event::Stopped(_)
+            | Event::Lost(_) => {}
             // In the event log, and said by the ui thread.
             Event::Display(_) => {}
         }
+    }
+
+    /// The source itself has put it into the log.
+    fn camera(&mut self, change: CameraChange) {
+        let since_start = change.at.saturating_since(self.origin);
+        self.write(|report| report.camera(since_start, &change));
+        if let Some(live) = &mut self.live {
+            live.show_camera(&change);
+        }
+        self.record(&Event::Camera(change));
     }
 
     fn state(&mut self, at: MonotonicTime, state: PermissionState) {

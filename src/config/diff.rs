@@ -1,9 +1,10 @@
 //! What a change of configuration means for a running line.
 
 use super::{
-    Approach, CameraChecksConfig, Config, CoveredCheckConfig, DisplayConfig, EngineConfig,
-    EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, KioskConfig, KmsConfig,
-    ModelsConfig, MovedCheckConfig, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
+    Approach, CameraChecksConfig, CameraConfig, Config, CoveredCheckConfig, DisplayConfig,
+    EngineConfig, EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, KioskConfig,
+    KmsConfig, ModelsConfig, MovedCheckConfig, SafetyConfig, VisualInspectionConfig,
+    WorkerSafetyConfig, Zone,
 };
 use crate::units::ZoneKind;
 
@@ -91,11 +92,13 @@ pub fn live(running: &Config, new: &Config) -> Config {
     Config {
         worker_safety: WorkerSafetyConfig {
             input: running.worker_safety.input.clone(),
+            camera: running.worker_safety.camera.clone(),
             threshold: worker_safety.threshold,
             person_label: labels.worker_safety.person_label.clone(),
         },
         visual_inspection: VisualInspectionConfig {
             input: running.visual_inspection.input.clone(),
+            camera: running.visual_inspection.camera.clone(),
             threshold: visual_inspection.threshold,
             part_labels: labels.visual_inspection.part_labels.clone(),
             crop_margin: visual_inspection.crop_margin,
@@ -147,10 +150,12 @@ fn diff_worker_safety(changes: &mut Changes, old: &WorkerSafetyConfig, new: &Wor
     use Impact::{NeedsRestart, SafetyRelevant};
     let WorkerSafetyConfig {
         input,
+        camera,
         threshold,
         person_label,
     } = old;
     changes.note("worker_safety.input", NeedsRestart, input == &new.input);
+    diff_camera(changes, "worker_safety", camera, &new.camera);
     changes.note(
         "worker_safety.threshold",
         SafetyRelevant,
@@ -171,6 +176,7 @@ fn diff_visual_inspection(
     use Impact::{Cosmetic, NeedsRestart};
     let VisualInspectionConfig {
         input,
+        camera,
         threshold,
         part_labels,
         crop_margin,
@@ -203,6 +209,33 @@ fn diff_visual_inspection(
         ),
     ] {
         changes.note(&format!("visual_inspection.{key}"), impact, same);
+    }
+    diff_camera(changes, "visual_inspection", camera, &new.camera);
+}
+
+// A camera is asked for these once, when it is opened.
+fn diff_camera(changes: &mut Changes, section: &str, old: &CameraConfig, new: &CameraConfig) {
+    let CameraConfig {
+        size,
+        frame_rate,
+        format,
+        exposure_us,
+        gain,
+        power_line,
+        controls,
+    } = old;
+    let bits = |rate: &Option<f32>| rate.map(f32::to_bits);
+    for (key, same) in [
+        ("size", *size == new.size),
+        ("fps", bits(frame_rate) == bits(&new.frame_rate)),
+        ("format", *format == new.format),
+        ("exposure_us", *exposure_us == new.exposure_us),
+        ("gain", *gain == new.gain),
+        ("power_line_frequency", *power_line == new.power_line),
+        ("controls", *controls == new.controls),
+    ] {
+        let key = format!("{section}.camera.{key}");
+        changes.note(&key, Impact::NeedsRestart, same);
     }
 }
 

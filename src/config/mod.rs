@@ -12,6 +12,7 @@
 //! notices when the files change. Called by the command line at start and later by the thread that
 //! watches the files.
 
+mod camera;
 mod camera_checks;
 mod csv;
 mod diff;
@@ -35,6 +36,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use camera::{CAMERA_FORMATS, CameraConfig, ControlValue, PowerLine, control_key};
 pub use camera_checks::{
     CameraChecksConfig, CoveredCheckConfig, FrozenCheckConfig, MovedCheckConfig,
 };
@@ -254,6 +256,8 @@ impl Default for SafetyConfig {
 /// The worker-safety stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerSafetyConfig {
+    /// What is asked of the camera, where the input is one.
+    pub camera: CameraConfig,
     /// Frames.
     pub input: InputSpec,
     /// Persons below this score are ignored.
@@ -293,6 +297,8 @@ impl GradeAction {
 /// The visual-inspection stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VisualInspectionConfig {
+    /// What is asked of the camera, where the input is one.
+    pub camera: CameraConfig,
     /// Frames.
     pub input: InputSpec,
     /// Parts below this detector score are ignored.
@@ -475,4 +481,18 @@ pub struct Config {
     pub display: DisplayConfig,
     /// Hardware watchdog; `None` where none is used.
     pub watchdog: Option<WatchdogConfig>,
+}
+
+impl Config {
+    /// Where a stream's frames come from, and what is asked of the camera where it is one.
+    #[must_use]
+    pub const fn input(&self, stream: StreamId) -> (&InputSpec, &CameraConfig) {
+        match stream {
+            StreamId::WorkerSafety => (&self.worker_safety.input, &self.worker_safety.camera),
+            StreamId::VisualInspection => (
+                &self.visual_inspection.input,
+                &self.visual_inspection.camera,
+            ),
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::camera;
 use super::camera_checks::{self, CameraChecksConfig};
 use super::error::{Origin, Problems};
 use super::input::{has_extension, resolve};
@@ -183,9 +184,11 @@ fn worker_safety(
         context,
     );
     let person_label = table.text("person_label", NAME_MAX);
+    let camera = camera::read(table.table("camera"));
     table.finish();
     let config = input.map(|input| WorkerSafetyConfig {
         input,
+        camera,
         threshold,
         person_label: person_label.unwrap_or_else(|| "person".to_owned()),
     });
@@ -213,6 +216,7 @@ fn visual_inspection(
     let reject_delay = table.integer("reject_delay_ms", 1..=60_000, " milliseconds");
     let reject_pulse = table.integer("reject_pulse_ms", 10..=5_000, " milliseconds");
     let span = |ms: u32| Duration::from_millis(u64::from(ms));
+    let camera = camera::read(table.table("camera"));
     table.finish();
     let default_grades = || {
         vec![
@@ -222,6 +226,7 @@ fn visual_inspection(
     };
     let config = input.map(|input| VisualInspectionConfig {
         input,
+        camera,
         threshold,
         part_labels: part_labels.unwrap_or_else(|| vec!["apple".to_owned()]),
         crop_margin: crop_margin.map_or(VisualInspectionConfig::CROP_MARGIN_DEFAULT, Score::get),

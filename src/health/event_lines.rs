@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use crate::message::{
-    Cause, ConfigurationChange, DisplayChange, Event, FileHashes, OutputName, OutputState,
-    PermissionState, Started, StopReason,
+    CameraChange, CameraState, Cause, ConfigurationChange, DisplayChange, Event, FileHashes,
+    OutputName, OutputState, PermissionState, Started, StopReason,
 };
 
 /// Most bytes of a list (problems, keys) in a line; the rest is counted.
@@ -37,6 +37,10 @@ pub enum EventKind {
     LineLost,
     /// The cause of a lock-out is gone and was acknowledged.
     FaultGone,
+    /// A camera delivers nothing any more.
+    CameraLost,
+    /// A camera delivers again.
+    CameraBack,
     /// No pictures are shown any more.
     DisplayLost,
     /// They are again.
@@ -49,7 +53,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Start,
         Self::Stop,
         Self::Permission,
@@ -60,6 +64,8 @@ impl EventKind {
         Self::Fault,
         Self::LineLost,
         Self::FaultGone,
+        Self::CameraLost,
+        Self::CameraBack,
         Self::DisplayLost,
         Self::DisplayBack,
         Self::Configuration,
@@ -80,6 +86,8 @@ impl EventKind {
             Self::Fault => "fault",
             Self::LineLost => "line-lost",
             Self::FaultGone => "fault-gone",
+            Self::CameraLost => "camera-lost",
+            Self::CameraBack => "camera-back",
             Self::DisplayLost => "display-lost",
             Self::DisplayBack => "display-back",
             Self::Configuration => "configuration",
@@ -97,12 +105,14 @@ impl EventKind {
             | Self::Fault
             | Self::LineLost
             | Self::FaultGone
+            | Self::CameraLost
             | Self::Configuration
             | Self::Lost => true,
             Self::Permission
             | Self::Reset
             | Self::ResetRefused
             | Self::Acknowledged
+            | Self::CameraBack
             | Self::DisplayLost
             | Self::DisplayBack => false,
         }
@@ -164,6 +174,7 @@ pub fn lines(
         Event::LineLost { message, .. } => {
             vec![(EventKind::LineLost, json!({ "message": message }))]
         }
+        Event::Camera(change) => vec![camera(change)],
         Event::Display(DisplayChange::Lost { why }) => {
             vec![(EventKind::DisplayLost, json!({ "reason": why }))]
         }
@@ -215,6 +226,26 @@ fn state_change(
         SelfTest | Interlocked | On => {}
     }
     told
+}
+
+fn camera(change: &CameraChange) -> (EventKind, Value) {
+    let CameraChange {
+        at: _,
+        stream,
+        source,
+        state,
+    } = change;
+    let stream = stream.name();
+    match state {
+        CameraState::Lost { why } => (
+            EventKind::CameraLost,
+            json!({ "stream": stream, "source": source, "reason": why }),
+        ),
+        CameraState::Back { description } => (
+            EventKind::CameraBack,
+            json!({ "stream": stream, "source": source, "delivers": description }),
+        ),
+    }
 }
 
 fn hashes(files: &FileHashes) -> Value {
@@ -450,5 +481,24 @@ mod tests {
             [r#"stop","reason":"signal"}"#]
         );
         assert_eq!(told(&Event::Lost(7)), [r#"lost","count":7}"#]);
+        let camera = |state| {
+            Event::Camera(CameraChange {
+                at: MonotonicTime::ZERO,
+                stream: StreamId::WorkerSafety,
+                source: "/dev/video0".to_owned(),
+                state,
+            })
+        };
+        let why = "not there".to_owned();
+        let rest = r#""stream":"worker_safety","source":"/dev/video0""#;
+        assert_eq!(
+            told(&camera(CameraState::Lost { why })),
+            [format!(r#"camera-lost",{rest},"reason":"not there"}}"#)]
+        );
+        let description = "NV12".to_owned();
+        assert_eq!(
+            told(&camera(CameraState::Back { description })),
+            [format!(r#"camera-back",{rest},"delivers":"NV12"}}"#)]
+        );
     }
 }

@@ -56,8 +56,20 @@ const fn fourcc(name: [u8; 4]) -> Fourcc {
 pub(super) const R8: Fourcc = fourcc(*b"R8  ");
 /// Two bytes, red and green.
 pub(super) const GR88: Fourcc = fourcc(*b"GR88");
+/// Four bytes, red, green, blue, alpha.
+const ABGR8888: Fourcc = fourcc(*b"AB24");
 /// Three bytes, red, green, blue.
 const RGB24: Fourcc = fourcc(*b"BG24");
+/// Three bytes, blue, green, red.
+const BGR24: Fourcc = fourcc(*b"RG24");
+/// Four bytes, red, green, blue and nothing.
+const RGBX: Fourcc = fourcc(*b"XB24");
+/// Four bytes, blue, green, red and nothing.
+const BGRX: Fourcc = fourcc(*b"XR24");
+/// Two pixels in four bytes, Y first.
+const YUYV: Fourcc = fourcc(*b"YUYV");
+/// Two pixels in four bytes, U first.
+const UYVY: Fourcc = fourcc(*b"UYVY");
 /// All of Y, then pairs UV.
 const NV12: Fourcc = fourcc(*b"NV12");
 /// All of Y, of U, of V.
@@ -90,25 +102,50 @@ pub(super) fn by_planes(format: &FrameFormat) -> [Option<Part>; 3] {
             size,
         })
     };
+    let pairs = Size {
+        width: half.width,
+        ..whole
+    };
+    // As the upload has them: the second of the last pair too, where the width is odd.
+    let singles = Size {
+        width: half.width * 2,
+        ..whole
+    };
     match format.pixel_format {
         PixelFormat::I420 => [part(0, R8, whole), part(1, R8, half), part(2, R8, half)],
         PixelFormat::Nv12 => [part(0, R8, whole), part(1, GR88, half), None],
-        PixelFormat::Rgb24 => [part(0, RGB24, whole), None, None],
+        // The same bytes twice: by pixel for luma, by pairs of pixels for chroma.
+        PixelFormat::Yuyv | PixelFormat::Uyvy => {
+            [part(0, GR88, singles), part(0, ABGR8888, pairs), None]
+        }
+        PixelFormat::Rgb24 | PixelFormat::Bgr24 | PixelFormat::Rgbx32 | PixelFormat::Bgrx32 => [
+            part(0, whole_fourcc(format.pixel_format), whole),
+            None,
+            None,
+        ],
     }
 }
 
 /// The one texture of a frame that is imported whole.
 pub(super) fn whole(format: &FrameFormat) -> Part {
-    let fourcc = match format.pixel_format {
-        PixelFormat::I420 => YU12,
-        PixelFormat::Nv12 => NV12,
-        PixelFormat::Rgb24 => RGB24,
-    };
     Part {
         plane: 0,
         planes: format.pixel_format.planes(),
-        fourcc,
+        fourcc: whole_fourcc(format.pixel_format),
         size: format.size,
+    }
+}
+
+const fn whole_fourcc(format: PixelFormat) -> Fourcc {
+    match format {
+        PixelFormat::I420 => YU12,
+        PixelFormat::Nv12 => NV12,
+        PixelFormat::Yuyv => YUYV,
+        PixelFormat::Uyvy => UYVY,
+        PixelFormat::Rgb24 => RGB24,
+        PixelFormat::Bgr24 => BGR24,
+        PixelFormat::Rgbx32 => RGBX,
+        PixelFormat::Bgrx32 => BGRX,
     }
 }
 
@@ -146,7 +183,8 @@ pub(super) fn attributes(
         }
     }
     let format = frame.format();
-    if part.planes == format.pixel_format.planes() && is_yuv(format.pixel_format) {
+    // Of a part that the driver is to convert.
+    if matches!(part.fourcc, YU12 | NV12 | YUYV | UYVY) {
         let matrix = match format.matrix {
             ColorMatrix::Bt601 => ITU_REC601,
             ColorMatrix::Bt709 => ITU_REC709,
@@ -161,13 +199,6 @@ pub(super) fn attributes(
     let mut flat: Vec<egl::Attrib> = list.into_iter().flat_map(|(k, v)| [k, v]).collect();
     flat.push(egl::ATTRIB_NONE);
     Some(flat)
-}
-
-const fn is_yuv(format: PixelFormat) -> bool {
-    match format {
-        PixelFormat::I420 | PixelFormat::Nv12 => true,
-        PixelFormat::Rgb24 => false,
-    }
 }
 
 /// Not larger than an `EGLint`, in which drivers keep it.
