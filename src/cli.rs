@@ -15,6 +15,7 @@ use clap::{
 
 mod commands;
 mod events;
+mod measure;
 mod overrides;
 
 /// Exit codes, as documented in `andon --help`.
@@ -68,8 +69,10 @@ enum Command {
     CheckConfig(ConfigArgs),
     /// Say what this machine offers: inputs, engine, models, EGL, gpiochips.
     Probe(ConfigArgs),
-    /// Measure each stage and the whole pipeline; a table and a JSON file.
+    /// Measure each stage and the whole pipeline; a table and a JSON file. `bench models` compares models.
     Bench(BenchArgs),
+    /// Show pictures to one model, with the pipeline's own decoding, resizing and post-processing.
+    Infer(measure::InferArgs),
     /// Look after model files.
     Models {
         #[command(subcommand)]
@@ -172,7 +175,10 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    what: Option<measure::BenchCommand>,
     #[command(flatten)]
     config: ConfigArgs,
     /// Frames of each input per measurement.
@@ -190,6 +196,11 @@ pub(crate) enum ModelsCommand {
         /// Folder with models.toml [default: as configured].
         #[arg(long, value_name = "DIR")]
         directory: Option<PathBuf>,
+    },
+    /// Show what models hold and what they cost an Edge TPU: memory on the chip, traffic, times.
+    Info {
+        /// Model files [default: those of the configuration].
+        files: Vec<PathBuf>,
     },
     /// Download models that are not shipped and verify them.
     Fetch {

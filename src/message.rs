@@ -925,6 +925,13 @@ pub enum Event {
         /// Which line, and what the system said.
         message: String,
     },
+    /// Something happened to an accelerator: it failed, a measure was taken, it is back.
+    Accelerator {
+        /// When, on the decision clock.
+        at: MonotonicTime,
+        /// Which one, and what.
+        message: String,
+    },
     /// An operator pressed reset in vain.
     ResetRefused {
         /// When, on the decision clock.

@@ -35,7 +35,9 @@ struct UdmabufCreate {
     size: u64,
 }
 
-nix::ioctl_write_ptr!(udmabuf_create, b'u', 0x42, UdmabufCreate);
+nix::ioctl_write_ptr!(
+    /// Makes a dmabuf of ordinary memory (`linux/udmabuf.h`).
+    udmabuf_create, b'u', 0x42, UdmabufCreate);
 
 /// Memory that stands for a camera's: mapped, and exported.
 #[derive(Debug)]

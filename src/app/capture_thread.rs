@@ -216,6 +216,7 @@ mod tests {
         let origin = monotonic_now();
         let (news, _) = rtrb::RingBuffer::new(1);
         let thread = CaptureThread {
+            gauge: CaptureGauge::default(),
             stream: StreamId::WorkerSafety,
             news,
             source: Box::new(TooSlow(source)),

@@ -273,6 +273,10 @@ impl Running {
                     outcome,
                 });
             }
+            FromInfer::Accelerator(message) => self.send(Event::Accelerator {
+                at: self.now,
+                message,
+            }),
             // Whatever a stop depends on counts anew from here: frames that were inferred with the
             // configuration before have all been decided.
             // One that a later one has overtaken is not in force any more; the later one comes this

@@ -356,9 +356,11 @@ fn a_source_or_an_inference_that_stalls_takes_the_permission_and_locks_out() {
             | Event::Output(_)
             | Event::SelfTest { .. }
             | Event::LineLost { .. }
+            | Event::Accelerator { .. }
             | Event::ResetRefused { .. }
             | Event::Acknowledged { .. }
             | Event::Configured { .. }
+            | Event::Camera(_)
             | Event::Display(_)
             | Event::Configuration(_)
             | Event::Started(_)

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::models;
 use super::outputs;
 use super::{describe_display, describe_ground};
 use crate::capture::{self, FrameSource};
@@ -9,7 +10,7 @@ use crate::config::{
     CameraChecksConfig, CameraConfig, Config, DisplayChoice, InputSpec, KioskConfig, Loaded,
     Restart, StatusPage, TextScale,
 };
-use crate::inference::Inferencer;
+use crate::inference::{self, Inferencer};
 use crate::message::DetectorTest;
 use crate::ui::headless::HeadlessRenderer;
 use crate::units::StreamId;
@@ -228,9 +229,22 @@ pub fn machine(loaded: &Loaded) -> Machine {
         };
         let _ = writeln!(text, "{:<18} {found}", stream.name());
     }
+    let accelerators = inference::accelerators(&config.engine);
+    for accelerator in &accelerators {
+        let _ = writeln!(text, "{:<18} {accelerator}", "edge tpu");
+    }
+    if accelerators.is_empty() {
+        let _ = writeln!(text, "{:<18} none connected", "edge tpu");
+    }
+    for line in models::companions_of(config) {
+        let _ = writeln!(text, "{:<18} {line}", "models");
+    }
     match Inferencer::new(config) {
         Ok(mut inferencer) => {
             let _ = writeln!(text, "{:<18} {}", "engine", inferencer.engine_description());
+            for note in inferencer.engine_notes() {
+                let _ = writeln!(text, "{:<18} {note}", "");
+            }
             for (role, name, sha256) in inferencer.models() {
                 let _ = writeln!(
                     text,

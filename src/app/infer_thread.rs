@@ -45,6 +45,8 @@ pub(super) enum FromInfer {
     Ended(StreamId),
     /// The detector was shown a picture whose content is known.
     SelfTest(DetectorTest),
+    /// Something happened to an accelerator.
+    Accelerator(String),
     /// From here on findings are those of another configuration.
     Configured(Box<Configure>),
 }
@@ -123,6 +125,7 @@ impl InferThread {
                 }
                 Next::Continue => self.step(&mut job),
                 Next::Wait => {
+                    self.inferencer.tick();
                     self.signal.wait_newer(seen, WAIT_MAX);
                     None
                 }
@@ -132,6 +135,11 @@ impl InferThread {
                 && !self.hand_on(inferred.frame.meta.stream, FromInfer::Inferred(inferred))
             {
                 return;
+            }
+            while let Some(message) = self.inferencer.take_engine_event() {
+                if !self.hand_on(StreamId::WorkerSafety, FromInfer::Accelerator(message)) {
+                    return;
+                }
             }
             // Between two frames: no safety frame waits longer than behind an inspection inference.
             let due = monotonic_now().saturating_since(tested) >= SELF_TEST_PERIOD;

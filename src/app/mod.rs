@@ -33,8 +33,10 @@ mod watchdog_thread;
 
 pub use ui_thread::SnapshotRequest;
 pub mod bench;
+pub mod bench_models;
 pub mod describe;
 pub mod events;
+pub mod infer;
 pub mod keepout;
 pub mod models;
 pub mod outputs;

@@ -1,9 +1,10 @@
 //! `andon models`: what verifying and fetching say.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::inference::{self, InferenceError, Source};
+use crate::config::{Config, ModelRef};
+use crate::inference::{self, InferenceError, ModelInfo, Registry, Source};
 
 /// What a command found, ready to print.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,4 +55,50 @@ pub fn fetch_coral(directory: &Path) -> Result<Outcome, InferenceError> {
         outcome.failed += usize::from(file.result.is_err());
     }
     Ok(outcome)
+}
+
+/// What model files hold and what they cost an Edge TPU, one by one and together.
+///
+/// # Errors
+///
+/// A file cannot be read.
+pub fn info(files: &[PathBuf]) -> Result<Outcome, InferenceError> {
+    let models = files.iter().map(|file| ModelInfo::read(file));
+    let models = models.collect::<Result<Vec<_>, _>>()?;
+    let mut outcome = Outcome::default();
+    for model in &models {
+        outcome.text.push_str(&model.text);
+    }
+    for line in inference::companions(&models) {
+        let _ = writeln!(outcome.text, "{line}");
+    }
+    Ok(outcome)
+}
+
+/// The configured models' files; those that the list does not have are left out.
+#[must_use]
+pub fn configured(config: &Config) -> Vec<PathBuf> {
+    let models = &config.models;
+    let registry = Registry::read(&models.directory);
+    let file = |model: &ModelRef| match model {
+        ModelRef::File(path) => Some(path.clone()),
+        ModelRef::Named(name) => {
+            let listed = registry.as_ref().ok()?.models().iter();
+            let model = listed.into_iter().find(|listed| listed.name == *name)?;
+            Some(models.directory.join(&model.file))
+        }
+    };
+    [&models.detector, &models.classifier]
+        .into_iter()
+        .filter_map(file)
+        .collect()
+}
+
+/// What the configured models do to each other on an Edge TPU; what cannot be read is said elsewhere.
+#[must_use]
+pub fn companions_of(config: &Config) -> Vec<String> {
+    let files = configured(config);
+    let models = files.iter().map(|file| ModelInfo::read(file));
+    let models: Vec<_> = models.filter_map(Result::ok).collect();
+    inference::companions(&models)
 }

@@ -2,7 +2,7 @@
 
 use std::thread::{self, JoinHandle};
 
-use rtrb::{Consumer, RingBuffer};
+use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::capture_thread::{CaptureOutcome, CaptureThread};
 use super::day_clock::DayClock;
@@ -17,7 +17,6 @@ use super::run::{RunError, RunOptions};
 use crate::capture::{FrameSource, Pacer};
 use crate::config::{Config, Pace};
 use crate::decision::Decision;
-use crate::frame::Frame;
 use crate::health::Beat;
 use crate::inference::Inferencer;
 use crate::message::{CameraChange, Event};
@@ -148,40 +147,24 @@ impl Pipeline {
             out: found,
             beat: beats.infer.clone(),
         };
-        let [safety, inspection] = sources;
-        let (safety_sender, safety_news) = RingBuffer::new(NEWS_MAX);
-        let (inspection_sender, inspection_news) = RingBuffer::new(NEWS_MAX);
         let gauges = [CaptureGauge::default(), CaptureGauge::default()];
-        let capture = |stream: StreamId, source, news, out: &Latest<Frame>, beat| CaptureThread {
-            gauge: gauges[stream.index()].clone(),
-            stream,
-            source,
-            news,
-            pace: options.pace,
-            origin,
-            pacer: Pacer::starting_at(origin),
-            frames_max: options.frames,
-            repeat: options.repeat,
-            out: out.clone(),
-            stop: stop.clone(),
-            beat,
-        };
-        let [safety, inspection] = [
-            capture(
-                StreamId::WorkerSafety,
-                safety,
-                safety_sender,
-                &frames[0],
-                beats.capture[0].clone(),
-            ),
-            capture(
-                StreamId::VisualInspection,
-                inspection,
-                inspection_sender,
-                &frames[1],
-                beats.capture[1].clone(),
-            ),
-        ];
+        let ([safety, inspection], news) = capture_threads(sources, |stream, source, news| {
+            let index = stream.index();
+            CaptureThread {
+                gauge: gauges[index].clone(),
+                stream,
+                source,
+                news,
+                pace: options.pace,
+                origin,
+                pacer: Pacer::starting_at(origin),
+                frames_max: options.frames,
+                repeat: options.repeat,
+                out: frames[index].clone(),
+                stop: stop.clone(),
+                beat: beats.capture[index].clone(),
+            }
+        });
         let pipeline = Self {
             decide: spawn("decide", move || decide.run())?,
             infer: spawn("infer", move || infer.run())?,
@@ -191,7 +174,7 @@ impl Pipeline {
             ],
             ui,
             events,
-            news: [safety_news, inspection_news],
+            news,
             gauges,
             day_clock,
             origin,
@@ -199,6 +182,20 @@ impl Pipeline {
         };
         Ok((pipeline, controls))
     }
+}
+
+/// A capture thread for each source, and where the main thread hears of the cameras.
+fn capture_threads(
+    [safety, inspection]: [Box<dyn FrameSource>; 2],
+    make: impl Fn(StreamId, Box<dyn FrameSource>, Producer<CameraChange>) -> CaptureThread,
+) -> ([CaptureThread; 2], [Consumer<CameraChange>; 2]) {
+    let (safety_sender, safety_news) = RingBuffer::new(NEWS_MAX);
+    let (inspection_sender, inspection_news) = RingBuffer::new(NEWS_MAX);
+    let threads = [
+        make(StreamId::WorkerSafety, safety, safety_sender),
+        make(StreamId::VisualInspection, inspection, inspection_sender),
+    ];
+    (threads, [safety_news, inspection_news])
 }
 
 pub(super) fn spawn<T: Send + 'static>(

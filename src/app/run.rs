@@ -147,16 +147,25 @@ fn open_parts(
             picture.note(part, step, detail);
         }
     };
-    let sources = capture::open_inputs_telling(config, &mut |stream, info| {
+    let mut open = |stream: StreamId| -> Result<_, RunError> {
         let part = Part::CAMERAS[stream.index()];
-        match info {
-            None => note(part, Step::Starting, None),
-            Some(info) => {
-                let detail = format!("{}: {}", info.name, info.description);
-                note(part, Step::Ready, Some(detail));
-            }
-        }
-    })?;
+        note(part, Step::Starting, None);
+        let source = capture::open_input(config, stream)?;
+        let SourceInfo {
+            name, description, ..
+        } = source.info();
+        let (step, said) = match source.down() {
+            None => (Step::Ready, description.as_str()),
+            Some(why) => (Step::Failed, why),
+        };
+        note(part, step, Some(format!("{name}: {said}")));
+        Ok(source)
+    };
+    let sources = [
+        open(StreamId::WorkerSafety)?,
+        open(StreamId::VisualInspection)?,
+    ];
+    capture::refuse_one_camera_twice(config, &sources)?;
     note(Part::Models, Step::Starting, None);
     let inferencer = Inferencer::new(config)?;
     let engine = inferencer.engine_description().to_owned();

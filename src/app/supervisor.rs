@@ -144,6 +144,8 @@ impl Supervisor {
                 log::error!("{message}; run permission OFF");
                 self.fault(RunError::Line(message));
             }
+            // The driver has logged it, each at its level; here it goes to the event log.
+            Event::Accelerator { .. } => {}
             Event::ResetRefused { why, .. } => log::info!("reset refused: {why}"),
             Event::Acknowledged { .. } => log::info!("acknowledged at the screen"),
             Event::Configured { at, generation } => self.configured(at, generation),

@@ -210,34 +210,15 @@ pub fn open_input(config: &Config, stream: StreamId) -> Result<Box<dyn FrameSour
     open(spec, camera, stream)
 }
 
-/// Opens both inputs, each in its place by [`StreamId::index`].
+/// Sees that `sources`, each in its place by [`StreamId::index`], are not one camera under two names.
 ///
 /// # Errors
 ///
-/// As [`open`], or both lead to one camera.
-pub fn open_inputs(config: &Config) -> Result<[Box<dyn FrameSource>; 2], CaptureError> {
-    open_inputs_telling(config, &mut |_, _| {})
-}
-
-/// As [`open_inputs`]; says to `told` which input is being opened, and then what it is.
-///
-/// # Errors
-///
-/// As [`open_inputs`].
-pub fn open_inputs_telling(
+/// They are.
+pub fn refuse_one_camera_twice(
     config: &Config,
-    told: &mut dyn FnMut(StreamId, Option<&SourceInfo>),
-) -> Result<[Box<dyn FrameSource>; 2], CaptureError> {
-    let mut open = |stream| {
-        told(stream, None);
-        let source = open_input(config, stream)?;
-        told(stream, Some(source.info()));
-        Ok(source)
-    };
-    let sources = [
-        open(StreamId::WorkerSafety)?,
-        open(StreamId::VisualInspection)?,
-    ];
+    sources: &[Box<dyn FrameSource>; 2],
+) -> Result<(), CaptureError> {
     let [one, other] = [&sources[0], &sources[1]].map(|source| source.identity());
     match (
         one,
@@ -252,7 +233,7 @@ pub fn open_inputs_telling(
                 identity: one,
             })
         }
-        _ => Ok(sources),
+        _ => Ok(()),
     }
 }
 

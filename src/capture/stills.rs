@@ -313,7 +313,7 @@ mod tests {
     fn all(source: &mut StillsSource) -> Vec<Frame> {
         std::iter::from_fn(|| match source.next_frame().expect("readable") {
             Captured::Frame(frame) => Some(frame),
-            Captured::End => None,
+            Captured::End | Captured::Nothing => None,
         })
         .collect()
     }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
     BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, OutputsCommand,
-    ReferenceCommand, ReplayArgs, ResponseTimeArgs, RunArgs, events,
+    ReferenceCommand, ReplayArgs, ResponseTimeArgs, RunArgs, events, measure,
 };
 use crate::app::clash::{self, ClashError, Named};
 use crate::app::describe::Unusable;
@@ -73,7 +73,11 @@ pub(super) fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Run(args)) => run(&args),
         Some(Command::CheckConfig(args)) => check_config(&args),
         Some(Command::Probe(args)) => probe(&args),
-        Some(Command::Bench(args)) => bench(&args),
+        Some(Command::Bench(args)) => match &args.what {
+            Some(measure::BenchCommand::Models(models)) => measure::bench_models(models),
+            None => bench(&args),
+        },
+        Some(Command::Infer(args)) => measure::infer(&args),
         Some(Command::Models { command }) => models(&command),
         Some(Command::ImportKeepout(args)) => import_keepout(&args),
         Some(Command::Replay(args)) => replay(&args),
@@ -232,14 +236,18 @@ fn response_time(args: &ResponseTimeArgs) -> Result<Exit, Failure> {
 }
 
 fn models(command: &ModelsCommand) -> Result<Exit, Failure> {
-    let (ModelsCommand::Verify { directory } | ModelsCommand::Fetch { directory, .. }) = command;
-    let directory = match directory {
-        Some(directory) => directory.clone(),
-        None => ConfigArgs::default().load()?.config.models.directory,
+    let of = |directory: &Option<PathBuf>| match directory {
+        Some(directory) => Ok(directory.clone()),
+        None => Ok::<_, Failure>(ConfigArgs::default().load()?.config.models.directory),
     };
     let outcome = match command {
-        ModelsCommand::Verify { .. } => app::models::verify(&directory),
-        ModelsCommand::Fetch { .. } => app::models::fetch_coral(&directory),
+        ModelsCommand::Verify { directory } => app::models::verify(&of(directory)?),
+        ModelsCommand::Fetch { directory, .. } => app::models::fetch_coral(&of(directory)?),
+        ModelsCommand::Info { files } if files.is_empty() => {
+            let loaded = ConfigArgs::default().load()?;
+            app::models::info(&app::models::configured(&loaded.config))
+        }
+        ModelsCommand::Info { files } => app::models::info(files),
     };
     let outcome = outcome.map_err(|error| Failure::new(Exit::Engine, error))?;
     print(&outcome.text);
@@ -345,19 +353,23 @@ fn reference(command: &ReferenceCommand) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn refuse_clashes(read: &[Named], what: &'static str, path: &Path) -> Result<(), Failure> {
+pub(super) fn refuse_clashes(
+    read: &[Named],
+    what: &'static str,
+    path: &Path,
+) -> Result<(), Failure> {
     clash::check(read, &[Named::new(what, path)])
         .map_err(|error: ClashError| Failure::new(Exit::Usage, error))
 }
 
 /// Whether an existing file may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Overwrite {
+pub(super) enum Overwrite {
     Yes,
     No,
 }
 
-fn write_new(path: &Path, text: &str, overwrite: Overwrite) -> Result<(), Failure> {
+pub(super) fn write_new(path: &Path, text: &str, overwrite: Overwrite) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         let path = path.display();
         if error.kind() == std::io::ErrorKind::AlreadyExists {

@@ -53,7 +53,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     diff_safety(&mut changes, *safety, new.safety);
     diff_camera_checks(&mut changes, camera_checks, &new.camera_checks);
     diff_models(&mut changes, models, &new.models);
-    diff_engine(&mut changes, *engine, new.engine);
+    diff_engine(&mut changes, engine, &new.engine);
     changes.note("output", Impact::NeedsRestart, output == &new.output);
     diff_events(&mut changes, events, &new.events);
     diff_display(&mut changes, display, &new.display);
@@ -112,7 +112,7 @@ pub fn live(running: &Config, new: &Config) -> Config {
         safety: *safety,
         camera_checks: running.camera_checks.clone(),
         models: running.models.clone(),
-        engine: running.engine,
+        engine: running.engine.clone(),
         output: running.output.clone(),
         events: running.events.clone(),
         watchdog: running.watchdog.clone(),
@@ -322,14 +322,23 @@ fn diff_models(changes: &mut Changes, old: &ModelsConfig, new: &ModelsConfig) {
     }
 }
 
-fn diff_engine(changes: &mut Changes, old: EngineConfig, new: EngineConfig) {
-    let EngineConfig { engine, threads } = old;
-    changes.note("engine.engine", Impact::NeedsRestart, engine == new.engine);
-    changes.note(
-        "engine.threads",
-        Impact::NeedsRestart,
-        threads == new.threads,
-    );
+fn diff_engine(changes: &mut Changes, old: &EngineConfig, new: &EngineConfig) {
+    let EngineConfig {
+        engine,
+        threads,
+        on_tpu_loss,
+        tpu_clock,
+        tpu_firmware,
+    } = old;
+    for (key, same) in [
+        ("engine", *engine == new.engine),
+        ("threads", *threads == new.threads),
+        ("on_tpu_loss", *on_tpu_loss == new.on_tpu_loss),
+        ("tpu_clock", *tpu_clock == new.tpu_clock),
+        ("tpu_firmware", *tpu_firmware == new.tpu_firmware),
+    ] {
+        changes.note(&format!("engine.{key}"), Impact::NeedsRestart, same);
+    }
 }
 
 fn diff_events(changes: &mut Changes, old: &EventsConfig, new: &EventsConfig) {
@@ -517,7 +526,8 @@ mod tests {
     use super::*;
     use crate::config::{
         Anchor, DisplayChoice, EngineChoice, EventSync, GradeAction, InputSpec, ModelRef,
-        OutputConfig, Overrides, PageSet, Restart, ShownStreams, TextScale, VtWish, load,
+        OnTpuLoss, OutputConfig, Overrides, PageSet, Restart, ShownStreams, TextScale, TpuClock,
+        VtWish, load,
     };
     use crate::geometry::{Point, Polygon, Size};
     use crate::units::{Score, StreamId};
@@ -571,7 +581,7 @@ mod tests {
         assert_eq!(changes(|_| {}), []);
     }
 
-    const CASES: [(&str, Impact, Edit); 54] = [
+    const CASES: [(&str, Impact, Edit); 57] = [
         ("worker_safety.input", NeedsRestart, |c| {
             c.worker_safety.input = InputSpec::Pattern("x".into())
         }),
@@ -669,6 +679,15 @@ mod tests {
             c.engine.engine = EngineChoice::EdgeTpuUsb
         }),
         ("engine.threads", NeedsRestart, |c| c.engine.threads = 7),
+        ("engine.on_tpu_loss", NeedsRestart, |c| {
+            c.engine.on_tpu_loss = OnTpuLoss::Cpu
+        }),
+        ("engine.tpu_clock", NeedsRestart, |c| {
+            c.engine.tpu_clock = TpuClock::Standard
+        }),
+        ("engine.tpu_firmware", NeedsRestart, |c| {
+            c.engine.tpu_firmware = Some("x.bin".into())
+        }),
         ("output", NeedsRestart, |c| {
             c.output = OutputConfig::simulated(None)
         }),

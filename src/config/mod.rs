@@ -357,13 +357,67 @@ pub struct ModelsConfig {
     pub classifier: ModelRef,
 }
 
-/// Engine and its threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What happens when no Edge TPU is in service any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTpuLoss {
+    /// Every frame is a fault until one is back.
+    #[default]
+    Stop,
+    /// The models they were compiled from run on the CPU until one is back.
+    Cpu,
+}
+
+impl OnTpuLoss {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Stop, Self::Cpu];
+
+    /// The word in configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
+/// How fast an Edge TPU on USB runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TpuClock {
+    /// 250 MHz.
+    Standard,
+    /// 500 MHz.
+    #[default]
+    Maximum,
+}
+
+impl TpuClock {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Standard, Self::Maximum];
+
+    /// The word in configuration, as Coral calls its two libraries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "std",
+            Self::Maximum => "max",
+        }
+    }
+}
+
+/// Engine, its threads, and how Edge TPUs are run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineConfig {
     /// Which engine.
     pub engine: EngineChoice,
     /// CPU threads per inference.
     pub threads: u8,
+    /// What happens when no Edge TPU is in service any more.
+    pub on_tpu_loss: OnTpuLoss,
+    /// How fast Edge TPUs run.
+    pub tpu_clock: TpuClock,
+    /// Firmware of Edge TPUs on USB; `None` for where distributions have it.
+    pub tpu_firmware: Option<PathBuf>,
 }
 
 /// The hardware watchdog that the pipeline feeds.

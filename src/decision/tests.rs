@@ -85,6 +85,7 @@ fn config() -> Config {
         engine: EngineConfig {
             engine: EngineChoice::Cpu,
             threads: 1,
+            ..EngineConfig::default()
         },
         output: OutputConfig::simulated(None),
         events: EventsConfig::default(),

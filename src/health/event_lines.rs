@@ -35,6 +35,8 @@ pub enum EventKind {
     Fault,
     /// An output could not be driven, or an input line could not be read.
     LineLost,
+    /// Something happened to an accelerator: it failed, a measure was taken, it is back.
+    Accelerator,
     /// The cause of a lock-out is gone and was acknowledged.
     FaultGone,
     /// A camera delivers nothing any more.
@@ -53,7 +55,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Start,
         Self::Stop,
         Self::Permission,
@@ -63,6 +65,7 @@ impl EventKind {
         Self::Acknowledged,
         Self::Fault,
         Self::LineLost,
+        Self::Accelerator,
         Self::FaultGone,
         Self::CameraLost,
         Self::CameraBack,
@@ -85,6 +88,7 @@ impl EventKind {
             Self::Acknowledged => "acknowledged",
             Self::Fault => "fault",
             Self::LineLost => "line-lost",
+            Self::Accelerator => "accelerator",
             Self::FaultGone => "fault-gone",
             Self::CameraLost => "camera-lost",
             Self::CameraBack => "camera-back",
@@ -111,9 +115,10 @@ impl EventKind {
             Self::Permission
             | Self::Reset
             | Self::ResetRefused
-            | Self::Acknowledged
             | Self::CameraBack
+            | Self::Acknowledged
             | Self::DisplayLost
+            | Self::Accelerator
             | Self::DisplayBack => false,
         }
     }
@@ -183,6 +188,9 @@ pub fn lines(
             let seconds = after.as_millis() as f64 / 1e3;
             let members = json!({ "on": on, "after_s": seconds });
             vec![(EventKind::DisplayBack, members)]
+        }
+        Event::Accelerator { message, .. } => {
+            vec![(EventKind::Accelerator, json!({ "message": message }))]
         }
         Event::Configuration(change) => vec![(EventKind::Configuration, configuration(change))],
         Event::Started(started) => vec![(EventKind::Start, start(started))],

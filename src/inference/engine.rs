@@ -150,4 +150,17 @@ pub trait Engine: Send + fmt::Debug {
     ///
     /// The engine cannot run this model; says why and which file.
     fn load(&self, file: ModelFile) -> Result<Box<dyn Model>, InferenceError>;
+
+    /// One bounded step of whatever the engine does on its own; called when there is nothing to infer.
+    fn tick(&self) {}
+
+    /// What else is to be known of it, a line each: for people who look into it.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The oldest thing that happened to the engine and has not been taken, in words.
+    fn take_event(&self) -> Option<String> {
+        None
+    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::tflite_graph::GraphError;
 use crate::preprocess::PreprocessError;
+use crate::tpu::TpuError;
 
 /// Why a model or engine cannot be used, or an inference failed.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,14 @@ pub enum InferenceError {
         operation: &'static str,
         /// What it said.
         source: tflitec::Error,
+    },
+    /// An Edge TPU failed to run a model.
+    #[error("model {model}: {source}")]
+    EdgeTpu {
+        /// Name of the model.
+        model: String,
+        /// What went wrong.
+        source: TpuError,
     },
     /// The model put out what no healthy model does.
     #[error("model {model}: {reason}")]

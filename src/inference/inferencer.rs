@@ -1,7 +1,7 @@
 //! Both jobs on one set of models: frames in, findings out. Owned by the infer thread.
 
+use super::choose;
 use super::classification::{Classifier, crop_of};
-use super::cpu::CpuEngine;
 use super::detection::{Detector, Wanted};
 use super::engine::Engine;
 use super::error::InferenceError;
@@ -10,9 +10,7 @@ use super::registry::{ModelFile, load_model};
 use super::scheduler::Due;
 use super::self_test::KnownAnswer;
 use super::stage::Stopwatch;
-use crate::config::{
-    Config, EngineChoice, EngineConfig, GradeAction, VisualInspectionConfig, WorkerSafetyConfig,
-};
+use crate::config::{Config, GradeAction, VisualInspectionConfig, WorkerSafetyConfig};
 use crate::frame::Frame;
 use crate::message::{
     Detections, DetectorTest, Findings, GradedItem, GradedItems, ITEMS_MAX, InferenceTiming,
@@ -23,7 +21,7 @@ use crate::units::{MonotonicTime, StreamId};
 /// The models of both streams. The detector serves both; its interpreter exists once.
 #[derive(Debug)]
 pub struct Inferencer {
-    engine: String,
+    engine: Box<dyn Engine>,
     detector: Detector,
     classifier: Classifier,
     selection: Selection,
@@ -136,15 +134,34 @@ impl Inferencer {
     /// A file is missing, damaged or not what it is configured for; a configured label does not
     /// exist; the engine is not there.
     pub fn new(config: &Config) -> Result<Self, InferenceError> {
-        let engine = engine(config.engine)?;
+        let models = &config.models;
+        let mut files = [
+            load_model(&models.directory, &models.detector)?,
+            load_model(&models.directory, &models.classifier)?,
+        ];
+        let engine = choose::engine(&config.engine, &mut files)?;
         log::info!("inference engine: {}", engine.description());
+        Self::assemble(
+            engine,
+            files,
+            &config.worker_safety,
+            &config.visual_inspection,
+        )
+    }
+
+    /// As [`Inferencer::new`], on an engine of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inferencer::new`].
+    pub fn with_engine(config: &Config, engine: Box<dyn Engine>) -> Result<Self, InferenceError> {
         let models = &config.models;
         let files = [
             load_model(&models.directory, &models.detector)?,
             load_model(&models.directory, &models.classifier)?,
         ];
         Self::assemble(
-            engine.as_ref(),
+            engine,
             files,
             &config.worker_safety,
             &config.visual_inspection,
@@ -152,17 +169,17 @@ impl Inferencer {
     }
 
     fn assemble(
-        engine: &dyn Engine,
+        engine: Box<dyn Engine>,
         [detector, classifier]: [ModelFile; 2],
         safety: &WorkerSafetyConfig,
         inspection: &VisualInspectionConfig,
     ) -> Result<Self, InferenceError> {
-        let detector = Detector::new(detector, engine)?;
-        let classifier = Classifier::new(classifier, engine)?;
+        let detector = Detector::new(detector, engine.as_ref())?;
+        let classifier = Classifier::new(classifier, engine.as_ref())?;
         let labels = LabelSet::new(detector.labels().clone(), classifier.labels().clone());
         let selection = labels.select(safety, inspection)?;
         Ok(Self {
-            engine: engine.description().to_owned(),
+            engine,
             known_answer: KnownAnswer::new(&detector)?,
             detector,
             classifier,
@@ -187,7 +204,24 @@ impl Inferencer {
     /// What runs the models, for header, log and picture.
     #[must_use]
     pub fn engine_description(&self) -> &str {
-        &self.engine
+        self.engine.description()
+    }
+
+    /// What else is to be known of the engine, a line each.
+    #[must_use]
+    pub fn engine_notes(&self) -> Vec<String> {
+        self.engine.notes()
+    }
+
+    /// Lets the engine do what it does on its own, a bounded step of it; for when no frame waits.
+    pub fn tick(&self) {
+        self.engine.tick();
+    }
+
+    /// The oldest thing that happened to the engine and has not been taken, in words.
+    #[must_use]
+    pub fn take_engine_event(&self) -> Option<String> {
+        self.engine.take_event()
     }
 
     /// Role, name and SHA-256 of each model.
@@ -335,28 +369,6 @@ fn check_grades(labels: &Labels, grades: &[(String, GradeAction)]) -> Result<(),
     grades
         .iter()
         .try_for_each(|(name, _)| labels.id(name).map(|_| ()))
-}
-
-/// The engine that the configuration chooses.
-///
-/// # Errors
-///
-/// It names an Edge TPU, which this build cannot drive.
-pub fn engine(config: EngineConfig) -> Result<Box<dyn Engine>, InferenceError> {
-    let missing = |engine: &'static str| InferenceError::EngineUnavailable {
-        engine,
-        reason: "this version has no Edge TPU driver; use engine = \"cpu\" (or --engine cpu)"
-            .to_owned(),
-    };
-    match config.engine {
-        EngineChoice::Cpu => Ok(Box::new(CpuEngine::new(config.threads))),
-        EngineChoice::Auto => Ok(Box::new(
-            CpuEngine::new(config.threads).because("auto: this version has no Edge TPU driver"),
-        )),
-        EngineChoice::EdgeTpu => Err(missing("edgetpu")),
-        EngineChoice::EdgeTpuUsb => Err(missing("edgetpu:usb")),
-        EngineChoice::EdgeTpuPcie => Err(missing("edgetpu:pcie")),
-    }
 }
 
 #[cfg(test)]

@@ -181,8 +181,8 @@ fn inspection_config() -> VisualInspectionConfig {
 
 fn inferencer(script: &Script) -> Inferencer {
     let files = [detector_file(), classifier_file()];
-    let engine = ScriptedEngine(script.clone());
-    Inferencer::assemble(&engine, files, &safety_config(), &inspection_config()).unwrap()
+    let engine = Box::new(ScriptedEngine(script.clone()));
+    Inferencer::assemble(engine, files, &safety_config(), &inspection_config()).unwrap()
 }
 
 /// A frame whose brightness is its column.
@@ -362,23 +362,23 @@ fn a_failure_names_the_frame_and_is_never_an_empty_list() {
 
 #[test]
 fn configured_labels_must_exist() {
-    let engine = ScriptedEngine(Script::default());
+    let engine = || Box::new(ScriptedEngine(Script::default()));
     let files = || [detector_file(), classifier_file()];
     let mut safety = safety_config();
     safety.person_label = "persn".to_owned();
     let mut inspection = inspection_config();
-    let error = Inferencer::assemble(&engine, files(), &safety, &inspection).unwrap_err();
+    let error = Inferencer::assemble(engine(), files(), &safety, &inspection).unwrap_err();
     assert!(error.to_string().contains("persn"), "{error}");
     inspection
         .grades
         .push(("mouldy".to_owned(), GradeAction::Reject));
-    let error = Inferencer::assemble(&engine, files(), &safety_config(), &inspection).unwrap_err();
+    let error = Inferencer::assemble(engine(), files(), &safety_config(), &inspection).unwrap_err();
     assert!(error.to_string().contains("mouldy"), "{error}");
 }
 
 #[test]
 fn a_model_of_the_wrong_kind_is_refused() {
-    let engine = ScriptedEngine(Script::default());
+    let engine = || Box::new(ScriptedEngine(Script::default()));
     let (safety, inspection) = (safety_config(), inspection_config());
     for (files, task) in [
         (
@@ -390,44 +390,15 @@ fn a_model_of_the_wrong_kind_is_refused() {
             "cannot be the classifier",
         ),
     ] {
-        let error = Inferencer::assemble(&engine, files, &safety, &inspection).unwrap_err();
+        let error = Inferencer::assemble(engine(), files, &safety, &inspection).unwrap_err();
         assert!(error.to_string().contains(task), "{error}");
     }
     let mut wrong = classifier_file();
     wrong.labels = Labels::parse(Path::new("three.txt"), "a\nb\nc\n").unwrap();
-    let error = Inferencer::assemble(&engine, [detector_file(), wrong], &safety, &inspection);
+    let error = Inferencer::assemble(engine(), [detector_file(), wrong], &safety, &inspection);
     let error = error.unwrap_err().to_string();
     assert!(
         error.contains("2 classes") && error.contains("three.txt"),
         "{error}"
-    );
-}
-
-#[test]
-fn an_edge_tpu_that_cannot_be_driven_is_an_error_and_auto_says_what_it_took() {
-    let config = |choice| EngineConfig {
-        engine: choice,
-        threads: 2,
-    };
-    for choice in [
-        EngineChoice::EdgeTpu,
-        EngineChoice::EdgeTpuUsb,
-        EngineChoice::EdgeTpuPcie,
-    ] {
-        let error = engine(config(choice)).unwrap_err().to_string();
-        assert!(
-            error.contains("edgetpu") && error.contains("--engine cpu"),
-            "{error}"
-        );
-    }
-    let auto = engine(config(EngineChoice::Auto)).unwrap();
-    for part in ["CPU", "XNNPACK", "2 threads", "Edge TPU"] {
-        assert!(auto.description().contains(part), "{}", auto.description());
-    }
-    let cpu = engine(config(EngineChoice::Cpu)).unwrap();
-    assert!(
-        !cpu.description().contains("Edge TPU"),
-        "{}",
-        cpu.description()
     );
 }

@@ -10,11 +10,13 @@ use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use super::engine::{ElementType, Quantisation, TensorSpec, TensorView};
-use super::flatbuffer::{Bytes, FlatbufferError, Table, Vector};
+use crate::flat::flatbuffer::{Bytes, FlatbufferError, Table, Vector};
 
 mod edit;
+mod order;
 mod post_process;
 
+pub(super) use order::{Operation, Ordered};
 pub(super) use post_process::CutPostProcess;
 
 /// Largest tensor accepted; the largest of the shipped models has 1.3 million elements.

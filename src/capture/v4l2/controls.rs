@@ -417,10 +417,10 @@ mod tests {
         FakeCameras::new(vec![device])
     }
 
-    fn applied(
-        cameras: &FakeCameras,
-        config: &CameraConfig,
-    ) -> Result<(Vec<(u32, i64)>, Vec<String>), String> {
+    /// What was set, in order, and what was remarked.
+    type Applied = (Vec<(u32, i64)>, Vec<String>);
+
+    fn applied(cameras: &FakeCameras, config: &CameraConfig) -> Result<Applied, String> {
         let node = cameras.open(Path::new("/dev/video0")).expect("opened");
         let remarks = apply(node.as_ref(), config).map_err(|problem| problem.to_string())?;
         Ok((cameras.with(0, |device| device.set.clone()), remarks))

@@ -210,7 +210,7 @@ impl Device {
         };
         self.filled += 1;
         let buffer = &self.buffers[index as usize];
-        let stamp = stamp(sequence);
+        let stamp = stamp(u64::from(sequence));
         for memory in &buffer.memories {
             memory
                 .write_all_at(&vec![stamp; buffer.length], 0)
@@ -247,8 +247,8 @@ impl Device {
 }
 
 /// What a frame of this number is filled with; never [`SCRIBBLE`].
-pub(super) const fn stamp(sequence: u32) -> u8 {
-    (sequence % 200) as u8
+pub(super) fn stamp(sequence: u64) -> u8 {
+    u8::try_from(sequence % 200).unwrap_or(0)
 }
 
 #[derive(Debug, Default)]

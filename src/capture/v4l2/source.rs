@@ -528,9 +528,10 @@ impl FrameSource for V4l2Source {
             Ok(None) => Ok(Captured::Nothing),
             Err(problem) => {
                 // A change is followed at once.
-                let wait = match problem {
-                    CameraProblem::Changed => Duration::ZERO,
-                    _ => RETRY_FIRST,
+                let wait = if matches!(problem, CameraProblem::Changed) {
+                    Duration::ZERO
+                } else {
+                    RETRY_FIRST
                 };
                 self.go_down(&problem, wait);
                 Ok(Captured::Nothing)

@@ -118,7 +118,7 @@ fn a_frame_that_is_held_is_never_written_and_all_may_be_held() {
     let kept = held.split_off(1);
     held.clear();
     let frame = next(&mut source);
-    assert_eq!(number_shown(&frame), stamp(frame.meta.sequence as u32));
+    assert_eq!(number_shown(&frame), stamp(frame.meta.sequence));
     assert!(frame.meta.sequence > 100, "what was missed counts");
     for (number, frame) in (1..).zip(&kept) {
         assert_eq!(number_shown(frame), number);
@@ -560,7 +560,7 @@ fn of_what_reaches_size_and_rate_the_cheapest_is_taken() {
     assert_eq!(choice(&jpeg, &offers), told("MJPG", "1280x720", 15.0));
     // Uncompressed only slowly, as over USB 2: the rate counts for more than the cost, and the size
     // for more than the rate where it was asked for.
-    let usb = vec![
+    let usb = [
         offered(b"YUYV", &[(1280, 720)], &[10]),
         offered(b"MJPG", &[(1280, 720)], &[30]),
         offered(b"YUYV", &[(640, 480)], &[30]),

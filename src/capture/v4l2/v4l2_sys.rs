@@ -653,7 +653,7 @@ impl Node for OpenNode {
         if is_wide {
             wanted.value64 = value;
         } else {
-            wanted.value = i32::try_from(value).map_err(|_| Errno::ERANGE)?;
+            wanted.value = i32::try_from(value).ok().ok_or(Errno::ERANGE)?;
         }
         control.__bindgen_anon_1 = wanted;
         self.call_with_control(&VIDIOC_S_EXT_CTRLS, &mut control)

@@ -1,7 +1,7 @@
 //! Taking operators out of a model file, in memory.
 
-use super::super::flatbuffer::Bytes;
 use super::{ElementType, Graph, Operator};
+use crate::flat::flatbuffer::Bytes;
 
 /// `BuiltinOperator.QUANTIZE` of the schema.
 const QUANTIZE: i32 = 114;

@@ -1,13 +1,13 @@
 //! The SSD post-process operator: checking it, and cutting it out so that the step runs outside.
 
-use super::super::flatbuffer::Bytes;
 use super::super::ssd_options::{Options, Suppression};
 use super::{
     CUSTOM, ElementType, Graph, GraphError, Operator, POST_PROCESS, Result, Tensor, TensorView,
 };
+use crate::flat::flatbuffer::Bytes;
 
 /// `BuiltinOperator.DEQUANTIZE` of the schema.
-const DEQUANTIZE: i32 = 6;
+pub(super) const DEQUANTIZE: i32 = 6;
 
 /// A model without its post-process operator, and what that operator knew.
 ///

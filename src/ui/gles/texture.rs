@@ -190,7 +190,7 @@ fn upload_by_rows(
     sample: usize,
 ) -> Result<(), UiError> {
     let misfit = || UiError::Shader(String::from("a frame's plane does not fit its texture"));
-    let width = i32::try_from(plane.width).map_err(|_| misfit())?;
+    let (width, _) = plane_size(&plane).and_then(gl_size).ok_or_else(misfit)?;
     // SAFETY: the context is current.
     unsafe {
         gl.active_texture(glow::TEXTURE0);

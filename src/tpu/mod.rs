@@ -1,0 +1,61 @@
+//! The Edge TPU: our own driver for Coral's accelerator, on USB and PCIe.
+
+pub mod bringup;
+pub mod cache;
+pub mod device;
+mod error;
+pub mod layout;
+pub mod link;
+pub mod package;
+pub mod pool;
+pub mod regs;
+pub mod supervise;
+#[cfg(test)]
+pub(crate) mod test_models;
+pub mod usb;
+
+pub use error::TpuError;
+
+use device::Backend;
+use usb::{NusbHost, Usb, UsbOptions};
+
+/// Where accelerators are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bus {
+    /// Everywhere, USB first.
+    Any,
+    /// On USB.
+    Usb,
+    /// On PCIe.
+    Pcie,
+}
+
+/// The accelerators of this machine, in the order of their places; nothing is done to them.
+///
+/// # Errors
+///
+/// There is none; says where was looked.
+pub fn find(bus: Bus, options: &UsbOptions) -> Result<Vec<Box<dyn Backend>>, TpuError> {
+    let mut found: Vec<Box<dyn Backend>> = Vec::new();
+    if bus != Bus::Pcie {
+        let mut host = NusbHost::new();
+        match usb::attached(&mut host) {
+            Ok(devices) => found.extend(devices.into_iter().map(|device| {
+                let usb = Usb::new(Box::new(NusbHost::new()), device.port, options.clone());
+                Box::new(usb) as Box<dyn Backend>
+            })),
+            // A machine may have no USB at all.
+            Err(error) if bus == Bus::Usb => return Err(error),
+            Err(error) => log::debug!("Edge TPUs on USB: {error}"),
+        }
+    }
+    if found.is_empty() {
+        let where_ = match bus {
+            Bus::Any => "is connected to USB or PCIe (/dev/apex_*)",
+            Bus::Usb => "is connected to USB (1a6e:089a or 18d1:9302)",
+            Bus::Pcie => "is connected to PCIe (/dev/apex_*)",
+        };
+        return Err(TpuError::Absent(where_.to_owned()));
+    }
+    Ok(found)
+}

@@ -1,0 +1,465 @@
+//! The Coral USB accelerator.
+//!
+//! ```text
+//! Looking ─▶ (reset) ─▶ without firmware: Downloading ─reset─▶ Returning ─┐
+//!    ▲           └────▶ with firmware ◀──────────────────────────────────┘
+//!    │                        └─ claim, wake up ─▶ Working
+//!    └─────────────────── any failure ──────────────┘
+//! ```
+//!
+//! The accelerator changes its identity when it gets its firmware, so it is known by the socket it is
+//! plugged into. Waits for it to come back are for the bus to say that something changed, never for
+//! a time to pass.
+
+mod csr;
+mod dfu;
+mod engine;
+#[cfg(test)]
+pub(crate) mod fake;
+mod nusb_host;
+mod stream;
+pub mod transport;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use nusb_host::NusbHost;
+
+use super::bringup::ClockRate;
+use super::cache::LoaderId;
+use super::device::{Backend, Measure, Notice, ProgramId, Progress, Ticket};
+use super::error::TpuError;
+use super::package::Package;
+use super::regs::MilliCelsius;
+use crate::units::MonotonicTime;
+use engine::Engine;
+use stream::Program;
+use transport::{APPLICATION_ID, Attached, DFU_ID, HostError, PortPath, Speed, UsbDevice, UsbHost};
+
+/// Where distributions and our images put the firmware.
+pub const FIRMWARE_PATH: &str = "/lib/firmware/google/apex_latest_single_ep.bin";
+
+/// A firmware image is about 11 KB.
+const FIRMWARE_BYTES_MAX: u64 = 1 << 20;
+
+/// How long a device may take to come back after a reset; real ones take one to two seconds.
+const RETURN_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a device that is there may refuse to be opened: udev sets its permissions some
+/// milliseconds after it appears.
+const OPEN_LIMIT: Duration = Duration::from_secs(3);
+
+/// Downloads of firmware before giving up.
+const DOWNLOADS_MAX: u32 = 2;
+
+/// What an accelerator is run with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsbOptions {
+    /// Its firmware.
+    pub firmware: PathBuf,
+    /// How fast it runs.
+    pub clock: ClockRate,
+}
+
+impl Default for UsbOptions {
+    fn default() -> Self {
+        Self {
+            firmware: FIRMWARE_PATH.into(),
+            clock: ClockRate::default(),
+        }
+    }
+}
+
+/// What is known of a device that is not in service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing but where it is plugged in. It is reset first: whatever was left on it is gone then.
+    Looking,
+    /// It has been reset; with firmware it may be used.
+    Clean {
+        since: MonotonicTime,
+        downloads: u32,
+    },
+    /// It was given firmware and reset, and comes back at another address.
+    Returning {
+        since: MonotonicTime,
+        address: u8,
+        downloads: u32,
+    },
+    /// It is to be made to take firmware, though it runs.
+    Detaching,
+}
+
+#[derive(Debug)]
+enum State {
+    Out(Stage),
+    Working(Box<Engine>),
+}
+
+/// An accelerator in a USB socket.
+#[derive(Debug)]
+pub struct Usb {
+    host: Box<dyn UsbHost>,
+    port: PortPath,
+    identity: String,
+    options: UsbOptions,
+    state: State,
+    /// The models, while no engine has them.
+    programs: Vec<Program>,
+    next_ticket: Ticket,
+    speed: Option<Speed>,
+    /// Since when it refuses to be opened.
+    refused: Option<MonotonicTime>,
+}
+
+/// The accelerators that are plugged in, in the order of their sockets.
+///
+/// # Errors
+///
+/// The bus cannot be listed.
+pub fn attached(host: &mut dyn UsbHost) -> Result<Vec<Attached>, TpuError> {
+    let mut found = host.devices()?;
+    found.retain(|device| device.id == DFU_ID || device.id == APPLICATION_ID);
+    found.sort_by(|a, b| (&a.port, a.address).cmp(&(&b.port, b.address)));
+    Ok(found)
+}
+
+impl Usb {
+    /// The accelerator in a socket, whether or not it is there. Nothing is done yet.
+    #[must_use]
+    pub fn new(host: Box<dyn UsbHost>, port: PortPath, options: UsbOptions) -> Self {
+        Self {
+            identity: format!("usb {port}"),
+            host,
+            port,
+            options,
+            state: State::Out(Stage::Looking),
+            programs: Vec::new(),
+            next_ticket: Ticket(0),
+            speed: None,
+            refused: None,
+        }
+    }
+
+    fn programs(&mut self) -> &mut Vec<Program> {
+        match &mut self.state {
+            State::Working(engine) => &mut engine.programs,
+            State::Out(_) => &mut self.programs,
+        }
+    }
+
+    fn engine(&mut self) -> Result<&mut Engine, TpuError> {
+        match &mut self.state {
+            State::Working(engine) => Ok(engine),
+            State::Out(_) => Err(TpuError::Absent(format!("in service at {}", self.identity))),
+        }
+    }
+
+    /// The device in the socket now.
+    fn find(&mut self, but_not: Option<u8>) -> Result<Option<Attached>, TpuError> {
+        let found = attached(self.host.as_mut())?;
+        Ok(found
+            .into_iter()
+            .filter(|device| device.port == self.port)
+            .rfind(|device| device.id == APPLICATION_ID || Some(device.address) != but_not))
+    }
+
+    /// Opens a device. `None` where it may still come to allow that.
+    fn open(&mut self, device: &Attached) -> Result<Option<Box<dyn UsbDevice>>, TpuError> {
+        let now = self.host.now();
+        match self.host.open(device) {
+            Ok(open) => {
+                self.refused = None;
+                Ok(Some(open))
+            }
+            Err(HostError::Gone { .. }) => {
+                self.refused = None;
+                Ok(None)
+            }
+            Err(error @ (HostError::Permission { .. } | HostError::Busy { .. })) => {
+                let since = *self.refused.get_or_insert(now);
+                if now.saturating_since(since) < OPEN_LIMIT {
+                    return Ok(None);
+                }
+                self.refused = None;
+                Err(error.into())
+            }
+            Err(error @ HostError::Failed { .. }) => Err(error.into()),
+        }
+    }
+
+    fn step(&mut self, stage: Stage) -> Result<Progress, TpuError> {
+        let now = self.host.now();
+        let but_not = match stage {
+            Stage::Returning { address, .. } => Some(address),
+            Stage::Looking | Stage::Clean { .. } | Stage::Detaching => None,
+        };
+        let Some(device) = self.find(but_not)? else {
+            return match stage {
+                Stage::Clean { since, .. } | Stage::Returning { since, .. }
+                    if now.saturating_since(since) >= RETURN_LIMIT =>
+                {
+                    Err(TpuError::Absent(format!(
+                        "came back at {} within {RETURN_LIMIT:?} after its reset",
+                        self.identity
+                    )))
+                }
+                Stage::Looking | Stage::Detaching => Ok(Progress::Underway(format!(
+                    "nothing is plugged in at {}",
+                    self.identity
+                ))),
+                Stage::Clean { .. } | Stage::Returning { .. } => Ok(Progress::Underway(
+                    "waiting for it to come back after a reset".to_owned(),
+                )),
+            };
+        };
+        let Some(mut open) = self.open(&device)? else {
+            return Ok(Progress::Underway(
+                "waiting for permission to open it".to_owned(),
+            ));
+        };
+        match (stage, device.id == DFU_ID) {
+            (Stage::Looking, _) => {
+                reset(open.as_mut())?;
+                self.state = State::Out(Stage::Clean {
+                    since: now,
+                    downloads: 0,
+                });
+                Ok(Progress::Underway("reset".to_owned()))
+            }
+            (Stage::Detaching, false) => {
+                dfu::detach(open.as_mut())?;
+                reset(open.as_mut())?;
+                self.state = State::Out(Stage::Clean {
+                    since: now,
+                    downloads: 0,
+                });
+                Ok(Progress::Underway("made to take firmware again".to_owned()))
+            }
+            (Stage::Detaching, true) => self.download(open.as_mut(), &device, 0),
+            (Stage::Clean { downloads, .. } | Stage::Returning { downloads, .. }, true) => {
+                self.download(open.as_mut(), &device, downloads)
+            }
+            (Stage::Clean { .. } | Stage::Returning { .. }, false) => self.start(open),
+        }
+    }
+
+    fn download(
+        &mut self,
+        open: &mut dyn UsbDevice,
+        device: &Attached,
+        downloads: u32,
+    ) -> Result<Progress, TpuError> {
+        if downloads >= DOWNLOADS_MAX {
+            return Err(TpuError::Dfu(format!(
+                "the device was given its firmware {downloads} times and does not run it"
+            )));
+        }
+        let firmware = self.firmware()?;
+        dfu::download(open, &firmware)?;
+        reset(open)?;
+        self.state = State::Out(Stage::Returning {
+            since: self.host.now(),
+            address: device.address,
+            downloads: downloads + 1,
+        });
+        Ok(Progress::Underway(format!(
+            "{} bytes of firmware downloaded",
+            firmware.len()
+        )))
+    }
+
+    fn firmware(&self) -> Result<Vec<u8>, TpuError> {
+        let path = &self.options.firmware;
+        let fail = |reason: String| TpuError::Firmware {
+            path: path.clone(),
+            reason,
+        };
+        let length = std::fs::metadata(path)
+            .map_err(|error| fail(error.to_string()))?
+            .len();
+        if !(1..=FIRMWARE_BYTES_MAX).contains(&length) {
+            return Err(fail(format!("{length} bytes are no firmware image")));
+        }
+        std::fs::read(path).map_err(|error| fail(error.to_string()))
+    }
+
+    fn start(&mut self, mut open: Box<dyn UsbDevice>) -> Result<Progress, TpuError> {
+        let speed = open.speed();
+        if speed == Speed::Full {
+            return Err(TpuError::Absent(format!(
+                "that can be used at {}: it is connected with {speed}",
+                self.identity
+            )));
+        }
+        open.claim(0)?;
+        let programs = std::mem::take(&mut self.programs);
+        match Engine::open(open, self.options.clock, programs, self.next_ticket) {
+            Ok(engine) => {
+                self.speed = Some(speed);
+                self.state = State::Working(Box::new(engine));
+                Ok(Progress::Ready)
+            }
+            Err((error, programs)) => {
+                self.programs = programs;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the open device up and begins anew from a stage.
+    fn begin(&mut self, stage: Stage) {
+        if let State::Working(engine) = std::mem::replace(&mut self.state, State::Out(stage)) {
+            self.next_ticket = engine.next_ticket();
+            self.programs = engine.abandon();
+        }
+    }
+}
+
+/// A device that comes back as another one is gone when its reset is over.
+fn reset(device: &mut dyn UsbDevice) -> Result<(), TpuError> {
+    match device.reset() {
+        Ok(()) | Err(transport::TransferError::Disconnected) => Ok(()),
+        Err(error) => Err(TpuError::transfer("reset the port")(error)),
+    }
+}
+
+impl Backend for Usb {
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn description(&self) -> String {
+        let speed = self
+            .speed
+            .map_or_else(|| "USB".to_owned(), |speed| speed.to_string());
+        let clock = match self.options.clock {
+            ClockRate::Standard => "250 MHz",
+            ClockRate::Maximum => "500 MHz",
+        };
+        format!("{speed} {}, {clock}", self.port)
+    }
+
+    fn now(&self) -> MonotonicTime {
+        self.host.now()
+    }
+
+    fn load(&mut self, package: &Arc<Package>) -> Result<ProgramId, TpuError> {
+        let programs = self.programs();
+        let known = programs
+            .iter()
+            .position(|p| Arc::ptr_eq(&p.package, package));
+        if let Some(known) = known {
+            return Ok(ProgramId(known));
+        }
+        let id = ProgramId(programs.len());
+        let loader = u32::try_from(id.0).map_err(|_many| TpuError::Unknown("many models"))?;
+        programs.push(Program::new(Arc::clone(package), LoaderId(loader))?);
+        Ok(id)
+    }
+
+    fn advance(&mut self) -> Result<Progress, TpuError> {
+        let stage = match &self.state {
+            State::Working(_) => return Ok(Progress::Ready),
+            State::Out(stage) => stage.clone(),
+        };
+        let result = self.step(stage);
+        if result.is_err() {
+            self.begin(Stage::Looking);
+        }
+        result
+    }
+
+    fn wait_for_change(&mut self, deadline: MonotonicTime) {
+        if let Err(error) = self.host.wait_for_change(deadline) {
+            log::debug!("{}: {error}", self.identity);
+        }
+    }
+
+    fn submit(&mut self, program: ProgramId, inputs: &[&[u8]]) -> Result<Ticket, TpuError> {
+        self.engine()?.submit(program, inputs)
+    }
+
+    fn finish(
+        &mut self,
+        ticket: Ticket,
+        deadline: MonotonicTime,
+        outputs: &mut [Vec<u8>],
+    ) -> Result<(), TpuError> {
+        self.engine()?.finish(ticket, deadline, outputs)
+    }
+
+    fn recover(&mut self, measure: Measure) -> Result<Progress, TpuError> {
+        let clock = self.options.clock;
+        let State::Working(engine) = &mut self.state else {
+            let stage = match measure {
+                Measure::Firmware => Stage::Detaching,
+                Measure::Retry | Measure::HaltAndClear | Measure::Reset => Stage::Looking,
+            };
+            self.state = State::Out(stage);
+            return Ok(Progress::Underway("looking for it".to_owned()));
+        };
+        let drained = engine.abort();
+        match measure {
+            Measure::Retry if drained && !engine.is_mid_stream() => {
+                engine.resume()?;
+                Ok(Progress::Ready)
+            }
+            Measure::Retry => Err(TpuError::Nonsense(
+                "part of a stream that it cannot be sent again".to_owned(),
+            )),
+            Measure::HaltAndClear if drained => {
+                engine.restart(clock)?;
+                Ok(Progress::Ready)
+            }
+            Measure::HaltAndClear => Err(TpuError::Nonsense(
+                "no answer to withdrawn transfers".to_owned(),
+            )),
+            Measure::Reset => {
+                self.begin(Stage::Looking);
+                Ok(Progress::Underway("reset of its port".to_owned()))
+            }
+            Measure::Firmware => {
+                self.begin(Stage::Detaching);
+                Ok(Progress::Underway("firmware again".to_owned()))
+            }
+        }
+    }
+
+    fn temperature(&mut self) -> Result<Option<MilliCelsius>, TpuError> {
+        self.engine()?.temperature()
+    }
+
+    fn take_notice(&mut self) -> Option<Notice> {
+        match &mut self.state {
+            State::Working(engine) => engine.take_notice(),
+            State::Out(_) => None,
+        }
+    }
+
+    fn close(&mut self) -> Result<(), TpuError> {
+        match std::mem::replace(&mut self.state, State::Out(Stage::Looking)) {
+            State::Working(engine) => {
+                self.next_ticket = engine.next_ticket();
+                let (closed, programs) = engine.close();
+                self.programs = programs;
+                closed
+            }
+            State::Out(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Usb {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            log::debug!("{}: not put to rest: {error}", self.identity);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod trace_tests;
