@@ -14,6 +14,7 @@ mod describe_display;
 mod describe_ground;
 mod desk;
 mod event_thread;
+mod gauge;
 mod infer_thread;
 mod input_thread;
 mod line_file;
