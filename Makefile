@@ -3,22 +3,26 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test lint models bench clean
+.PHONY: help setup demo test test-models test-yocto test-vm test-aarch64 lint aarch64 vm models models-env \
+	train-classifier bench clean
 
 # The architecture to build for: this machine's, or `make setup ARCH=aarch64` for a cross build.
 ARCH ?= $(shell uname -m)
-# Where `make models` finds the photographs to train on: one folder for each class. The shipped classifier's are not ours
-# to hand on; models/README.md says where they come from.
+# Where `make models` and `make train-classifier` find the photographs to train on: one folder for each class. The shipped
+# classifier's are not ours to hand on; models/README.md says where they come from. OUT is where a classifier goes.
 DATA ?=
+OUT ?=
+# TensorFlow 2.19 exists for Python 3.9 to 3.12; `make models-env PYTHON=python3.12` takes another one.
+PYTHON ?= python3
 
 # A Rust that rustup has just installed is not in a running shell's PATH.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 help: ## Show this list
 	@echo 'make TARGET, where TARGET is one of'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo 'Variables: ARCH=aarch64 (setup), DATA=DIR (models), TFLITE=prebuilt (any; see tflite/README.md)'
+	@echo 'Variables: ARCH=aarch64 (setup), DATA=DIR (models, train-classifier), OUT=DIR (train-classifier), TFLITE=prebuilt (any; see tflite/README.md)'
 
 setup: ## Install what is missing and build TensorFlow Lite (first time about 7 minutes, then nothing)
 	@tools/setup.sh $(ARCH)
@@ -33,9 +37,34 @@ demo: setup ## Build, run both jobs on the bundled clips, and say where the film
 	@echo 'The figures:  out/summary.txt'
 
 # The doc tests go first: the last lines are then those of the tests proper.
-test: lint ## Check everything: formatting, lints, dependencies, tests
+test: lint test-models ## Check everything: formatting, lints, dependencies, tests
 	cargo test --doc
+	cargo build
+	tests/yocto/check.py
 	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --no-fail-fast; else set -x; cargo test --all-targets; fi
+
+# In a small environment of its own; what needs TensorFlow is skipped and says so, unless `make models-env` has run.
+test-models: ## Test the Python package that makes the models
+	@tools/test-models.sh
+
+test-yocto: ## Check the Yocto layer, the overlays and the appliance's files (part of `make test`)
+	@tools/setup.sh
+	@tests/yocto/check.py
+
+aarch64: ## Build the program for ARM64, to run on a system that has libgbm and a C library of 2022
+	@$(MAKE) --no-print-directory setup ARCH=aarch64
+	CARGO_PROFILE_RELEASE_STRIP=symbols tools/cross.sh aarch64 cargo build --release --locked
+	tools/check-binary.sh aarch64 target/aarch64-unknown-linux-gnu/release/andon
+
+test-aarch64: ## Run the unit tests of the ARM64 program, one process at a time emulated (slow)
+	@$(MAKE) --no-print-directory setup ARCH=aarch64
+	tools/cross.sh aarch64 cargo test --profile vm --lib --locked -- $(AARCH64_SKIP)
+
+vm: aarch64 ## Start the appliance in a virtual machine: a window where there is a display, a root shell here
+	tests/vm/vm.py show
+
+test-vm: aarch64 ## Start it without a window and check what it does
+	tests/vm/vm.py test
 
 # Advisories are not checked here: their database is on GitHub, and a test must not depend on the network or on the day.
 # `cargo deny check advisories` does it by hand.
@@ -44,16 +73,25 @@ lint: setup ## Formatting, clippy, documentation, licences and origins of the de
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
 	tools/cargo-deny.sh check --hide-inclusion-graph bans licenses sources
-	@if command -v shellcheck >/dev/null; then set -x; shellcheck .ci/run tools/*.sh tflite/*.sh; \
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck .ci/run tools/*.sh tflite/*.sh yocto/tools/*.sh; \
 	else echo 'skipped: shellcheck is not installed (apt-get install shellcheck)'; fi
 
-models: ## Make the shipped models again (DATA=DIR: the photographs, one folder for each class)
+models: models-env ## Make the shipped models again (DATA=DIR: the photographs, one folder for each class)
 	@test -d '$(DATA)' || { echo 'make models DATA=DIR, where DIR has one folder of photographs for each class'; exit 2; }
+	.venv-models/bin/andon-models build-detector --out models
+	.venv-models/bin/andon-models train-classifier --data '$(DATA)' --out out/classifier \
+		--name classifier_apple_224_int8 --labels apple_labels.txt --base coco-ssd
+	@echo 'out/classifier has the classifier; copy it and its entry to models/ if its card says that it is better'
+
+models-env: ## Install the package andon-models with TensorFlow into .venv-models (about 2 GB)
 	@tools/setup.sh
-	python3 -m venv .venv-models
+	$(PYTHON) -m venv .venv-models
 	.venv-models/bin/pip install --quiet --disable-pip-version-check -r models/requirements.txt
-	.venv-models/bin/python models/build_detector.py
-	.venv-models/bin/python models/train_classifier.py --data '$(DATA)'
+	.venv-models/bin/pip install --quiet --disable-pip-version-check --no-deps --editable models
+
+train-classifier: models-env ## Train a classifier on your own photographs (DATA=DIR OUT=DIR)
+	@test -d '$(DATA)' -a -n '$(OUT)' || { echo 'make train-classifier DATA=DIR OUT=DIR, with a folder of photographs per class in DATA'; exit 2; }
+	.venv-models/bin/andon-models train-classifier --data '$(DATA)' --out '$(OUT)'
 
 bench: setup ## Measure: decode, inference, drawing and whole pairs of frames
 	cargo run --release -- bench

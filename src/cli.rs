@@ -15,6 +15,7 @@ use clap::{
 
 mod commands;
 mod events;
+mod measure;
 mod overrides;
 
 /// Exit codes, as documented in `andon --help`.
@@ -68,8 +69,10 @@ enum Command {
     CheckConfig(ConfigArgs),
     /// Say what this machine offers: inputs, engine, models, EGL, gpiochips.
     Probe(ConfigArgs),
-    /// Measure each stage and the whole pipeline; a table and a JSON file.
+    /// Measure each stage and the whole pipeline; a table and a JSON file. `bench models` compares models.
     Bench(BenchArgs),
+    /// Show pictures to one model, with the pipeline's own decoding, resizing and post-processing.
+    Infer(measure::InferArgs),
     /// Look after model files.
     Models {
         #[command(subcommand)]
@@ -77,6 +80,8 @@ enum Command {
     },
     /// Turn a keepout CSV of the original demo (x,y in pixels) into a keepout TOML.
     ImportKeepout(ImportKeepoutArgs),
+    /// Take over a signed configuration, such as from a stick.
+    ImportConfig(ImportConfigArgs),
     /// Measure how long from somebody stepping in until the run permission is OFF.
     ResponseTime(ResponseTimeArgs),
     /// Decide the persons of a report again, with other zones.
@@ -172,7 +177,10 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    what: Option<measure::BenchCommand>,
     #[command(flatten)]
     config: ConfigArgs,
     /// Frames of each input per measurement.
@@ -233,6 +241,22 @@ pub(crate) struct ImportKeepoutArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ImportConfigArgs {
+    /// Folder with andon-config.txt, andon-config.sig and the files that they sign.
+    from: PathBuf,
+    /// Folder of the configuration in force.
+    #[arg(long, value_name = "DIR", default_value = "/etc/andon")]
+    into: PathBuf,
+    /// Ed25519 public key in PEM that it must be signed with; of several files the first that exists
+    /// [default: /etc/andon/import.pub, then /usr/share/andon/import.pub].
+    #[arg(long, value_name = "FILE", conflicts_with = "unsigned")]
+    public_key: Vec<PathBuf>,
+    /// Take over what nobody has signed: for a person with a shell, who could edit the files as well.
+    #[arg(long)]
+    unsigned: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
     /// Folder of the event log [default: as configured].
     #[arg(long, value_name = "DIR")]
@@ -244,7 +268,7 @@ pub(crate) struct EventsArgs {
     #[arg(long, value_name = "TIME|SPAN")]
     since: Option<String>,
     /// Only these kinds: start, stop, permission, trip, reset, reset-refused, fault, line-lost,
-    /// fault-gone, configuration, lost.
+    /// fault-gone, camera-lost, camera-back, display-lost, display-back, configuration, lost.
     #[arg(long, value_name = "KIND,KIND")]
     kind: Option<String>,
     /// The lines of the log as they are.

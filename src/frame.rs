@@ -6,8 +6,8 @@
 //! where it is. Nothing here converts or copies pixels. Used by every thread that touches pictures.
 
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::geometry::Size;
@@ -36,18 +36,61 @@ pub enum PixelFormat {
     I420,
     /// Two planes Y, interleaved UV; chroma halved both ways. Odd sizes round chroma up.
     Nv12,
+    /// One plane, bytes Y0, U, Y1, V for two pixels; chroma halved sideways only. Odd widths round up.
+    Yuyv,
+    /// As [`PixelFormat::Yuyv`], bytes U, Y0, V, Y1.
+    Uyvy,
     /// One plane, bytes R, G, B.
     Rgb24,
+    /// One plane, bytes B, G, R.
+    Bgr24,
+    /// One plane, bytes R, G, B and one without meaning.
+    Rgbx32,
+    /// One plane, bytes B, G, R and one without meaning.
+    Bgrx32,
 }
 
 impl PixelFormat {
+    /// Every format.
+    pub const ALL: [Self; 8] = [
+        Self::I420,
+        Self::Nv12,
+        Self::Yuyv,
+        Self::Uyvy,
+        Self::Rgb24,
+        Self::Bgr24,
+        Self::Rgbx32,
+        Self::Bgrx32,
+    ];
+
     /// Number of planes.
     #[must_use]
     pub const fn planes(self) -> usize {
         match self {
             Self::I420 => 3,
             Self::Nv12 => 2,
-            Self::Rgb24 => 1,
+            Self::Yuyv | Self::Uyvy | Self::Rgb24 | Self::Bgr24 | Self::Rgbx32 | Self::Bgrx32 => 1,
+        }
+    }
+
+    /// Bytes of a sample of plane `index`, as [`Plane::width`] counts samples: a pixel's Y, a pair UV,
+    /// two pixels together (YUYV, UYVY), or a pixel's R, G and B.
+    #[must_use]
+    pub const fn sample_bytes(self, index: usize) -> usize {
+        match (self, index) {
+            (Self::Nv12, 1) => 2,
+            (Self::I420 | Self::Nv12, _) => 1,
+            (Self::Yuyv | Self::Uyvy | Self::Rgbx32 | Self::Bgrx32, _) => 4,
+            (Self::Rgb24 | Self::Bgr24, _) => 3,
+        }
+    }
+
+    /// Whether pixels are red, green and blue, so that matrix and range mean nothing.
+    #[must_use]
+    pub const fn is_rgb(self) -> bool {
+        match self {
+            Self::Rgb24 | Self::Bgr24 | Self::Rgbx32 | Self::Bgrx32 => true,
+            Self::I420 | Self::Nv12 | Self::Yuyv | Self::Uyvy => false,
         }
     }
 }
@@ -103,7 +146,8 @@ pub struct Plane<'a> {
     pub data: &'a [u8],
     /// Bytes from one row to the next.
     pub stride: usize,
-    /// Width in samples (pixels for Y and RGB, chroma samples otherwise; a UV pair is one sample).
+    /// Width in samples (pixels for Y and RGB, chroma samples otherwise; a UV pair is one sample, and
+    /// so are the two pixels of YUYV and UYVY that share their chroma).
     pub width: usize,
     /// Rows.
     pub height: usize,
@@ -136,6 +180,18 @@ pub trait DeviceMemory: Send + Sync + std::fmt::Debug {
 /// buffer once (a GPU's image of it) can be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(u64);
+
+/// Says when a device's memory is gone, without keeping it.
+#[derive(Clone, Debug)]
+pub struct MemoryWatch(Weak<dyn DeviceMemory>);
+
+impl MemoryWatch {
+    /// Whether nobody has the memory any more: neither the device's source nor a frame.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
 
 /// Who owns pixel memory.
 #[derive(Clone, Debug)]
@@ -263,7 +319,9 @@ impl FrameBuffer {
 pub fn plane_extent(format: &FrameFormat, index: usize) -> (usize, usize) {
     let (width, height) = (format.size.width as usize, format.size.height as usize);
     match (format.pixel_format, index) {
-        (PixelFormat::Rgb24, _) => (width * 3, height),
+        (PixelFormat::Rgb24 | PixelFormat::Bgr24, _) => (width * 3, height),
+        (PixelFormat::Rgbx32 | PixelFormat::Bgrx32, _) => (width * 4, height),
+        (PixelFormat::Yuyv | PixelFormat::Uyvy, _) => (width.div_ceil(2) * 4, height),
         (PixelFormat::I420 | PixelFormat::Nv12, 0) => (width, height),
         (PixelFormat::I420, _) => (width.div_ceil(2), height.div_ceil(2)),
         (PixelFormat::Nv12, _) => (width.div_ceil(2) * 2, height.div_ceil(2)),
@@ -344,11 +402,7 @@ impl Frame {
             };
         }
         let (row_bytes, height) = plane_extent(&self.format, index);
-        let width = match (self.format.pixel_format, index) {
-            (PixelFormat::Rgb24, _) => row_bytes / 3,
-            (PixelFormat::Nv12, 1) => row_bytes / 2,
-            (PixelFormat::I420 | PixelFormat::Nv12, _) => row_bytes,
-        };
+        let width = row_bytes / self.format.pixel_format.sample_bytes(index);
         Plane {
             // Checked when the frame was made.
             data: self.plane_bytes(index).unwrap_or_default(),
@@ -375,6 +429,15 @@ impl Frame {
     #[must_use]
     pub fn buffer_id(&self) -> Option<BufferId> {
         self.pixels.memory.id()
+    }
+
+    /// Watches over the device's memory that it lies in; `None` where it lies in the program's own.
+    #[must_use]
+    pub fn memory_watch(&self) -> Option<MemoryWatch> {
+        match &self.pixels.memory {
+            Memory::Own(_) => None,
+            Memory::Device(memory, _) => Some(MemoryWatch(Arc::downgrade(memory))),
+        }
     }
 
     /// Plane `index` of the pixel format for a GPU, where the device exports its memory.
@@ -419,7 +482,12 @@ mod tests {
         for (pixel_format, expected) in [
             (PixelFormat::I420, [35, 12, 12]),
             (PixelFormat::Nv12, [35, 24, 0]),
+            (PixelFormat::Yuyv, [84, 0, 0]),
+            (PixelFormat::Uyvy, [84, 0, 0]),
             (PixelFormat::Rgb24, [105, 0, 0]),
+            (PixelFormat::Bgr24, [105, 0, 0]),
+            (PixelFormat::Rgbx32, [140, 0, 0]),
+            (PixelFormat::Bgrx32, [140, 0, 0]),
         ] {
             let mut buffer = FrameBuffer::default();
             let planes = buffer.prepare(&format(5, 7, pixel_format));

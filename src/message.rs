@@ -5,6 +5,8 @@
 //! [`Snapshot`] and [`Event`]s. Lists have a fixed capacity, so that a model that goes mad cannot
 //! make the decision path allocate.
 
+mod operator;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use arrayvec::ArrayVec;
 use crate::frame::{Frame, FrameMeta};
 use crate::geometry::{Normalised, Rect};
 use crate::units::{LabelId, Metres, MonotonicTime, Score, StreamId, ZoneIndex, ZoneKind};
+
+pub use operator::{OperatorCommand, OperatorOrder, OperatorView, PressId};
 
 /// Most detections of one frame that are kept; Coral's detectors put out at most 100, ours 20.
 pub const DETECTIONS_MAX: usize = 100;
@@ -384,6 +388,10 @@ pub enum ResetRefusal {
     Fault(Fault),
     /// The button was held too long; a stuck button is no reset.
     Held,
+    /// The screen was asked, and a button is wired or the configuration does not let the screen reset.
+    ScreenMayNot,
+    /// The press came late or was interrupted: the picture that the operator saw may be old.
+    ScreenLate,
 }
 
 /// Whether a reset would be accepted now: what a reset lamp shows.
@@ -465,6 +473,10 @@ pub struct Snapshot {
     pub streams: [Option<StreamView>; 2],
     /// Which stream's frame made this snapshot.
     pub newest: StreamId,
+    /// Parts that have left so far.
+    pub parts: PartTally,
+    /// What the operator at the screen is told.
+    pub operator: OperatorView,
 }
 
 /// A frame's verdict with its timing, as the decision stage hands it to report and picture.
@@ -567,6 +579,8 @@ pub enum Cause {
     Start,
     /// An operator reset.
     Reset,
+    /// An operator has seen it, and said so at the screen.
+    Acknowledged,
     /// Clear for long enough, with `restart = "automatic"`.
     AutomaticRestart,
     /// A zone counts as occupied.
@@ -614,6 +628,7 @@ impl fmt::Display for CauseText<'_> {
         match self.cause {
             Cause::Start => f.write_str("start"),
             Cause::Reset => f.write_str("reset"),
+            Cause::Acknowledged => f.write_str("acknowledged at the screen"),
             Cause::AutomaticRestart => f.write_str("automatic restart"),
             Cause::Trip(TripCause::Zone(zone)) => match self.zone_names.get(usize::from(zone.0)) {
                 Some(name) => write!(f, "zone {name}"),
@@ -683,6 +698,8 @@ impl fmt::Display for ResetRefusal {
             }
             Self::Fault(fault) => write!(f, "the fault is still there: {fault}"),
             Self::Held => f.write_str("the button was held too long"),
+            Self::ScreenMayNot => f.write_str("the screen may not reset here"),
+            Self::ScreenLate => f.write_str("the screen did not answer in time; press again"),
         }
     }
 }
@@ -807,6 +824,23 @@ pub struct ConfigurationChange {
     pub problems: Vec<String>,
 }
 
+/// The monitor came or went. The run permission does not depend on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DisplayChange {
+    /// Pictures are shown again, or for the first time after it was told that there are none.
+    Back {
+        /// What shows them.
+        on: String,
+        /// How long there were none.
+        after: Duration,
+    },
+    /// No pictures are shown any more.
+    Lost {
+        /// Why.
+        why: String,
+    },
+}
+
 /// What runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Started {
@@ -829,6 +863,34 @@ pub enum StopReason {
     InputsEnded,
     /// Something broke.
     Failed(String),
+}
+
+/// What became of a camera.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CameraChange {
+    /// When, on the monotonic clock.
+    pub at: MonotonicTime,
+    /// The stream that it delivers.
+    pub stream: StreamId,
+    /// As configured.
+    pub source: String,
+    /// What it does now.
+    pub state: CameraState,
+}
+
+/// Whether a camera delivers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CameraState {
+    /// It delivers nothing, and is looked for.
+    Lost {
+        /// Why, for people.
+        why: String,
+    },
+    /// It delivers again.
+    Back {
+        /// What it delivers.
+        description: String,
+    },
 }
 
 /// Something worth a line in the report or in the event log.
@@ -877,6 +939,11 @@ pub enum Event {
         /// Why.
         why: ResetRefusal,
     },
+    /// An operator at the screen has seen what it tells.
+    Acknowledged {
+        /// When, on the decision clock.
+        at: MonotonicTime,
+    },
     /// The decision took over another configuration.
     Configured {
         /// When, on the decision clock.
@@ -884,6 +951,10 @@ pub enum Event {
         /// Which.
         generation: Generation,
     },
+    /// A camera was lost, or is back.
+    Camera(CameraChange),
+    /// The monitor came or went.
+    Display(DisplayChange),
     /// The configuration files changed.
     Configuration(Box<ConfigurationChange>),
     /// The program runs.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use allocations::allocations;
 use andon::capture::{self, Captured};
-use andon::config::{CameraChecksConfig, Config, InputSpec, Overrides, load};
+use andon::config::{CameraChecksConfig, CameraConfig, Config, InputSpec, Overrides, load};
 use andon::decision::Decision;
 use andon::frame::{BufferPool, Frame, FrameBuffer, plane_extent};
 use andon::message::{
@@ -41,7 +41,8 @@ const ALTERED_FROM: usize = 60;
 /// The first `count` frames of the clip, at their times.
 fn clip(count: usize) -> Vec<Frame> {
     let spec = InputSpec::Video(WORKER_SAFETY.into());
-    let mut source = capture::open(&spec, StreamId::WorkerSafety).expect("the bundled clip");
+    let mut source = capture::open(&spec, &CameraConfig::default(), StreamId::WorkerSafety)
+        .expect("the bundled clip");
     let mut frames = Vec::new();
     while frames.len() < count {
         match source.next_frame().expect("the bundled clip is whole") {
@@ -49,7 +50,7 @@ fn clip(count: usize) -> Vec<Frame> {
                 frame.meta.timestamp = MonotonicTime::from_duration(frame.meta.media_time);
                 frames.push(frame);
             }
-            Captured::End => break,
+            Captured::End | Captured::Nothing => break,
         }
     }
     frames

@@ -14,13 +14,18 @@
     reason = "a test may fail and say why it was skipped; its pictures are small"
 )]
 
+#[path = "ui/golden.rs"]
+mod golden;
 #[path = "ui/support.rs"]
 mod support;
 
-use std::path::PathBuf;
 use std::process::Command as Process;
+use std::sync::Arc;
 
-use andon::frame::{ColorMatrix, ColorRange, Frame, FrameFormat, PixelFormat};
+use andon::frame::{
+    ColorMatrix, ColorRange, DeviceBuffer, DeviceMemory, Frame, FrameFormat, PixelFormat,
+    PlaneLayout,
+};
 use andon::geometry::{Rect, ScreenPixels, Size};
 use andon::message::{
     Disposition, Fault, InspectionVerdict, PermissionState, SafetyVerdict, Snapshot, TripCause,
@@ -32,32 +37,12 @@ use andon::ui::headless::HeadlessRenderer;
 use andon::ui::scene::{Command, MaskMemory, People, Scene, SceneContext, build};
 use andon::units::{Metres, StreamId, ZoneIndex, ZoneKind};
 
+use golden::assert_golden;
 use support::*;
 
 const HD: Size = size(1280, 720);
 
 // ---- draw lists ----
-
-/// Compares with `tests/ui/golden/NAME.txt`.
-fn assert_golden(name: &str, scene: &Scene) {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/ui/golden/{name}.txt"));
-    let drawn = scene.to_string();
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &drawn).unwrap();
-        return;
-    }
-    let golden = std::fs::read_to_string(&path).unwrap_or_default();
-    for (number, (drawn, golden)) in drawn.lines().zip(golden.lines()).enumerate() {
-        assert_eq!(drawn, golden, "{}:{}", path.display(), number + 1);
-    }
-    assert_eq!(
-        drawn.lines().count(),
-        golden.lines().count(),
-        "{}",
-        path.display()
-    );
-}
 
 fn worker(size: Size) -> Frame {
     grey(StreamId::WorkerSafety, size, 1000)
@@ -137,7 +122,7 @@ fn waiting_for_reset_in_a_portrait_picture() {
 }
 
 #[test]
-fn no_signal_before_the_first_frame() {
+fn a_camera_is_waited_for_before_its_first_frame() {
     let starting = snapshot(PermissionState::SelfTest, 0, [None, None]);
     assert_golden("self-test", &build(&starting, &context(), HD));
 }
@@ -425,7 +410,6 @@ fn video_rect(scene: &Scene, wanted: StreamId) -> Rect<ScreenPixels> {
 }
 
 const ALL_MEANS: [VideoMeans; 2] = [VideoMeans::Cpu, VideoMeans::Shader];
-const FORMATS: [PixelFormat; 3] = [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Rgb24];
 
 /// A frame with a white object on black, whatever the pixel format.
 fn object_frame(
@@ -439,19 +423,19 @@ fn object_frame(
     };
     let meta = meta(StreamId::WorkerSafety, 25, 1000);
     frame(meta, format, |plane, x, y| {
-        let sample = if pixel_format == PixelFormat::Rgb24 {
-            3
-        } else {
-            1
+        let (pixel, is_chroma) = match pixel_format {
+            PixelFormat::Yuyv => (x / 2, x % 2 == 1),
+            PixelFormat::Uyvy => (x / 2, x % 2 == 0),
+            _ => (x / pixel_format.sample_bytes(0), plane > 0),
         };
-        let x = ((x / sample) as f32 + 0.5) / frame_size.width as f32;
+        let x = (pixel as f32 + 0.5) / frame_size.width as f32;
         let y = (y as f32 + 0.5) / frame_size.height as f32;
         let inside = (object.left()..object.right()).contains(&x)
             && (object.top()..object.bottom()).contains(&y);
-        match (plane, inside) {
-            (0, true) => 235,
-            (0, false) => 16,
-            (_, _) => 128,
+        match (is_chroma, inside) {
+            (false, true) => 235,
+            (false, false) => 16,
+            (true, _) => 128,
         }
     })
 }
@@ -474,7 +458,7 @@ fn boxes_lie_on_their_objects_for_every_aspect_ratio_and_format() {
             (1920, 816),
             (480, 480),
         ] {
-            for pixel_format in FORMATS {
+            for pixel_format in PixelFormat::ALL {
                 let frame = object_frame(size(width, height), pixel_format, object);
                 let verdict = safety(&[person(0.8, object, &[])]);
                 let seen = snapshot(
@@ -531,6 +515,8 @@ fn colours_are_those_of_the_standards() {
     };
     let mut context = context();
     context.zones.clear();
+    // A frame of the same number would be taken for the one before.
+    let mut number = 0;
     for means in ALL_MEANS {
         renderer.prepare_videos_by(means).unwrap();
         for matrix in [ColorMatrix::Bt601, ColorMatrix::Bt709] {
@@ -541,6 +527,9 @@ fn colours_are_those_of_the_standards() {
                     (PixelFormat::I420, [180, 160, 70]),
                     (PixelFormat::I420, [16, 128, 128]),
                     (PixelFormat::Nv12, [235, 128, 128]),
+                    (PixelFormat::Yuyv, [120, 90, 180]),
+                    (PixelFormat::Uyvy, [120, 90, 180]),
+                    (PixelFormat::Uyvy, [180, 160, 70]),
                 ] {
                     let format = FrameFormat {
                         size: size(640, 480),
@@ -548,9 +537,12 @@ fn colours_are_those_of_the_standards() {
                         matrix,
                         range,
                     };
-                    let meta = meta(StreamId::WorkerSafety, u64::from(yuv[0]), 1000);
+                    number += 1;
+                    let meta = meta(StreamId::WorkerSafety, number, 1000);
                     let frame = frame(meta, format, |plane, x, _| match (pixel_format, plane) {
                         (PixelFormat::Nv12, 1) => yuv[1 + x % 2],
+                        (PixelFormat::Yuyv, _) => yuv[[0, 1, 0, 2][x % 4]],
+                        (PixelFormat::Uyvy, _) => yuv[[1, 0, 2, 0][x % 4]],
                         (_, plane) => yuv[plane],
                     });
                     let seen = snapshot(
@@ -569,6 +561,113 @@ fn colours_are_those_of_the_standards() {
                     );
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn red_is_red_in_whatever_order_its_bytes_are() {
+    let Some(mut renderer) = renderer(HD) else {
+        return;
+    };
+    let mut context = context();
+    context.zones.clear();
+    let colour = [200, 120, 30];
+    for means in ALL_MEANS {
+        renderer.prepare_videos_by(means).unwrap();
+        for (pixel_format, bytes, order) in [
+            (PixelFormat::Rgb24, 3, [0, 1, 2]),
+            (PixelFormat::Bgr24, 3, [2, 1, 0]),
+            (PixelFormat::Rgbx32, 4, [0, 1, 2]),
+            (PixelFormat::Bgrx32, 4, [2, 1, 0]),
+        ] {
+            let format = FrameFormat {
+                pixel_format,
+                ..i420(size(640, 480))
+            };
+            let meta = meta(StreamId::WorkerSafety, bytes as u64 + order[0] as u64, 1000);
+            let frame = frame(meta, format, |_, x, _| {
+                order.get(x % bytes).map_or(99, |channel| colour[*channel])
+            });
+            let seen = snapshot(
+                PermissionState::On,
+                1000,
+                [Some(view(frame, safety(&[]))), None],
+            );
+            let picture = draw(&mut renderer, &seen, &context);
+            let video = video_rect(&build(&seen, &context, HD), StreamId::WorkerSafety);
+            let x = (video.left() + video.right()) / 2.0;
+            let y = (video.top() + video.bottom()) / 2.0;
+            let shown = pixel(&picture, x, y);
+            assert!(
+                close(shown, colour, 2),
+                "{means:?} {pixel_format:?}: {shown:?}"
+            );
+        }
+    }
+}
+
+/// Memory with rows that are longer than the picture is wide, as drivers lay them out.
+#[derive(Debug)]
+struct Padded(Vec<u8>);
+
+impl DeviceMemory for Padded {
+    fn bytes(&self, index: usize) -> &[u8] {
+        if index == 0 { &self.0 } else { &[] }
+    }
+
+    fn dmabuf(&self, _: usize) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+}
+
+#[test]
+fn rows_with_padding_are_shown_like_rows_without() {
+    let Some(mut renderer) = renderer(HD) else {
+        return;
+    };
+    let object = bbox(0.30, 0.40, 0.55, 0.75);
+    let mut context = context();
+    context.zones.clear();
+    for means in ALL_MEANS {
+        renderer.prepare_videos_by(means).unwrap();
+        for pixel_format in PixelFormat::ALL {
+            let tight = object_frame(size(642, 482), pixel_format, object);
+            // 1 byte beyond a multiple of 4: rows of three bytes never begin at a whole pixel.
+            let mut bytes = Vec::new();
+            let mut layouts = [PlaneLayout::default(); 3];
+            for (index, layout) in layouts.iter_mut().enumerate() {
+                let plane = tight.plane(index);
+                if plane.height == 0 {
+                    continue;
+                }
+                let sample = pixel_format.sample_bytes(index);
+                let padding = if sample == 3 { 17 } else { 16 };
+                let row_bytes = plane.width * sample;
+                *layout = PlaneLayout {
+                    memory: 0,
+                    offset: bytes.len(),
+                    stride: row_bytes + padding,
+                };
+                for row in plane.data.chunks(plane.stride) {
+                    bytes.extend_from_slice(row);
+                    bytes.resize(bytes.len() + padding, 0x5a);
+                }
+                // As at the end of a memory: the last row has none.
+                bytes.truncate(bytes.len() - padding);
+            }
+            let buffer = DeviceBuffer::new(Arc::new(Padded(bytes)), layouts);
+            let meta = meta(StreamId::WorkerSafety, 26, 1000);
+            let padded = buffer.frame(meta, *tight.format()).expect("it fits");
+            let [tight, padded] = [tight, padded].map(|frame| {
+                let seen = snapshot(
+                    PermissionState::On,
+                    1000,
+                    [Some(view(frame, safety(&[]))), None],
+                );
+                draw(&mut renderer, &seen, &context)
+            });
+            assert!(tight == padded, "{means:?} {pixel_format:?}");
         }
     }
 }

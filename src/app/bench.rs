@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::report::millis;
 use super::run::{RunError, RunOptions, run};
 use super::summary::Summary;
-use crate::capture::{self, Captured};
+use crate::capture;
 use crate::config::{DisplayChoice, Loaded, Pace};
 use crate::health::{Latencies, LatencySummary};
 use crate::inference::Inferencer;
@@ -76,23 +76,20 @@ fn stages(loaded: &Loaded, frames: u64) -> Result<(String, Vec<Stage>), RunError
     let config = &loaded.config;
     let mut inferencer = Inferencer::new(config)?;
     let mut stages = Vec::new();
-    for (id, input) in StreamId::ALL
-        .into_iter()
-        .zip([&config.worker_safety.input, &config.visual_inspection.input])
-    {
+    for id in StreamId::ALL {
         log::info!("stages of {id}");
-        let mut source = capture::open(input, id)?;
+        let mut source = capture::open_input(config, id)?;
         let [mut decode, mut preprocess, mut inference] = [(); 3].map(|()| Latencies::default());
         let mut done = 0;
         while done < frames {
             let started = monotonic_now();
-            let frame = match source.next_frame()? {
-                Captured::Frame(frame) => frame,
-                Captured::End if done > 0 => {
+            let frame = match capture::next_within(source.as_mut(), capture::CAMERA_WAIT_MAX)? {
+                Some(frame) => frame,
+                None if done > 0 => {
                     source.rewind()?;
                     continue;
                 }
-                Captured::End => break,
+                None => break,
             };
             decode.record(monotonic_now().saturating_since(started));
             let found = inferencer.run(frame, monotonic_now);

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use rtrb::Producer;
+
+use super::gauge::CaptureGauge;
 use super::summary::CaptureFigures;
-use crate::capture::{CaptureError, Captured, Due, FrameSource, Pacer};
+use crate::capture::{CaptureError, Captured, Due, FrameSource, Pacer, SourceNews, Timekeeping};
 use crate::config::Pace;
 use crate::frame::Frame;
 use crate::health::Beat;
+use crate::message::{CameraChange, CameraState};
 use crate::sync::Latest;
 use crate::sys::{StopFlag, monotonic_now};
-use crate::units::MonotonicTime;
+use crate::units::{MonotonicTime, StreamId};
 
 /// Longest uninterrupted wait; after it the stop flag is looked at.
 const WAIT_MAX: Duration = Duration::from_millis(50);
@@ -17,6 +21,7 @@ const WAIT_MAX: Duration = Duration::from_millis(50);
 /// What a capture thread needs.
 #[derive(Debug)]
 pub(super) struct CaptureThread {
+    pub(super) stream: StreamId,
     pub(super) source: Box<dyn FrameSource>,
     pub(super) pace: Pace,
     /// Instant of media time zero on the decision clock; used where frames are not paced.
@@ -27,6 +32,10 @@ pub(super) struct CaptureThread {
     pub(super) out: Latest<Frame>,
     pub(super) stop: StopFlag,
     pub(super) beat: Beat,
+    /// What becomes of a camera; the main thread tells it.
+    pub(super) news: Producer<CameraChange>,
+    /// For whoever wants to know how it goes.
+    pub(super) gauge: CaptureGauge,
 }
 
 /// How a capture thread ended.
@@ -47,7 +56,7 @@ impl CaptureThread {
         }
         drop(closer);
         self.beat.retire();
-        figures.corrupt = self.source.losses().undecodable;
+        figures.losses = self.source.losses();
         figures.dropped = self.out.dropped();
         figures.slippage = self.pacer.slippage();
         CaptureOutcome { figures, error }
@@ -64,19 +73,64 @@ impl CaptureThread {
                     continue;
                 }
                 Captured::End => break,
+                Captured::Nothing => {
+                    self.tell_news();
+                    self.tell_figures(figures.frames);
+                    continue;
+                }
+            };
+            self.tell_news();
+            // Of a camera what counts is how old its picture is when it can be looked at.
+            let started = match self.source.timekeeping() {
+                Timekeeping::Media => started,
+                Timekeeping::Live => frame.meta.timestamp,
             };
             figures
                 .decode
                 .record(monotonic_now().saturating_since(started));
             figures.frames += 1;
             self.hand_on(frame);
+            self.tell_figures(figures.frames);
         }
         Ok(())
     }
 
+    fn tell_figures(&self, frames: u64) {
+        let losses = self.source.losses();
+        self.gauge.set(frames, self.out.dropped(), losses);
+    }
+
+    /// Tells the main thread what became of the source. What finds no room there is in the log at
+    /// least, where the source itself has put it.
+    fn tell_news(&mut self) {
+        let Some(news) = self.source.take_news() else {
+            return;
+        };
+        let (source, state) = match news {
+            SourceNews::Down { source, why } => (source, CameraState::Lost { why }),
+            SourceNews::Up {
+                source,
+                description,
+            } => (source, CameraState::Back { description }),
+        };
+        let change = CameraChange {
+            at: monotonic_now(),
+            stream: self.stream,
+            source,
+            state,
+        };
+        if self.news.push(change).is_err() {
+            log::warn!("{}: news of the camera found no room", self.stream);
+        }
+    }
+
     /// Sets the frame's clocks and hands it on at its time. In real time the mailbox drops what nobody
-    /// takes before the next frame comes.
+    /// takes before the next frame comes. A camera's frames have their time, and come at it.
     fn hand_on(&mut self, mut frame: Frame) {
+        if self.source.timekeeping() == Timekeeping::Live {
+            self.out.put(frame);
+            return;
+        }
         match self.pace {
             Pace::Asap => {
                 frame.meta.timestamp = self.origin + frame.meta.media_time;
@@ -134,7 +188,6 @@ mod tests {
     use super::*;
     use crate::capture::{PatternSource, SourceInfo};
     use crate::sync::{Signal, Taken};
-    use crate::units::StreamId;
 
     /// A source of 1000 frames per second that needs three times as long for each.
     #[derive(Debug)]
@@ -161,7 +214,11 @@ mod tests {
         let source = PatternSource::open(spec, StreamId::WorkerSafety).expect("a pattern");
         let out = Latest::new(&Signal::new());
         let origin = monotonic_now();
+        let (news, _) = rtrb::RingBuffer::new(1);
         let thread = CaptureThread {
+            gauge: CaptureGauge::default(),
+            stream: StreamId::WorkerSafety,
+            news,
             source: Box::new(TooSlow(source)),
             pace: Pace::Realtime,
             origin,

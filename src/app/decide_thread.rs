@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use rtrb::{Producer, PushError};
+use rtrb::{Consumer, Producer, PushError};
 
 use super::capture_thread::CloseOnDrop;
 use super::day_clock::DayClock;
@@ -15,8 +15,9 @@ use crate::decision::interlock::Proof;
 use crate::decision::{Actions, Decision};
 use crate::health::{Beat, RateMeter};
 use crate::message::{
-    Cause, Decided, Event, Fault, FieldLevels, Generation, Inferred, LineHealth, OutputChange,
-    OutputCommand, OutputName, OutputState, PartTally, PermissionState, Snapshot, StreamView,
+    Cause, Decided, Event, Fault, FieldLevels, Generation, Inferred, LineHealth, OperatorCommand,
+    OperatorOrder, OperatorView, OutputChange, OutputCommand, OutputName, OutputState, PartTally,
+    PermissionState, ResetRefusal, Snapshot, StreamView,
 };
 use crate::output::{FieldInputs, HeartbeatGenerator, OutputError, SwitchingOutput};
 use crate::sync::{Latest, Signal, Taken};
@@ -35,6 +36,9 @@ const EVENTS_WAIT: Duration = Duration::from_millis(1);
 /// Longest time without a snapshot in real time: the picture says what holds also where no frame comes.
 pub(super) const SHOWN_EVERY: Duration = Duration::from_millis(200);
 
+/// Orders from the screen taken in one tick; a person gives two a second.
+const ORDERS_MAX: usize = 8;
+
 /// Results taken in one tick: each stream's, and one more that came meanwhile.
 const TAKEN_MAX: usize = 4;
 
@@ -52,6 +56,8 @@ pub(super) struct DecideThread {
     pub(super) commands: Latest<Box<Configure>>,
     /// Where configurations go whose memory somebody else has to free.
     pub(super) spent: Producer<Box<Configure>>,
+    /// What an operator does at the screen; only in real time, and only where there is one.
+    pub(super) desk: Option<Consumer<OperatorCommand>>,
     /// Raised by the inboxes.
     pub(super) signal: Signal,
     pub(super) events: Producer<Event>,
@@ -82,6 +88,10 @@ struct Running {
     now: MonotonicTime,
     lines: LineHealth,
     told: PermissionState,
+    /// The last reset that was refused, and when.
+    refused: Option<(ResetRefusal, MonotonicTime)>,
+    /// Whether somebody may still send orders from the screen.
+    desk_is_open: bool,
     views: [Option<StreamView>; 2],
     rates: [RateMeter; 2],
     /// The last snapshot that was handed over: its state, and when.
@@ -107,6 +117,8 @@ impl DecideThread {
         let mut running = Running {
             now: self.origin,
             told: self.decision.permission(),
+            refused: None,
+            desk_is_open: self.desk.is_some(),
             thread: self,
             lines: LineHealth::Healthy,
             views: [None, None],
@@ -177,6 +189,7 @@ impl Running {
             let minute = self.thread.day_clock.minute(self.now);
             self.thread.decision.set_time_of_day(minute);
             let open = self.take_what_came();
+            self.take_orders();
             self.advance(monotonic_now());
             self.tick();
             self.show_without_frame();
@@ -212,6 +225,32 @@ impl Running {
             }
         }
         open.contains(&true)
+    }
+
+    /// Takes what an operator did at the screen. A screen that is gone is told once.
+    fn take_orders(&mut self) {
+        for _ in 0..ORDERS_MAX {
+            let Some(desk) = self.thread.desk.as_mut().filter(|_| self.desk_is_open) else {
+                return;
+            };
+            let command = match desk.pop() {
+                Ok(command) => command,
+                Err(_) if desk.is_abandoned() => {
+                    self.desk_is_open = false;
+                    let actions = self.thread.decision.screen_gone(self.now);
+                    self.carry_out(&actions);
+                    return;
+                }
+                Err(_) => return,
+            };
+            // The kernel stamped it after this tick began.
+            self.advance(monotonic_now());
+            let actions = self.thread.decision.on_operator(command, self.now);
+            self.carry_out(&actions);
+            if command.order == OperatorOrder::Acknowledge {
+                self.send(Event::Acknowledged { at: self.now });
+            }
+        }
     }
 
     /// The decision clock never runs backwards, whatever order the streams' frames come in.
@@ -384,6 +423,7 @@ impl Running {
             self.send(Event::Output(*change));
         }
         if let Some(why) = actions.refused {
+            self.refused = Some((why, self.now));
             self.send(Event::ResetRefused { at: self.now, why });
         }
         let state = self.thread.decision.permission();
@@ -441,6 +481,12 @@ impl Running {
             permission: self.thread.decision.permission(),
             streams: self.views.clone(),
             newest: self.newest,
+            parts: self.thread.decision.parts(),
+            operator: OperatorView {
+                prompt: self.thread.decision.prompt(),
+                refused: self.refused,
+                alarm: self.thread.decision.alarm(),
+            },
         };
         let shown = (snapshot.permission, snapshot.at);
         match self.thread.pace {

@@ -35,6 +35,8 @@ struct Levers {
     /// Levels of the input lines; reset is pressed by [`Levers::operator`].
     feedback_disagrees: Arc<AtomicBool>,
     reset_stuck: Arc<AtomicBool>,
+    /// No button is wired.
+    no_button: Arc<AtomicBool>,
     input_panics: Arc<AtomicBool>,
     /// So many orders for OFF fail from now on.
     failing_orders: Arc<AtomicU32>,
@@ -58,6 +60,7 @@ impl FieldInputs for Levers {
         };
         *pressed = since;
         let active = since.is_some() || self.reset_stuck.load(Ordering::Acquire);
+        let active = active && !self.no_button.load(Ordering::Acquire);
         Ok(FieldLevels {
             reset: if active {
                 InputState::Active
@@ -107,19 +110,31 @@ struct Rig {
     levers: Levers,
     pool: BufferPool,
     sequence: u64,
+    /// `None` once the screen is gone.
+    desk: Option<Producer<OperatorCommand>>,
     thread: Option<JoinHandle<DecideOutcome>>,
 }
 
 impl Rig {
     fn new(events_max: usize, snapshots: Option<Latest<Snapshot>>) -> Self {
+        Self::with(events_max, snapshots, |_| {})
+    }
+
+    fn with(
+        events_max: usize,
+        snapshots: Option<Latest<Snapshot>>,
+        edit: impl Fn(&mut Config),
+    ) -> Self {
         let loaded = load(Path::new("config/andon.toml"), &Overrides::default());
         let mut config = loaded.expect("the shipped configuration is good").config;
         config.safety.clear_after = 3;
         config.safety.max_age = Duration::from_millis(300);
         config.safety.fault_after = Duration::from_millis(1000);
+        edit(&mut config);
         let signal = Signal::new();
         let inboxes = [Latest::new(&signal), Latest::new(&signal)];
         let commands = Latest::new(&signal);
+        let (desk, orders) = RingBuffer::new(8);
         let (retired, spent) = RingBuffer::new(8);
         let (producer, events) = RingBuffer::new(events_max);
         let (levers, stop) = (Levers::default(), StopFlag::new());
@@ -143,6 +158,7 @@ impl Rig {
             inboxes: inboxes.clone(),
             commands: commands.clone(),
             spent: retired,
+            desk: Some(orders),
             signal,
             events: producer,
             snapshots,
@@ -164,6 +180,7 @@ impl Rig {
             levers,
             pool: BufferPool::new(),
             sequence: 0,
+            desk: Some(desk),
             thread: Some(thread),
         };
         rig.hand(FromInfer::SelfTest(DetectorTest::Passed));
@@ -341,7 +358,10 @@ fn a_source_or_an_inference_that_stalls_takes_the_permission_and_locks_out() {
             | Event::LineLost { .. }
             | Event::Accelerator { .. }
             | Event::ResetRefused { .. }
+            | Event::Acknowledged { .. }
             | Event::Configured { .. }
+            | Event::Camera(_)
+            | Event::Display(_)
             | Event::Configuration(_)
             | Event::Started(_)
             | Event::Stopped(_)
@@ -446,6 +466,8 @@ fn a_display_that_hangs_delays_nothing() {
         permission: PermissionState::SelfTest,
         streams: [None, None],
         newest: StreamId::WorkerSafety,
+        parts: crate::message::PartTally::default(),
+        operator: crate::message::OperatorView::default(),
     });
     let hung = std::thread::spawn(move || {
         let _ = snapshots.peek(|_| {
@@ -615,3 +637,6 @@ fn the_picture_is_told_of_a_trip_and_of_the_time_though_no_frame_comes() {
     }
     assert!(monotonic_now().saturating_since(first) >= SHOWN_EVERY);
 }
+
+#[path = "decide_thread_screen_tests.rs"]
+mod screen;

@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::describe_ground;
 use super::models;
 use super::outputs;
+use super::{describe_display, describe_ground};
 use crate::capture::{self, FrameSource};
-use crate::config::{CameraChecksConfig, DisplayChoice, Loaded, Restart};
+use crate::config::{
+    CameraChecksConfig, CameraConfig, Config, DisplayChoice, InputSpec, KioskConfig, Loaded,
+    Restart, StatusPage, TextScale,
+};
 use crate::inference::{self, Inferencer};
 use crate::message::DetectorTest;
 use crate::ui::headless::HeadlessRenderer;
@@ -25,12 +28,10 @@ pub fn configuration(loaded: &Loaded) -> String {
             file.sha256
         );
     }
-    let _ = writeln!(text, "\nworker_safety      {}", config.worker_safety.input);
-    let _ = writeln!(
-        text,
-        "visual_inspection  {}",
-        config.visual_inspection.input
-    );
+    text.push('\n');
+    for stream in StreamId::ALL {
+        text += &input(config, stream);
+    }
     let _ = writeln!(text, "\nzones");
     for zone in &config.zones {
         let _ = writeln!(
@@ -65,7 +66,85 @@ pub fn configuration(loaded: &Loaded) -> String {
             "WARNING: camera_checks.{check} = false: a {check} camera goes unnoticed"
         );
     }
+    let _ = writeln!(text, "\n{}", describe_display::display(&config.display));
     let _ = writeln!(text, "\n{}", outputs::describe(config));
+    if config.display.display == DisplayChoice::Kms {
+        let _ = writeln!(text, "\n{}", kiosk(config));
+    }
+    text
+}
+
+/// What an operator can do at the monitor.
+fn kiosk(config: &Config) -> String {
+    let KioskConfig {
+        scale,
+        streams,
+        pages,
+        touch,
+        reset: _,
+    } = config.display.kiosk;
+    let scale = match scale {
+        TextScale::Auto => "as large as the monitor asks for".to_owned(),
+        TextScale::Percent(percent) => format!("at {percent} % of what the picture's size says"),
+    };
+    let mut text = format!("the monitor shows {} streams, text {scale}", streams.name());
+    if touch {
+        let pages: Vec<&str> = pages.iter().map(StatusPage::name).collect();
+        let pages = if pages.is_empty() {
+            "none".to_owned()
+        } else {
+            pages.join(", ")
+        };
+        let reset = if config.screen_may_reset() {
+            "A PRESS AT THE SCREEN RESETS"
+        } else {
+            "there is no reset at the screen"
+        };
+        let _ = write!(
+            text,
+            "\ntouch screens, mice and keyboards operate it; pages of figures: {pages}; {reset}"
+        );
+    } else {
+        text.push_str("\nnobody can operate it");
+    }
+    text
+}
+
+/// Where a stream's frames come from; of a camera also whether it is there, and what is asked of it.
+fn input(config: &Config, stream: StreamId) -> String {
+    let (spec, camera) = config.input(stream);
+    let mut text = format!("{:<18} {spec}\n", stream.name());
+    let InputSpec::Camera(path) = spec else {
+        return text;
+    };
+    let mut line = |words: &str| {
+        let _ = writeln!(text, "{:<18}   {words}", "");
+    };
+    line(&capture::presence(path));
+    let CameraConfig {
+        size,
+        frame_rate,
+        format,
+        exposure_us,
+        gain,
+        power_line,
+        controls,
+    } = camera;
+    let asked = [
+        size.map(|size| format!("size {size}")),
+        frame_rate.map(|rate| format!("at least {rate} fps")),
+        format.map(|format| format!("format {}", String::from_utf8_lossy(&format))),
+        exposure_us.map(|us| format!("exposure {us} µs")),
+        gain.map(|gain| format!("gain {gain}")),
+        power_line.map(|frequency| format!("power line {}", frequency.name())),
+    ];
+    let controls = controls
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"));
+    let asked: Vec<String> = asked.into_iter().flatten().chain(controls).collect();
+    if !asked.is_empty() {
+        line(&format!("asked for: {}", asked.join(", ")));
+    }
     text
 }
 
@@ -131,17 +210,23 @@ pub struct Machine {
 pub fn machine(loaded: &Loaded) -> Machine {
     let config = &loaded.config;
     let mut missing = None;
-    let mut text = format!("andon {}\n", env!("CARGO_PKG_VERSION"));
-    for (stream, input) in StreamId::ALL
-        .into_iter()
-        .zip([&config.worker_safety.input, &config.visual_inspection.input])
-    {
-        let found = capture::open(input, stream)
-            .map(|source| source_line(source.as_ref()))
-            .unwrap_or_else(|error| {
+    let mut text = format!("andon {}\n", super::system::system().with_version());
+    // First, while nobody has any of them.
+    text += &capture::describe_cameras();
+    for stream in StreamId::ALL {
+        let found = match capture::open_input(config, stream) {
+            Ok(source) => match source.down() {
+                None => source_line(source.as_ref()),
+                Some(why) => {
+                    missing.get_or_insert(Unusable::Input);
+                    format!("unusable: {}: {why}", source.info().name)
+                }
+            },
+            Err(error) => {
                 missing.get_or_insert(Unusable::Input);
                 format!("unusable: {error}")
-            });
+            }
+        };
         let _ = writeln!(text, "{:<18} {found}", stream.name());
     }
     let accelerators = inference::accelerators(&config.engine);
@@ -184,12 +269,17 @@ pub fn machine(loaded: &Loaded) -> Machine {
     let picture = HeadlessRenderer::new(config.display.size)
         .map(|renderer| renderer.device())
         .unwrap_or_else(|error| {
-            if config.display.display != DisplayChoice::None {
+            if config.display.display == DisplayChoice::Headless {
                 missing.get_or_insert(Unusable::Picture);
             }
             format!("unusable: {error}")
         });
     let _ = writeln!(text, "{:<18} {picture}", "picture");
+    let (cards, shows) = describe_display::cards(&config.display);
+    if !shows && config.display.display == DisplayChoice::Kms {
+        missing.get_or_insert(Unusable::Picture);
+    }
+    text.push_str(&cards);
     let _ = write!(text, "{}", outputs::gpiochips());
     let _ = writeln!(text, "{}", outputs::describe(config));
     Machine {

@@ -17,11 +17,14 @@ use rtrb::Consumer;
 
 use super::infer_thread::allowances;
 use crate::config::{
-    self, Attempt, Config, ConfigError, Impact, Loaded, Origin, Overrides, Problem, SeenFile, Zone,
+    self, Attempt, Config, ConfigError, Impact, KioskConfig, Loaded, Origin, Overrides, Problem,
+    SeenFile, Zone,
 };
 use crate::decision::Rules;
 use crate::inference::{InferenceError, LabelSet, Selection};
-use crate::message::{ConfigurationChange, ConfigurationOutcome, FileHashes, Generation};
+use crate::message::{
+    CameraChange, CameraState, ConfigurationChange, ConfigurationOutcome, FileHashes, Generation,
+};
 use crate::sync::{Latest, Taken};
 use crate::sys::StopFlag;
 
@@ -51,6 +54,7 @@ pub(super) struct UiUpdate {
     pub(super) zones: Vec<Zone>,
     pub(super) anonymize: bool,
     pub(super) old_after: Duration,
+    pub(super) kiosk: KioskConfig,
     /// For the operator.
     pub(super) notice: Option<String>,
 }
@@ -110,6 +114,8 @@ pub(super) struct Live {
     untold: VecDeque<(Generation, Applied)>,
     file_notice: Option<String>,
     log_notice: Option<String>,
+    /// By [`StreamId::index`].
+    camera_notices: [Option<String>; 2],
     blind: bool,
 }
 
@@ -141,6 +147,7 @@ impl Live {
             untold: VecDeque::new(),
             file_notice: None,
             log_notice: None,
+            camera_notices: [None, None],
             blind: false,
         }
     }
@@ -187,6 +194,18 @@ impl Live {
             self.log_notice = notice;
             self.show();
         }
+    }
+
+    /// Shows on the picture that a camera is missing, as long as it is.
+    pub(super) fn show_camera(&mut self, change: &CameraChange) {
+        let notice = match &change.state {
+            CameraState::Lost { why } => {
+                Some(shortened(&format!("{} CAMERA: {why}", change.stream)))
+            }
+            CameraState::Back { .. } => None,
+        };
+        self.camera_notices[change.stream.index()] = notice;
+        self.show();
     }
 
     /// The thread that watches the files; it ends when the stop flag is raised.
@@ -280,12 +299,14 @@ impl Live {
         let Some(ui) = &self.controls.ui else {
             return;
         };
-        let notices = [&self.file_notice, &self.log_notice];
+        let [safety, inspection] = &self.camera_notices;
+        let notices = [safety, inspection, &self.file_notice, &self.log_notice];
         let notices: Vec<&str> = notices.into_iter().flatten().map(String::as_str).collect();
         ui.put(UiUpdate {
             zones: self.config.zones.clone(),
             anonymize: self.config.display.anonymize,
             old_after: self.config.safety.max_age,
+            kiosk: self.config.display.kiosk,
             notice: (!notices.is_empty()).then(|| notices.join(" · ")),
         });
     }

@@ -4,14 +4,19 @@
 //! has the table), follows their events on the main thread and joins them. Files of this folder named
 //! `*_thread.rs` hold the body of one thread each; the rest is what the main thread does.
 
+mod board;
 mod capture_thread;
 pub mod clash;
 mod config_thread;
 mod day_clock;
 mod decide_thread;
+mod describe_display;
 mod describe_ground;
+mod desk;
 mod event_thread;
+mod gauge;
 mod infer_thread;
+mod input_thread;
 mod line_file;
 mod live;
 mod picture;
@@ -28,14 +33,18 @@ mod watchdog_thread;
 
 pub use ui_thread::SnapshotRequest;
 pub mod bench;
+pub mod bench_models;
 pub mod describe;
 pub mod events;
+pub mod import_config;
+pub mod infer;
 pub mod keepout;
 pub mod models;
 pub mod outputs;
 pub mod reference;
 pub mod replay;
 pub mod response_time;
+pub mod system;
 
 use std::io;
 

@@ -2,35 +2,37 @@
 
 use std::thread::{self, JoinHandle};
 
-use rtrb::{Consumer, RingBuffer};
+use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::capture_thread::{CaptureOutcome, CaptureThread};
 use super::day_clock::DayClock;
 use super::decide_thread::{DecideOutcome, DecideThread};
+use super::gauge::CaptureGauge;
 use super::infer_thread::{InferThread, allowances};
 use super::live::Controls;
 use super::outputs::Outputs;
-use super::picture::start_ui;
-use super::reference::{self};
+use super::picture::UiThread;
+use super::reference;
 use super::run::{RunError, RunOptions};
-use super::ui_thread::{UiFigures, UiPlan};
 use crate::capture::{FrameSource, Pacer};
 use crate::config::{Config, Pace};
 use crate::decision::Decision;
-use crate::frame::Frame;
 use crate::health::Beat;
 use crate::inference::Inferencer;
-use crate::message::Event;
+use crate::message::{CameraChange, Event};
 use crate::output::HeartbeatGenerator;
 use crate::sync::{Latest, Signal};
 use crate::sys::{ProcessUsage, StopFlag, monotonic_now, process_usage};
-use crate::units::MonotonicTime;
+use crate::units::{MonotonicTime, StreamId};
 
 /// Configurations on their way back from the decide thread; there is never more than a few.
 const SPENT_MAX: usize = 16;
 
 /// Events on their way to the report; more than a second's worth.
 const EVENTS_MAX: usize = 1024;
+
+/// News of a camera on their way to the main thread, which looks every few milliseconds.
+const NEWS_MAX: usize = 64;
 
 /// The signs of life of the threads without which the pipeline is dead.
 #[derive(Debug, Default)]
@@ -58,8 +60,12 @@ pub(super) struct Pipeline {
     pub(super) capture: [JoinHandle<CaptureOutcome>; 2],
     pub(super) infer: JoinHandle<()>,
     pub(super) decide: JoinHandle<DecideOutcome>,
-    pub(super) ui: Option<JoinHandle<UiFigures>>,
+    pub(super) ui: Option<UiThread>,
     pub(super) events: Consumer<Event>,
+    /// What becomes of the cameras, by [`StreamId::index`].
+    pub(super) news: [Consumer<CameraChange>; 2],
+    /// What the cameras count, by [`StreamId::index`].
+    pub(super) gauges: [CaptureGauge; 2],
     pub(super) day_clock: DayClock,
     /// Instant of media time zero on the decision clock.
     pub(super) origin: MonotonicTime,
@@ -74,18 +80,20 @@ impl Pipeline {
         stop: &StopFlag,
         (sources, (output, field)): ([Box<dyn FrameSource>; 2], Outputs),
         inferencer: Inferencer,
-        plan: Option<UiPlan>,
+        mut ui: Option<UiThread>,
         beats: &Beats,
     ) -> Result<(Self, Controls), RunError> {
         let day_clock = DayClock::default();
-        let updates = Latest::new(&Signal::new());
-        let scrutiny = reference::scrutiny(&config.camera_checks)?;
-        let (ui, snapshots) = match plan {
-            Some(plan) => {
-                let (ui, snapshots) = start_ui(plan, &updates)?;
-                (Some(ui), Some(snapshots))
+        let scrutiny = reference::scrutiny(&config.camera_checks).inspect_err(|_| {
+            if let Some(ui) = &ui {
+                ui.inbox.close();
             }
-            None => (None, None),
+        })?;
+        let snapshots = ui.as_ref().map(|ui| ui.inbox.clone());
+        // A decision clock of media time has no hours to compare a finger's with.
+        let desk = match options.pace {
+            Pace::Realtime => ui.as_mut().and_then(|ui| ui.desk.take()),
+            Pace::Asap => None,
         };
         let started = (monotonic_now(), process_usage());
         let origin = match options.pace {
@@ -107,7 +115,7 @@ impl Pipeline {
             decide: Latest::new(&found_signal),
             spent,
             infer: Latest::new(&frame_signal),
-            ui: ui.is_some().then_some(updates),
+            ui: ui.as_ref().map(|ui| ui.updates.clone()),
         };
         let decide = DecideThread {
             decision: Decision::new(config, inferencer.classifier_labels()),
@@ -118,6 +126,7 @@ impl Pipeline {
             inboxes: found.clone(),
             commands: controls.decide.clone(),
             spent: spent_sender,
+            desk,
             signal: found_signal,
             events: event_sender,
             snapshots,
@@ -138,22 +147,24 @@ impl Pipeline {
             out: found,
             beat: beats.infer.clone(),
         };
-        let [safety, inspection] = sources;
-        let capture = |source, out: &Latest<Frame>, beat| CaptureThread {
-            source,
-            pace: options.pace,
-            origin,
-            pacer: Pacer::starting_at(origin),
-            frames_max: options.frames,
-            repeat: options.repeat,
-            out: out.clone(),
-            stop: stop.clone(),
-            beat,
-        };
-        let [safety, inspection] = [
-            capture(safety, &frames[0], beats.capture[0].clone()),
-            capture(inspection, &frames[1], beats.capture[1].clone()),
-        ];
+        let gauges = [CaptureGauge::default(), CaptureGauge::default()];
+        let ([safety, inspection], news) = capture_threads(sources, |stream, source, news| {
+            let index = stream.index();
+            CaptureThread {
+                gauge: gauges[index].clone(),
+                stream,
+                source,
+                news,
+                pace: options.pace,
+                origin,
+                pacer: Pacer::starting_at(origin),
+                frames_max: options.frames,
+                repeat: options.repeat,
+                out: frames[index].clone(),
+                stop: stop.clone(),
+                beat: beats.capture[index].clone(),
+            }
+        });
         let pipeline = Self {
             decide: spawn("decide", move || decide.run())?,
             infer: spawn("infer", move || infer.run())?,
@@ -163,12 +174,28 @@ impl Pipeline {
             ],
             ui,
             events,
+            news,
+            gauges,
             day_clock,
             origin,
             started,
         };
         Ok((pipeline, controls))
     }
+}
+
+/// A capture thread for each source, and where the main thread hears of the cameras.
+fn capture_threads(
+    [safety, inspection]: [Box<dyn FrameSource>; 2],
+    make: impl Fn(StreamId, Box<dyn FrameSource>, Producer<CameraChange>) -> CaptureThread,
+) -> ([CaptureThread; 2], [Consumer<CameraChange>; 2]) {
+    let (safety_sender, safety_news) = RingBuffer::new(NEWS_MAX);
+    let (inspection_sender, inspection_news) = RingBuffer::new(NEWS_MAX);
+    let threads = [
+        make(StreamId::WorkerSafety, safety, safety_sender),
+        make(StreamId::VisualInspection, inspection, inspection_sender),
+    ];
+    (threads, [safety_news, inspection_news])
 }
 
 pub(super) fn spawn<T: Send + 'static>(

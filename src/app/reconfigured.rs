@@ -14,6 +14,9 @@ impl Supervisor {
         if let Some(events) = &mut self.events {
             events.record(event, &self.zone_names);
         }
+        if let Some(board) = &mut self.board {
+            board.note(event, &self.zone_names);
+        }
     }
 
     /// Delivers commands, takes news of the files. Called after each event and every 50 ms.

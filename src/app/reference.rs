@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::{ColorType, ImageError};
 
-use crate::capture::{self, CaptureError, Captured};
+use crate::capture::{self, CaptureError};
 use crate::config::{CameraChecksConfig, Config, MovedCheckConfig};
 use crate::scrutiny::{Measures, ReferenceError, ReferencePicture, Scrutiny};
 use crate::units::{MonotonicTime, StreamId};
@@ -131,10 +131,11 @@ pub fn take(config: &Config, output: Option<&Path>) -> Result<TakenReference, Re
         ..config.camera_checks.clone()
     };
     let mut scrutiny = Scrutiny::new(checks);
-    let mut source = capture::open(&config.worker_safety.input, StreamId::WorkerSafety)?;
+    let mut source = capture::open_input(config, StreamId::WorkerSafety)?;
     let mut frames = 0;
     while frames < FRAMES_MAX {
-        let Captured::Frame(mut frame) = source.next_frame()? else {
+        let next = capture::next_within(source.as_mut(), capture::CAMERA_WAIT_MAX)?;
+        let Some(mut frame) = next else {
             break;
         };
         frames += 1;

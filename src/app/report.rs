@@ -17,8 +17,8 @@ use crate::config::{Config, Zone};
 use crate::geometry::{Normalised, Rect};
 use crate::health;
 use crate::message::{
-    ConfigurationChange, Decided, DetectorTest, InspectionVerdict, OutputCommand, OutputState,
-    SafetyVerdict, Verdict,
+    CameraChange, CameraState, ConfigurationChange, Decided, DetectorTest, InspectionVerdict,
+    OutputCommand, OutputState, SafetyVerdict, Verdict,
 };
 use crate::sys::monotonic_now;
 use crate::units::{LabelId, ZoneIndex, ZoneKind};
@@ -257,6 +257,32 @@ impl ReportWriter {
         if let Some(cause) = cause {
             merge(&mut line, json!({ "cause": cause }));
         }
+        self.line(&line)?;
+        self.flush()
+    }
+
+    /// Writes that a camera was lost or is back.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn camera(
+        &mut self,
+        since_start: Duration,
+        change: &CameraChange,
+    ) -> Result<(), ReportError> {
+        let (state, member, text) = match &change.state {
+            CameraState::Lost { why } => ("lost", "reason", why),
+            CameraState::Back { description } => ("back", "delivers", description),
+        };
+        let mut line = json!({
+            "type": "camera",
+            "t_ms": millis(since_start),
+            "stream": change.stream.name(),
+            "source": change.source,
+            "state": state,
+        });
+        merge(&mut line, json!({ member: text }));
         self.line(&line)?;
         self.flush()
     }

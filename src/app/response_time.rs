@@ -119,8 +119,8 @@ pub fn measure(loaded: &Loaded, plan: ResponsePlan) -> Result<ResponseFigures, R
     let stage = Stage::default();
     let stop = StopFlag::new();
     let source = SteppingIn::new(clear, occupied, plan, stage.clone(), stop.clone());
-    let inspection = capture::open(&config.visual_inspection.input, StreamId::VisualInspection)
-        .map_err(RunError::from)?;
+    let inspection =
+        capture::open_input(config, StreamId::VisualInspection).map_err(RunError::from)?;
     let output = TimedOutput {
         output: SimulatedOutput::new(),
         stage: stage.clone(),
@@ -188,10 +188,11 @@ fn find_pictures(
     inferencer: &mut Inferencer,
 ) -> Result<[Frame; 2], ResponseError> {
     let stream = StreamId::WorkerSafety;
-    let mut source = capture::open(&config.worker_safety.input, stream).map_err(RunError::from)?;
+    let mut source = capture::open_input(config, stream).map_err(RunError::from)?;
     let (mut clear, mut occupied, mut looked_at) = (None, None, 0);
     while looked_at < SEARCH_MAX && (clear.is_none() || occupied.is_none()) {
-        let Captured::Frame(frame) = source.next_frame().map_err(RunError::from)? else {
+        let next = capture::next_within(source.as_mut(), capture::CAMERA_WAIT_MAX);
+        let Some(frame) = next.map_err(RunError::from)? else {
             break;
         };
         looked_at += 1;

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::board::Board;
 use super::clash::{self, ClashError};
 use super::event_thread::EventSink;
 use super::live::{self, Live};
 use super::outputs::{Outputs, open_outputs};
-use super::picture::ui_plan;
+use super::picture::{Part, Starting, opened};
 use super::pipeline::{Beats, Pipeline, cannot_start, spawn};
 use super::progress::Progress;
 use super::reference::ReferenceFileError;
@@ -19,12 +20,13 @@ use super::ui_thread::{PictureError, SnapshotRequest};
 use super::unjudged::{Unjudged, UnjudgedError};
 use super::watchdog_thread::WatchdogThread;
 use crate::capture::{self, CaptureError, FrameSource, SourceInfo};
-use crate::config::{Loaded, Overrides, Pace};
+use crate::config::{Config, InputSpec, Loaded, Overrides, Pace};
 use crate::health::PipelinePulse;
 use crate::inference::{InferenceError, Inferencer};
 use crate::message::{Event, Started};
 use crate::output::OutputError;
 use crate::sys::StopFlag;
+use crate::ui::scene::Step;
 use crate::units::StreamId;
 
 /// How a run is made, beyond the configuration.
@@ -118,16 +120,76 @@ pub struct RunOutcome {
 pub fn run(loaded: &Loaded, options: &RunOptions, stop: &StopFlag) -> Result<RunOutcome, RunError> {
     clash::check_run(loaded, options)?;
     let config = &loaded.config;
-    let parts = Parts {
-        // First of all: from here on every line is inactive.
-        outputs: open_outputs(config, options.pace)?,
-        sources: [
-            capture::open(&config.worker_safety.input, StreamId::WorkerSafety)?,
-            capture::open(&config.visual_inspection.input, StreamId::VisualInspection)?,
-        ],
-        inferencer: Inferencer::new(config)?,
+    refuse_hurried_cameras(config, options.pace)?;
+    // First of all: from here on every line is inactive.
+    let outputs = open_outputs(config, options.pace)?;
+    let _terminal = RestoredTerminal;
+    let mut picture = Starting::begin(config, options)?;
+    match open_parts(config, outputs, picture.as_mut()) {
+        Ok(parts) => run_shown(loaded, options, stop, parts, picture),
+        Err(error) => {
+            if let Some(picture) = picture {
+                picture.fail(&error, stop);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Opens cameras and models, and says to `picture` how far it has come.
+fn open_parts(
+    config: &Config,
+    outputs: Outputs,
+    mut picture: Option<&mut Starting>,
+) -> Result<Parts, RunError> {
+    let mut note = |part, step, detail| {
+        if let Some(picture) = &mut picture {
+            picture.note(part, step, detail);
+        }
     };
-    run_with(loaded, options, stop, parts)
+    let mut open = |stream: StreamId| -> Result<_, RunError> {
+        let part = Part::CAMERAS[stream.index()];
+        note(part, Step::Starting, None);
+        let source = capture::open_input(config, stream)?;
+        let SourceInfo {
+            name, description, ..
+        } = source.info();
+        let (step, said) = match source.down() {
+            None => (Step::Ready, description.as_str()),
+            Some(why) => (Step::Failed, why),
+        };
+        note(part, step, Some(format!("{name}: {said}")));
+        Ok(source)
+    };
+    let sources = [
+        open(StreamId::WorkerSafety)?,
+        open(StreamId::VisualInspection)?,
+    ];
+    capture::refuse_one_camera_twice(config, &sources)?;
+    note(Part::Models, Step::Starting, None);
+    let inferencer = Inferencer::new(config)?;
+    let engine = inferencer.engine_description().to_owned();
+    note(Part::Models, Step::Ready, Some(engine));
+    Ok(Parts {
+        outputs,
+        sources,
+        inferencer,
+    })
+}
+
+/// A camera has no media time that decisions could go by.
+fn refuse_hurried_cameras(config: &Config, pace: Pace) -> Result<(), CaptureError> {
+    let camera = StreamId::ALL.into_iter().find_map(|stream| {
+        let (spec, _) = config.input(stream);
+        match spec {
+            InputSpec::Camera(path) => Some(path.clone()),
+            InputSpec::Video(_) | InputSpec::Stills(_) | InputSpec::Pattern(_) => None,
+        }
+    });
+    match (camera, pace) {
+        (Some(path), Pace::Asap) => Err(CaptureError::NotAsap { path }),
+        (Some(_), Pace::Realtime) | (None, _) => Ok(()),
+    }
 }
 
 /// What a run works with: opened as configured, or something in its place.
@@ -148,6 +210,18 @@ pub(super) fn run_with(
     stop: &StopFlag,
     parts: Parts,
 ) -> Result<RunOutcome, RunError> {
+    let _terminal = RestoredTerminal;
+    let picture = Starting::begin(&loaded.config, options)?;
+    run_shown(loaded, options, stop, parts, picture)
+}
+
+fn run_shown(
+    loaded: &Loaded,
+    options: &RunOptions,
+    stop: &StopFlag,
+    parts: Parts,
+    picture: Option<Starting>,
+) -> Result<RunOutcome, RunError> {
     let config = &loaded.config;
     let Parts {
         outputs,
@@ -158,8 +232,6 @@ pub(super) fn run_with(
         zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
         grades: inferencer.classifier_labels().to_vec(),
     };
-    // Refused before the report of the run before is emptied.
-    let plan = ui_plan(config, options, &sources, &inferencer)?;
     let header = header(loaded, options.pace, &sources, &inferencer);
     let report = match &options.report {
         Some(path) => Some(ReportWriter::create(path, &header, names.clone())?),
@@ -189,9 +261,27 @@ pub(super) fn run_with(
     }));
     let labels = inferencer.labels();
     let events = EventSink::start(&config.events).map_err(cannot_start("events"))?;
+    let models = inferencer
+        .models()
+        .into_iter()
+        .map(|(role, name, _)| (role.to_string(), name.to_string()))
+        .collect();
+    let descriptions = [0, 1].map(|index: usize| sources[index].info().description.clone());
+    let picture = match picture {
+        Some(picture) => Some(picture.opened(opened(&sources, &inferencer))?),
+        None => None,
+    };
     let devices = (sources, outputs);
     let (mut pipeline, controls) =
-        Pipeline::start(config, options, stop, devices, inferencer, plan, &beats)?;
+        Pipeline::start(config, options, stop, devices, inferencer, picture, &beats)?;
+    let board = pipeline.ui.as_ref().map(|ui| {
+        Board::new(
+            ui.status.clone(),
+            descriptions,
+            pipeline.gauges.clone(),
+            models,
+        )
+    });
     let watchdog = match watchdog {
         Some(watchdog) => Some(spawn("watchdog", move || watchdog.run())?),
         None => None,
@@ -212,14 +302,16 @@ pub(super) fn run_with(
         error: None,
         zone_names: names.zones,
         origin: pipeline.origin,
+        started_at: pipeline.started.0,
         asked_to_stop: false,
         live,
         events,
         day_clock: pipeline.day_clock.clone(),
         clock_looked_at: None,
+        board,
     };
     supervisor.record(&started);
-    supervisor.follow(&mut pipeline.events, stop);
+    supervisor.follow(&mut pipeline, stop);
     supervisor.asked_to_stop = stop.is_raised();
     stop.raise();
     let mut outcome = supervisor.close(pipeline);
@@ -233,6 +325,17 @@ pub(super) fn run_with(
         });
     }
     Ok(outcome)
+}
+
+/// Puts the virtual terminal back when the run ends, however it ends: the ui thread, which does so
+/// itself, may hang in a driver.
+#[derive(Debug)]
+struct RestoredTerminal;
+
+impl Drop for RestoredTerminal {
+    fn drop(&mut self) {
+        crate::ui::kms::restore_terminal();
+    }
 }
 
 /// The first line of the report.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::report::millis;
-use crate::capture::Slippage;
+use crate::capture::{Losses, Slippage};
 use crate::health::{Latencies, LatencySummary, StreamMetrics};
 use crate::message::PartTally;
 use crate::sys::ProcessUsage;
+use crate::ui::gles::FrameCopies;
 use crate::units::StreamId;
 
 /// What a capture thread counted.
@@ -19,8 +20,8 @@ pub struct CaptureFigures {
     pub frames: u64,
     /// Frames dropped because nobody took them in time.
     pub dropped: u64,
-    /// Pictures the source skipped because they were corrupt.
-    pub corrupt: u64,
+    /// What the source could not deliver.
+    pub losses: Losses,
     /// How far the source fell behind its own rate, in real time.
     pub slippage: Slippage,
     /// Reading and decoding one frame.
@@ -38,6 +39,10 @@ pub struct Summary {
     pub render: Latencies,
     /// Encoding one picture of the film.
     pub encode: Latencies,
+    /// Frames by how they came to the graphics device, where pictures were drawn.
+    pub copies: FrameCopies,
+    /// Times the monitor was lost.
+    pub display_losses: u64,
     /// Pictures written to the film.
     pub recorded: u64,
     /// Times the run permission went from ON to OFF.
@@ -109,7 +114,11 @@ impl Summary {
             let figures = json!({
                 "frames": stream.frames,
                 "dropped": capture.dropped,
-                "corrupt": capture.corrupt,
+                "corrupt": capture.losses.undecodable,
+                "missed": capture.losses.missed,
+                "damaged": capture.losses.damaged,
+                "out_of_order": capture.losses.out_of_order,
+                "interruptions": capture.losses.interruptions,
                 "failed": stream.failed,
                 "restarts": capture.slippage.restarts,
                 "behind_ms": millis(capture.slippage.behind),
@@ -133,6 +142,9 @@ impl Summary {
                 "unsure": self.parts.unsure,
                 "missed": self.parts.missed,
             },
+            "frames_imported": self.copies.imported,
+            "frames_copied": self.copies.copied,
+            "display_losses": self.display_losses,
             "recorded": self.recorded,
             "render_ms": latency(self.render.summary()),
             "encode_ms": latency(self.encode.summary()),
@@ -195,6 +207,13 @@ impl Summary {
                 let _ = writeln!(text, "{stage:<62}   {}", columns(figures));
             }
         }
+        let FrameCopies { imported, copied } = self.copies;
+        if imported + copied > 0 {
+            let _ = writeln!(
+                text,
+                "frames drawn: {imported} from the camera's memory, {copied} copied"
+            );
+        }
         let PartTally {
             good,
             reject,
@@ -227,12 +246,30 @@ impl Summary {
 
     /// Lines for what was lost or late; none where nothing was.
     fn losses(&self, text: &mut String) {
+        if self.display_losses > 0 {
+            let _ = writeln!(text, "monitor lost {} times", self.display_losses);
+        }
         for id in StreamId::ALL {
             let CaptureFigures {
-                corrupt, slippage, ..
+                losses, slippage, ..
             } = &self.capture[id.index()];
-            if *corrupt > 0 {
-                let _ = writeln!(text, "{id}: {corrupt} corrupt pictures skipped");
+            let Losses {
+                undecodable,
+                missed,
+                damaged,
+                out_of_order,
+                interruptions,
+            } = *losses;
+            for (count, words) in [
+                (undecodable, "corrupt pictures skipped"),
+                (missed, "pictures left out by the camera's driver"),
+                (damaged, "damaged pictures skipped"),
+                (out_of_order, "pictures skipped whose time did not advance"),
+                (interruptions, "times without its camera"),
+            ] {
+                if count > 0 {
+                    let _ = writeln!(text, "{id}: {count} {words}");
+                }
             }
             if slippage.restarts > 0 {
                 let _ = writeln!(
@@ -277,7 +314,9 @@ mod tests {
     fn what_was_lost_or_late_is_in_the_table_and_in_the_report() {
         let mut summary = Summary::default();
         summary.streams[0].failed = 8172;
-        summary.capture[1].corrupt = 41;
+        summary.capture[1].losses.undecodable = 41;
+        summary.capture[0].losses.missed = 3;
+        summary.capture[0].losses.interruptions = 2;
         summary.capture[1].slippage = Slippage {
             restarts: 14,
             behind: Duration::from_millis(600),
@@ -288,6 +327,8 @@ mod tests {
             "failed",
             "8172",
             "visual_inspection: 41 corrupt pictures skipped",
+            "worker_safety: 3 pictures left out by the camera's driver",
+            "worker_safety: 2 times without its camera",
             "visual_inspection: could not keep its rate, 0.6 s behind in 14 steps",
         ] {
             assert!(table.contains(words), "`{words}` is not in\n{table}");
@@ -295,6 +336,8 @@ mod tests {
         let json = summary.to_json();
         assert_eq!(json["streams"]["worker_safety"]["failed"], 8172);
         assert_eq!(json["streams"]["visual_inspection"]["corrupt"], 41);
+        assert_eq!(json["streams"]["worker_safety"]["missed"], 3);
+        assert_eq!(json["streams"]["worker_safety"]["interruptions"], 2);
         assert_eq!(json["streams"]["visual_inspection"]["restarts"], 14);
         assert_eq!(json["streams"]["visual_inspection"]["behind_ms"], 600.0);
         assert_eq!(json["events_dropped"], 5);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rtrb::Consumer;
 use sd_notify::NotifyState;
 
+use super::board::Board;
 use super::day_clock::DayClock;
 use super::event_thread::EventSink;
 use super::live::Live;
@@ -18,8 +19,8 @@ use super::summary::Summary;
 use super::unjudged::Unjudged;
 use super::watchdog_thread::tell;
 use crate::message::{
-    Cause, Decided, Event, OutputChange, OutputName, OutputState, PermissionState, StopReason,
-    Verdict,
+    CameraChange, Cause, Decided, Event, OutputChange, OutputName, OutputState, PermissionState,
+    StopReason, Verdict,
 };
 use crate::sys::{StopFlag, monotonic_now, process_usage};
 use crate::units::{MonotonicTime, StreamId};
@@ -46,17 +47,24 @@ pub(super) struct Supervisor {
     pub(super) error: Option<RunError>,
     pub(super) zone_names: Vec<String>,
     pub(super) origin: MonotonicTime,
+    /// On the monotonic clock.
+    pub(super) started_at: MonotonicTime,
     /// Whether a signal ended the run.
     pub(super) asked_to_stop: bool,
     pub(super) live: Option<Live>,
     pub(super) events: Option<EventSink>,
     pub(super) day_clock: DayClock,
     pub(super) clock_looked_at: Option<MonotonicTime>,
+    /// What the status pages show; `None` without a picture.
+    pub(super) board: Option<Board>,
 }
 
 impl Supervisor {
     /// Writes events to the report and shows progress until the decide thread ends.
-    pub(super) fn follow(&mut self, events: &mut Consumer<Event>, stop: &StopFlag) {
+    pub(super) fn follow(&mut self, pipeline: &mut Pipeline, stop: &StopFlag) {
+        let Pipeline {
+            events, ui, news, ..
+        } = pipeline;
         let mut stopping = false;
         loop {
             if stop.is_raised() && !stopping {
@@ -65,8 +73,12 @@ impl Supervisor {
             }
             // Asked first: whatever was sent before the sender went is then still found below.
             let over = events.is_abandoned();
-            while let Ok(event) = events.pop() {
-                self.take(event);
+            self.take_all(events);
+            if let Some(ui) = ui {
+                self.take_all(&mut ui.news);
+            }
+            for change in news.iter_mut().flat_map(|news| news.pop().ok()) {
+                self.camera(change);
             }
             self.write(ReportWriter::settle);
             if over {
@@ -74,9 +86,16 @@ impl Supervisor {
             }
             self.look_after_configuration();
             self.look_at_the_clock();
+            self.show_status();
             thread::sleep(EVENTS_WAIT);
         }
         self.progress.finish();
+    }
+
+    fn take_all(&mut self, events: &mut Consumer<Event>) {
+        while let Ok(event) = events.pop() {
+            self.take(event);
+        }
     }
 
     /// Once a second.
@@ -88,6 +107,14 @@ impl Supervisor {
         if due {
             self.clock_looked_at = Some(now);
             self.day_clock.look(now);
+        }
+    }
+
+    /// For whoever stands at the monitor.
+    fn show_status(&mut self) {
+        if let Some(board) = &mut self.board {
+            let now = monotonic_now();
+            board.show(&self.summary, now.saturating_since(self.started_at), now);
         }
     }
 
@@ -120,10 +147,27 @@ impl Supervisor {
             // The driver has logged it, each at its level; here it goes to the event log.
             Event::Accelerator { .. } => {}
             Event::ResetRefused { why, .. } => log::info!("reset refused: {why}"),
+            Event::Acknowledged { .. } => log::info!("acknowledged at the screen"),
             Event::Configured { at, generation } => self.configured(at, generation),
             // Made by this thread itself.
-            Event::Configuration(_) | Event::Started(_) | Event::Stopped(_) | Event::Lost(_) => {}
+            Event::Camera(_)
+            | Event::Configuration(_)
+            | Event::Started(_)
+            | Event::Stopped(_)
+            | Event::Lost(_) => {}
+            // In the event log, and said by the ui thread.
+            Event::Display(_) => {}
         }
+    }
+
+    /// The source itself has put it into the log.
+    fn camera(&mut self, change: CameraChange) {
+        let since_start = change.at.saturating_since(self.origin);
+        self.write(|report| report.camera(since_start, &change));
+        if let Some(live) = &mut self.live {
+            live.show_camera(&change);
+        }
+        self.record(&Event::Camera(change));
     }
 
     fn state(&mut self, at: MonotonicTime, state: PermissionState) {
@@ -199,9 +243,17 @@ impl Supervisor {
                 });
             }
         }
-        if let Some(thread) = pipeline.ui
-            && let Some(figures) = self.join("ui", thread)
-        {
+        let ui = pipeline.ui.and_then(|mut ui| {
+            let figures = self.join("ui", ui.thread);
+            if let Some(input) = ui.input {
+                self.join("input", input);
+            }
+            self.take_all(&mut ui.news);
+            figures
+        });
+        if let Some(figures) = ui {
+            self.summary.copies = figures.copies;
+            self.summary.display_losses = figures.display_losses;
             self.summary.render = figures.render;
             self.summary.encode = figures.encode;
             self.summary.recorded = figures.recorded;

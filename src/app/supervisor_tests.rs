@@ -12,11 +12,13 @@ fn supervisor() -> Supervisor {
         error: None,
         zone_names: Vec::new(),
         origin: MonotonicTime::ZERO,
+        started_at: MonotonicTime::ZERO,
         asked_to_stop: false,
         live: None,
         events: None,
         day_clock: DayClock::default(),
         clock_looked_at: None,
+        board: None,
     }
 }
 

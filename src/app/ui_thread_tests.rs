@@ -1,6 +1,7 @@
 use std::sync::mpsc::sync_channel;
 
 use super::*;
+use crate::config::{DisplayChoice, KmsConfig};
 use crate::frame::{BufferPool, ColorMatrix, ColorRange, FrameFormat, FrameMeta, PixelFormat};
 use crate::geometry::Rect;
 use crate::message::{Detection, PersonVerdict, SafetyVerdict, StreamView, Verdict};
@@ -45,6 +46,8 @@ fn snapshot(
         permission,
         streams: [Some(view), None],
         newest: StreamId::WorkerSafety,
+        parts: crate::message::PartTally::default(),
+        operator: crate::message::OperatorView::default(),
     }
 }
 
@@ -81,21 +84,45 @@ fn picture(pace: Pace, snapshots: &[Snapshot], frame: u64) -> Option<Vec<u8>> {
             old_after: Duration::from_secs(1),
             notice: None,
         },
-        size: SIZE,
+        display: DisplayConfig {
+            display: DisplayChoice::Headless,
+            size: SIZE,
+            anonymize: true,
+            kms: KmsConfig::default(),
+            kiosk: crate::config::KioskConfig::default(),
+        },
         record: None,
         snapshots: vec![SnapshotRequest {
             path: path.clone(),
             frame,
         }],
-        frame_rate: 25.0,
         draw_all: false,
         pace,
+        may_reset: false,
     };
-    let inbox = Latest::new(&crate::sync::Signal::new());
-    let updates = Latest::new(&crate::sync::Signal::new());
+    let mailbox = || crate::sync::Signal::new();
+    let inbox = Latest::new(&mailbox());
+    let start = Latest::new(&mailbox());
     let (ready, started) = sync_channel(1);
-    let mailbox = inbox.clone();
-    let thread = std::thread::spawn(move || run(plan, &mailbox, &updates, &ready));
+    let (told, _news) = rtrb::RingBuffer::new(1);
+    let (orders, _desk) = rtrb::RingBuffer::new(1);
+    let mail = Mail {
+        inbox: inbox.clone(),
+        updates: Latest::new(&mailbox()),
+        status: Latest::new(&mailbox()),
+        start: start.clone(),
+        news: told,
+        input: None,
+        desk: orders,
+    };
+    let thread = std::thread::spawn(move || run(plan, mail, &ready));
+    start.put(StartNews::Opened(Box::new(Opened {
+        detector_labels: vec!["person".to_owned()],
+        classifier_labels: Vec::new(),
+        engine: String::new(),
+        sources: [String::new(), String::new()],
+        frame_rate: 25.0,
+    })));
     if started.recv().expect("it says so").is_err() {
         return None;
     }

@@ -2,6 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use super::v4l2::CameraProblem;
 
 /// Why a source cannot be opened or read any further.
 #[derive(Debug, thiserror::Error)]
@@ -143,11 +146,37 @@ pub enum CaptureError {
         /// The names that exist.
         known: &'static str,
     },
-    /// A camera was asked for.
-    #[error("{}: cameras need the V4L2 source, which this build does not have; name a video file, a folder of stills or pattern:NAME", path.display())]
-    NoCameraSupport {
-        /// The device node.
+    /// A camera that cannot be used.
+    #[error("camera {}: {problem}", path.display())]
+    Camera {
+        /// As configured.
         path: PathBuf,
+        /// What is wrong with it.
+        problem: CameraProblem,
+    },
+    /// Both inputs lead to one device.
+    #[error("{} and {} are the same camera, {identity}; give each stream a camera of its own", paths[0].display(), paths[1].display())]
+    SameCamera {
+        /// As configured.
+        paths: [PathBuf; 2],
+        /// What it is.
+        identity: String,
+    },
+    /// A camera was to be read as fast as possible.
+    #[error("camera {}: --pace asap is for files; a camera delivers in real time: leave --pace out, or say --pace realtime", path.display())]
+    NotAsap {
+        /// As configured.
+        path: PathBuf,
+    },
+    /// A live source delivered nothing in time.
+    #[error("{source_name}: no frame within {} ms{}", within.as_millis(), why.as_ref().map_or_else(String::new, |why| format!(": {why}")))]
+    NoFrame {
+        /// As configured.
+        source_name: String,
+        /// How long was waited.
+        within: Duration,
+        /// Why it delivers nothing, where it says.
+        why: Option<String>,
     },
 }
 

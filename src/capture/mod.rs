@@ -1,4 +1,4 @@
-//! Frame sources: video files, stills, synthetic patterns (cameras come with `v4l2`).
+//! Frame sources: cameras, video files, stills, synthetic patterns.
 //!
 //! A source is passive: the capture thread that owns it calls [`FrameSource::next_frame`] and hands
 //! the frame on. Pixels stay as the source has them (I420 from H.264, RGB from stills). A source
@@ -12,19 +12,22 @@ mod error;
 mod pace;
 mod pattern;
 mod stills;
+mod v4l2;
 mod video;
 
 use std::time::Duration;
 
-use crate::config::InputSpec;
+use crate::config::{CameraConfig, Config, InputSpec};
 use crate::frame::Frame;
 use crate::geometry::Size;
+use crate::sys::monotonic_now;
 use crate::units::{MonotonicTime, StreamId};
 
 pub use error::CaptureError;
 pub use pace::{Due, LATE_AFTER, Pacer, Slippage};
 pub use pattern::PatternSource;
 pub use stills::{STILLS_PER_SECOND, StillsSource};
+pub use v4l2::{CameraProblem, V4l2Source, describe_cameras, presence};
 pub use video::{BROKEN_IN_A_ROW_MAX, VideoSource};
 
 /// What a source is, for header, log and progress.
@@ -45,9 +48,11 @@ pub struct SourceInfo {
 /// What [`FrameSource::next_frame`] got.
 #[derive(Debug)]
 pub enum Captured {
-    /// A picture. `meta.timestamp` and `meta.arrived` are set by the capture thread, which knows
-    /// pace and clock; the source sets the rest.
+    /// A picture. Of a source that keeps [`Timekeeping::Media`], `meta.timestamp` and `meta.arrived`
+    /// are set by the capture thread, which knows pace and clock; the source sets the rest.
     Frame(Frame),
+    /// Nothing yet, after a wait of at most 50 ms: ask again. Live sources only.
+    Nothing,
     /// The source has ended.
     End,
 }
@@ -57,6 +62,42 @@ pub enum Captured {
 pub struct Losses {
     /// Frames that are in the source but could not be decoded. Their sequence numbers are missing.
     pub undecodable: u64,
+    /// Frames that the driver of a camera left out, by its own count. Their sequence numbers are missing.
+    pub missed: u64,
+    /// Frames that a driver said are damaged, that were not all there, or that it failed to deliver.
+    pub damaged: u64,
+    /// Frames whose time was not after that of the frame before.
+    pub out_of_order: u64,
+    /// Times a camera was lost: unplugged, silent, broken.
+    pub interruptions: u64,
+}
+
+/// Where a source's frames have their times from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timekeeping {
+    /// From the file: somebody has to wait until a frame is due.
+    Media,
+    /// From the world: frames come when they come, with the time at which they were taken.
+    Live,
+}
+
+/// What became of a live source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceNews {
+    /// It delivers nothing any more, and is looked for.
+    Down {
+        /// As configured.
+        source: String,
+        /// Why, for people.
+        why: String,
+    },
+    /// It delivers again.
+    Up {
+        /// As configured.
+        source: String,
+        /// What it delivers.
+        description: String,
+    },
 }
 
 /// A source of frames.
@@ -83,15 +124,70 @@ pub trait FrameSource: Send + std::fmt::Debug {
     fn losses(&self) -> Losses {
         Losses::default()
     }
+
+    /// Where its frames have their times from.
+    fn timekeeping(&self) -> Timekeeping {
+        Timekeeping::Media
+    }
+
+    /// What device it is, in words that no other device has; `None` for what is no device, or not there.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
+    /// Why it delivers nothing for now; `None` while it does.
+    fn down(&self) -> Option<&str> {
+        None
+    }
+
+    /// What became of it since it was last asked.
+    fn take_news(&mut self) -> Option<SourceNews> {
+        None
+    }
 }
 
-/// Opens what the configuration names, as the source of `stream`.
+/// How long a tool waits for the next frame of a camera: several times what opening takes.
+pub const CAMERA_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The next frame of a source that may be live, waiting no longer than `within` for one; `None` at its
+/// end.
+///
+/// # Errors
+///
+/// As [`FrameSource::next_frame`], or none came in time.
+pub fn next_within(
+    source: &mut dyn FrameSource,
+    within: Duration,
+) -> Result<Option<Frame>, CaptureError> {
+    let deadline = monotonic_now() + within;
+    loop {
+        match source.next_frame()? {
+            Captured::Frame(frame) => return Ok(Some(frame)),
+            Captured::End => return Ok(None),
+            Captured::Nothing if monotonic_now() < deadline => {}
+            Captured::Nothing => {
+                return Err(CaptureError::NoFrame {
+                    source_name: source.info().name.clone(),
+                    within,
+                    why: source.down().map(str::to_owned),
+                });
+            }
+        }
+    }
+}
+
+/// Opens what the configuration names, as the source of `stream`; `camera` is what is asked of it where
+/// it is one.
 ///
 /// # Errors
 ///
 /// The object does not exist, cannot be read, or is of a kind this build cannot read. The message
 /// names it and says what to do.
-pub fn open(spec: &InputSpec, stream: StreamId) -> Result<Box<dyn FrameSource>, CaptureError> {
+pub fn open(
+    spec: &InputSpec,
+    camera: &CameraConfig,
+    stream: StreamId,
+) -> Result<Box<dyn FrameSource>, CaptureError> {
     match spec {
         InputSpec::Video(path) => Ok(Box::new(VideoSource::open(path, stream)?)),
         InputSpec::Stills(path) => Ok(Box::new(StillsSource::open(
@@ -99,8 +195,45 @@ pub fn open(spec: &InputSpec, stream: StreamId) -> Result<Box<dyn FrameSource>, 
             stream,
             STILLS_PER_SECOND,
         )?)),
-        InputSpec::Camera(path) => Err(CaptureError::NoCameraSupport { path: path.clone() }),
+        InputSpec::Camera(path) => Ok(Box::new(V4l2Source::open(path, camera, stream)?)),
         InputSpec::Pattern(spec) => Ok(Box::new(PatternSource::open(spec, stream)?)),
+    }
+}
+
+/// Opens a stream's input as configured.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_input(config: &Config, stream: StreamId) -> Result<Box<dyn FrameSource>, CaptureError> {
+    let (spec, camera) = config.input(stream);
+    open(spec, camera, stream)
+}
+
+/// Sees that `sources`, each in its place by [`StreamId::index`], are not one camera under two names.
+///
+/// # Errors
+///
+/// They are.
+pub fn refuse_one_camera_twice(
+    config: &Config,
+    sources: &[Box<dyn FrameSource>; 2],
+) -> Result<(), CaptureError> {
+    let [one, other] = [&sources[0], &sources[1]].map(|source| source.identity());
+    match (
+        one,
+        other,
+        StreamId::ALL.map(|stream| config.input(stream).0),
+    ) {
+        (Some(one), Some(other), [InputSpec::Camera(first), InputSpec::Camera(second)])
+            if one == other =>
+        {
+            Err(CaptureError::SameCamera {
+                paths: [first.clone(), second.clone()],
+                identity: one,
+            })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -133,15 +266,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_camera_says_what_is_missing() {
-        let error = open(
-            &InputSpec::Camera("/dev/video7".into()),
-            StreamId::WorkerSafety,
-        )
-        .expect_err("no cameras yet");
-        let text = error.to_string();
+    fn a_camera_that_is_not_there_is_waited_for_but_not_for_ever() {
+        let path = "/dev/video-none";
+        let spec = InputSpec::Camera(path.into());
+        let camera = CameraConfig::default();
+        let mut source = open(&spec, &camera, StreamId::WorkerSafety).expect("it may come");
+        assert_eq!(source.timekeeping(), Timekeeping::Live);
+        assert!(source.down().is_some_and(|why| why.contains("not there")));
+        assert!(matches!(source.take_news(), Some(SourceNews::Down { .. })));
+        let error = next_within(source.as_mut(), Duration::from_millis(120));
+        let text = error.expect_err("none comes").to_string();
+        assert!(text.contains(path) && text.contains("not there"), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_camera_is_refused_at_once() {
+        let spec = InputSpec::Camera("/dev/null".into());
+        let error = open(&spec, &CameraConfig::default(), StreamId::WorkerSafety);
+        let text = error.expect_err("refused").to_string();
         assert!(
-            text.contains("/dev/video7") && text.contains("V4L2"),
+            text.contains("/dev/null") && text.contains("not a video device"),
             "{text}"
         );
     }

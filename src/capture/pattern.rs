@@ -265,7 +265,7 @@ mod tests {
         std::iter::from_fn(
             || match source.next_frame().expect("patterns do not fail") {
                 Captured::Frame(frame) => Some(frame),
-                Captured::End => None,
+                Captured::End | Captured::Nothing => None,
             },
         )
         .collect()

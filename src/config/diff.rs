@@ -1,9 +1,10 @@
 //! What a change of configuration means for a running line.
 
 use super::{
-    Approach, CameraChecksConfig, Config, CoveredCheckConfig, DisplayConfig, EngineConfig,
-    EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, ModelsConfig, MovedCheckConfig,
-    SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig, Zone,
+    Approach, CameraChecksConfig, CameraConfig, Config, CoveredCheckConfig, DisplayConfig,
+    EngineConfig, EventsConfig, FloorZone, FrozenCheckConfig, Ground, Growth, KioskConfig,
+    KmsConfig, ModelsConfig, MovedCheckConfig, SafetyConfig, VisualInspectionConfig,
+    WorkerSafetyConfig, Zone,
 };
 use crate::units::ZoneKind;
 
@@ -55,7 +56,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     diff_engine(&mut changes, engine, &new.engine);
     changes.note("output", Impact::NeedsRestart, output == &new.output);
     diff_events(&mut changes, events, &new.events);
-    diff_display(&mut changes, *display, new.display);
+    diff_display(&mut changes, display, &new.display);
     changes.note("watchdog", Impact::NeedsRestart, watchdog == &new.watchdog);
     diff_ground(&mut changes, ground.as_ref(), new.ground.as_ref());
     diff_zones(&mut changes, zones, &new.zones);
@@ -91,11 +92,13 @@ pub fn live(running: &Config, new: &Config) -> Config {
     Config {
         worker_safety: WorkerSafetyConfig {
             input: running.worker_safety.input.clone(),
+            camera: running.worker_safety.camera.clone(),
             threshold: worker_safety.threshold,
             person_label: labels.worker_safety.person_label.clone(),
         },
         visual_inspection: VisualInspectionConfig {
             input: running.visual_inspection.input.clone(),
+            camera: running.visual_inspection.camera.clone(),
             threshold: visual_inspection.threshold,
             part_labels: labels.visual_inspection.part_labels.clone(),
             crop_margin: visual_inspection.crop_margin,
@@ -117,6 +120,14 @@ pub fn live(running: &Config, new: &Config) -> Config {
             display: running.display.display,
             size: running.display.size,
             anonymize: display.anonymize,
+            kiosk: KioskConfig {
+                scale: display.kiosk.scale,
+                streams: display.kiosk.streams,
+                pages: display.kiosk.pages,
+                touch: running.display.kiosk.touch,
+                reset: running.display.kiosk.reset,
+            },
+            kms: running.display.kms.clone(),
         },
     }
 }
@@ -139,10 +150,12 @@ fn diff_worker_safety(changes: &mut Changes, old: &WorkerSafetyConfig, new: &Wor
     use Impact::{NeedsRestart, SafetyRelevant};
     let WorkerSafetyConfig {
         input,
+        camera,
         threshold,
         person_label,
     } = old;
     changes.note("worker_safety.input", NeedsRestart, input == &new.input);
+    diff_camera(changes, "worker_safety", camera, &new.camera);
     changes.note(
         "worker_safety.threshold",
         SafetyRelevant,
@@ -163,6 +176,7 @@ fn diff_visual_inspection(
     use Impact::{Cosmetic, NeedsRestart};
     let VisualInspectionConfig {
         input,
+        camera,
         threshold,
         part_labels,
         crop_margin,
@@ -195,6 +209,33 @@ fn diff_visual_inspection(
         ),
     ] {
         changes.note(&format!("visual_inspection.{key}"), impact, same);
+    }
+    diff_camera(changes, "visual_inspection", camera, &new.camera);
+}
+
+// A camera is asked for these once, when it is opened.
+fn diff_camera(changes: &mut Changes, section: &str, old: &CameraConfig, new: &CameraConfig) {
+    let CameraConfig {
+        size,
+        frame_rate,
+        format,
+        exposure_us,
+        gain,
+        power_line,
+        controls,
+    } = old;
+    let bits = |rate: &Option<f32>| rate.map(f32::to_bits);
+    for (key, same) in [
+        ("size", *size == new.size),
+        ("fps", bits(frame_rate) == bits(&new.frame_rate)),
+        ("format", *format == new.format),
+        ("exposure_us", *exposure_us == new.exposure_us),
+        ("gain", *gain == new.gain),
+        ("power_line_frequency", *power_line == new.power_line),
+        ("controls", *controls == new.controls),
+    ] {
+        let key = format!("{section}.camera.{key}");
+        changes.note(&key, Impact::NeedsRestart, same);
     }
 }
 
@@ -317,16 +358,47 @@ fn diff_events(changes: &mut Changes, old: &EventsConfig, new: &EventsConfig) {
     }
 }
 
-fn diff_display(changes: &mut Changes, old: DisplayConfig, new: DisplayConfig) {
+fn diff_display(changes: &mut Changes, old: &DisplayConfig, new: &DisplayConfig) {
     use Impact::{Cosmetic, NeedsRestart};
     let DisplayConfig {
         display,
         size,
         anonymize,
+        kms,
+        kiosk,
     } = old;
-    changes.note("display.display", NeedsRestart, display == new.display);
-    changes.note("display.size", NeedsRestart, size == new.size);
-    changes.note("display.anonymize", Cosmetic, anonymize == new.anonymize);
+    changes.note("display.display", NeedsRestart, *display == new.display);
+    changes.note("display.size", NeedsRestart, *size == new.size);
+    changes.note("display.anonymize", Cosmetic, *anonymize == new.anonymize);
+    let KmsConfig {
+        card,
+        connector,
+        mode,
+        vt,
+        import,
+    } = kms;
+    for (key, same) in [
+        ("card", *card == new.kms.card),
+        ("connector", *connector == new.kms.connector),
+        ("mode", *mode == new.kms.mode),
+        ("vt", *vt == new.kms.vt),
+        ("import", *import == new.kms.import),
+    ] {
+        changes.note(&format!("display.{key}"), NeedsRestart, same);
+    }
+    let KioskConfig {
+        scale,
+        streams,
+        pages,
+        touch,
+        reset,
+    } = *kiosk;
+    let new = new.kiosk;
+    changes.note("display.scale", Cosmetic, scale == new.scale);
+    changes.note("display.streams", Cosmetic, streams == new.streams);
+    changes.note("display.pages", Cosmetic, pages == new.pages);
+    changes.note("display.touch", NeedsRestart, touch == new.touch);
+    changes.note("display.reset", NeedsRestart, reset == new.reset);
 }
 
 fn diff_ground(changes: &mut Changes, old: Option<&Ground>, new: Option<&Ground>) {
@@ -454,10 +526,11 @@ mod tests {
     use super::*;
     use crate::config::{
         Anchor, DisplayChoice, EngineChoice, EventSync, GradeAction, InputSpec, ModelRef,
-        OnTpuLoss, OutputConfig, Overrides, Restart, TpuClock, load,
+        OnTpuLoss, OutputConfig, Overrides, PageSet, Restart, ShownStreams, TextScale, TpuClock,
+        VtWish, load,
     };
     use crate::geometry::{Point, Polygon, Size};
-    use crate::units::Score;
+    use crate::units::{Score, StreamId};
     use Impact::{Cosmetic, NeedsRestart, SafetyRelevant};
 
     /// A stop zone `press`, then a warning zone `aisle`.
@@ -508,7 +581,7 @@ mod tests {
         assert_eq!(changes(|_| {}), []);
     }
 
-    const CASES: [(&str, Impact, Edit); 47] = [
+    const CASES: [(&str, Impact, Edit); 57] = [
         ("worker_safety.input", NeedsRestart, |c| {
             c.worker_safety.input = InputSpec::Pattern("x".into())
         }),
@@ -639,6 +712,36 @@ mod tests {
         }),
         ("display.anonymize", Cosmetic, |c| {
             c.display.anonymize = true
+        }),
+        ("display.scale", Cosmetic, |c| {
+            c.display.kiosk.scale = TextScale::Percent(150)
+        }),
+        ("display.streams", Cosmetic, |c| {
+            c.display.kiosk.streams = ShownStreams::Only(StreamId::WorkerSafety)
+        }),
+        ("display.pages", Cosmetic, |c| {
+            c.display.kiosk.pages = PageSet::NONE
+        }),
+        ("display.touch", NeedsRestart, |c| {
+            c.display.kiosk.touch = false
+        }),
+        ("display.reset", NeedsRestart, |c| {
+            c.display.kiosk.reset = true
+        }),
+        ("display.card", NeedsRestart, |c| {
+            c.display.kms.card = Some("/dev/dri/card1".into())
+        }),
+        ("display.connector", NeedsRestart, |c| {
+            c.display.kms.connector = Some("HDMI-A-1".to_owned())
+        }),
+        ("display.mode", NeedsRestart, |c| {
+            c.display.kms.mode = "1280x720@60".parse().expect("a mode")
+        }),
+        ("display.vt", NeedsRestart, |c| {
+            c.display.kms.vt = VtWish::Off
+        }),
+        ("display.import", NeedsRestart, |c| {
+            c.display.kms.import = false
         }),
         ("zone.press.points", SafetyRelevant, |c| {
             c.zones[0].polygon = triangle(0.8)

@@ -12,6 +12,7 @@
 //! notices when the files change. Called by the command line at start and later by the thread that
 //! watches the files.
 
+mod camera;
 mod camera_checks;
 mod csv;
 mod diff;
@@ -21,6 +22,8 @@ mod ground;
 mod hours;
 mod input;
 mod keepout;
+mod kiosk;
+mod kms;
 mod load;
 mod output;
 mod overrides;
@@ -33,6 +36,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use camera::{CAMERA_FORMATS, CameraConfig, ControlValue, PowerLine, control_key};
 pub use camera_checks::{
     CameraChecksConfig, CoveredCheckConfig, FrozenCheckConfig, MovedCheckConfig,
 };
@@ -44,6 +48,8 @@ pub use ground::{Approach, FloorZone, Ground, Growth};
 pub use hours::{Hours, MinuteOfDay, ParseWindowError, Window};
 pub use input::InputError;
 pub use keepout::{ZoneNameError, check_zone_name};
+pub use kiosk::{KioskConfig, PageSet, ShownStreams, StatusPage, TextScale};
+pub use kms::{KmsConfig, ModeWish, ParseModeError, VtWish};
 pub use load::{Attempt, ConfigFile, Loaded, attempt, default_paths, load};
 pub use output::{ChipSpec, GpioConfig, LineName, LineSpec, OutputBackend, OutputConfig, Polarity};
 pub use overrides::Overrides;
@@ -250,6 +256,8 @@ impl Default for SafetyConfig {
 /// The worker-safety stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerSafetyConfig {
+    /// What is asked of the camera, where the input is one.
+    pub camera: CameraConfig,
     /// Frames.
     pub input: InputSpec,
     /// Persons below this score are ignored.
@@ -289,6 +297,8 @@ impl GradeAction {
 /// The visual-inspection stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VisualInspectionConfig {
+    /// What is asked of the camera, where the input is one.
+    pub camera: CameraConfig,
     /// Frames.
     pub input: InputSpec,
     /// Parts below this detector score are ignored.
@@ -476,7 +486,7 @@ impl Default for EventsConfig {
 }
 
 /// Where and how big the picture is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisplayConfig {
     /// Backend.
     pub display: DisplayChoice,
@@ -484,6 +494,10 @@ pub struct DisplayConfig {
     pub size: Size,
     /// Persons are masked.
     pub anonymize: bool,
+    /// What an operator can do at the monitor.
+    pub kiosk: KioskConfig,
+    /// Which monitor, and how; its mode is then the size of the picture.
+    pub kms: KmsConfig,
 }
 
 impl DisplayConfig {
@@ -521,4 +535,18 @@ pub struct Config {
     pub display: DisplayConfig,
     /// Hardware watchdog; `None` where none is used.
     pub watchdog: Option<WatchdogConfig>,
+}
+
+impl Config {
+    /// Where a stream's frames come from, and what is asked of the camera where it is one.
+    #[must_use]
+    pub const fn input(&self, stream: StreamId) -> (&InputSpec, &CameraConfig) {
+        match stream {
+            StreamId::WorkerSafety => (&self.worker_safety.input, &self.worker_safety.camera),
+            StreamId::VisualInspection => (
+                &self.visual_inspection.input,
+                &self.visual_inspection.camera,
+            ),
+        }
+    }
 }

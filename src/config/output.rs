@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Restart;
+use super::kiosk::ScreenResetKey;
 use super::table::Table;
 
 /// Most characters of a chip's label or a line's name: the kernel keeps 31
@@ -208,7 +209,11 @@ const GPIO_KEYS: [&str; 5] = [
 ];
 
 /// Reads the section.
-pub(super) fn read(mut table: Table<'_>, restart: Restart) -> OutputConfig {
+pub(super) fn read(
+    mut table: Table<'_>,
+    restart: Restart,
+    screen_reset: &ScreenResetKey,
+) -> OutputConfig {
     let backend = table.choice("backend", &OutputBackend::NAMES, |name| name);
     let operator = millis(&mut table, "operator_reset_after_ms", 0, SPAN_MS_MAX);
     let heartbeat = millis(&mut table, "heartbeat_half_period_ms", 10, 5_000);
@@ -230,7 +235,7 @@ pub(super) fn read(mut table: Table<'_>, restart: Restart) -> OutputConfig {
             debounce,
             mute_limit,
         };
-        wired(&table, lines, times, restart)
+        wired(&table, lines, times, (restart, screen_reset))
     } else {
         // A backend that is misspelt is wrong enough.
         let sure = backend.is_some() || !table.has("backend");
@@ -263,7 +268,12 @@ struct Times {
 }
 
 /// The lines of backend `gpio`; `None` where something is missing, which has been noted.
-fn wired(table: &Table<'_>, lines: Lines, times: Times, restart: Restart) -> Option<GpioConfig> {
+fn wired(
+    table: &Table<'_>,
+    lines: Lines,
+    times: Times,
+    (restart, screen_reset): (Restart, &ScreenResetKey),
+) -> Option<GpioConfig> {
     let Lines {
         outputs: [run_permission, warning, reject, fault, heartbeat],
         inputs: [reset, edm, mute],
@@ -272,9 +282,11 @@ fn wired(table: &Table<'_>, lines: Lines, times: Times, restart: Restart) -> Opt
         let help = "write [output.lines.run_permission] with chip and line";
         table.missing("lines.run_permission", help);
     }
-    if restart == Restart::Manual && reset.is_none() && !table.has_below("inputs", "reset") {
+    let nobody_resets = restart == Restart::Manual && !screen_reset.is_asked();
+    if nobody_resets && reset.is_none() && !table.has_below("inputs", "reset") {
         let help = "safety.restart is \"manual\": without a button the run permission could never \
-                    come; write [output.inputs.reset] with chip and line";
+                    come; write [output.inputs.reset] with chip and line, or display.reset = true \
+                    for a button on the screen";
         table.missing("inputs.reset", help);
     }
     let edm_within = times.edm_within.unwrap_or(GpioConfig::EDM_WITHIN_DEFAULT);

@@ -10,9 +10,11 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::camera;
 use super::camera_checks::{self, CameraChecksConfig};
 use super::error::{Origin, Problems};
 use super::input::{has_extension, resolve};
+use super::kiosk::{self, ScreenResetKey};
 use super::source::Source;
 use super::table::{Table, fit_text, share};
 use super::{
@@ -80,9 +82,10 @@ pub(super) fn read(
     let camera_checks = camera_checks::read(top.table("camera_checks"), context.base);
     let models = models(top.table("models"), &context);
     let engine = engine(top.table("engine"), &context);
-    let output = super::output::read(top.table("output"), safety.restart);
+    let (display, screen_reset) = display(top.table("display"), &context);
+    let output = super::output::read(top.table("output"), safety.restart, &screen_reset);
+    kiosk::check_reset(&screen_reset, &display, &output, problems);
     let events = events(top.table("events"), &context);
-    let display = display(top.table("display"), &context);
     let watchdog = watchdog(top.table("watchdog"));
     top.finish();
     if let (Some(one), Some(other)) = (&worker_safety, &visual_inspection) {
@@ -181,9 +184,11 @@ fn worker_safety(
         context,
     );
     let person_label = table.text("person_label", NAME_MAX);
+    let camera = camera::read(table.table("camera"));
     table.finish();
     let config = input.map(|input| WorkerSafetyConfig {
         input,
+        camera,
         threshold,
         person_label: person_label.unwrap_or_else(|| "person".to_owned()),
     });
@@ -211,6 +216,7 @@ fn visual_inspection(
     let reject_delay = table.integer("reject_delay_ms", 1..=60_000, " milliseconds");
     let reject_pulse = table.integer("reject_pulse_ms", 10..=5_000, " milliseconds");
     let span = |ms: u32| Duration::from_millis(u64::from(ms));
+    let camera = camera::read(table.table("camera"));
     table.finish();
     let default_grades = || {
         vec![
@@ -220,6 +226,7 @@ fn visual_inspection(
     };
     let config = input.map(|input| VisualInspectionConfig {
         input,
+        camera,
         threshold,
         part_labels: part_labels.unwrap_or_else(|| vec!["apple".to_owned()]),
         crop_margin: crop_margin.map_or(VisualInspectionConfig::CROP_MARGIN_DEFAULT, Score::get),
@@ -431,7 +438,7 @@ fn edge_rule() -> String {
     format!("an even number of pixels from {PICTURE_MIN} to {PICTURE_MAX}")
 }
 
-fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
+fn display(mut table: Table<'_>, context: &Context<'_>) -> (DisplayConfig, ScreenResetKey) {
     let overrides = context.overrides;
     let display = table.choice("display", &DisplayChoice::ALL, DisplayChoice::name);
     let mut size = DisplayConfig::SIZE_DEFAULT;
@@ -449,6 +456,8 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
         }
     }
     let anonymize = table.boolean("anonymize");
+    let (kiosk, screen_reset) = kiosk::read(&mut table);
+    let kms = super::kms::read(&mut table);
     table.finish();
     for (flag, given, edge) in [
         ("--width", overrides.width, &mut size.width),
@@ -462,9 +471,12 @@ fn display(mut table: Table<'_>, context: &Context<'_>) -> DisplayConfig {
             *edge = given;
         }
     }
-    DisplayConfig {
+    let config = DisplayConfig {
         display: overrides.display.or(display).unwrap_or_default(),
         size,
         anonymize: overrides.anonymize || anonymize.unwrap_or(false),
-    }
+        kms,
+        kiosk,
+    };
+    (config, screen_reset)
 }

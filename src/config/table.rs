@@ -9,6 +9,7 @@ use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::ControlValue;
 use super::error::{Origin, Problems};
 use super::source::Source;
 use crate::units::Score;
@@ -240,6 +241,35 @@ impl<'d> Table<'d> {
         self.choose(key, value, choices, name)
     }
 
+    /// A list of `choices`, by their names; an empty list is one.
+    pub(super) fn choices<T: Copy>(
+        &mut self,
+        key: &'static str,
+        choices: &[T],
+        name: impl Fn(T) -> &'static str,
+    ) -> Option<Vec<T>> {
+        let value = self.value(key)?;
+        let Some(entries) = value.get_ref().as_array() else {
+            let names: Vec<String> = choices
+                .iter()
+                .map(|c| format!("\"{}\"", name(*c)))
+                .collect();
+            let expected = format!("a list of {}", names.join(", "));
+            self.unfit(key, value.span(), &expected);
+            return None;
+        };
+        if entries.len() > ENTRIES_MAX {
+            self.unfit(key, value.span(), &entries_rule());
+            return None;
+        }
+        let chosen = entries.iter();
+        Some(
+            chosen
+                .filter_map(|entry| self.choose(key, entry, choices, &name))
+                .collect(),
+        )
+    }
+
     fn choose<T: Copy>(
         &self,
         key: &str,
@@ -294,6 +324,57 @@ impl<'d> Table<'d> {
             }
         }
         Some(found)
+    }
+
+    /// A table of free keys with a whole number, `true`, `false` or a text each, in the order of the
+    /// file; empty where there is none.
+    pub(super) fn values_by_text(
+        &mut self,
+        key: &'static str,
+        max: usize,
+    ) -> Vec<(String, ControlValue)> {
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        let Some(table) = value.get_ref().as_table() else {
+            self.unfit(key, value.span(), "a table, such as { brightness = 128 }");
+            return Vec::new();
+        };
+        if table.len() > ENTRIES_MAX {
+            self.unfit(key, value.span(), &entries_rule());
+            return Vec::new();
+        }
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let mut found = Vec::new();
+        for (name, value) in entries {
+            let path = format!("{key}.{}", name.get_ref());
+            let Some(name) = fit_text(name.get_ref(), max) else {
+                let (table, rule) = (self.path_of(key), text_rule(max));
+                let message = || format!("{table}: a key here must be {rule}");
+                self.note(name.span(), message, None);
+                continue;
+            };
+            let read = match value.get_ref() {
+                DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                    .ok()
+                    .map(ControlValue::Integer),
+                DeValue::Boolean(on) => Some(ControlValue::Boolean(*on)),
+                DeValue::String(text) => fit_text(text, max).map(ControlValue::Text),
+                DeValue::Float(_)
+                | DeValue::Datetime(_)
+                | DeValue::Array(_)
+                | DeValue::Table(_) => None,
+            };
+            match read {
+                Some(read) => found.push((name, read)),
+                None => {
+                    let rule = "a whole number, true, false or the name of a menu's item";
+                    self.unfit(&path, value.span(), rule);
+                }
+            }
+        }
+        found
     }
 
     /// The table under `key`; without entries where there is none.

@@ -18,6 +18,8 @@ pub struct FaultLamp {
     /// The zone in which somebody stays for too long.
     overstayed: Option<ZoneIndex>,
     button: ResetButton,
+    /// How a part that was missed was acknowledged last.
+    seen_by: Cause,
     state: OutputState,
     /// Why it was lit last.
     lit_for: Option<Cause>,
@@ -38,6 +40,7 @@ impl FaultLamp {
             missed: None,
             overstayed: None,
             button: ResetButton::default(),
+            seen_by: Cause::Reset,
             state: OutputState::Inactive,
             lit_for: None,
         }
@@ -61,6 +64,27 @@ impl FaultLamp {
         self.overstayed = zone;
     }
 
+    /// Somebody has seen at the screen what the output tells. What still lasts stays lit.
+    pub const fn acknowledge(&mut self) {
+        if self.missed.take().is_some() {
+            self.seen_by = Cause::Acknowledged;
+        }
+    }
+
+    /// The press of reset that lasts now means nothing.
+    pub const fn void_press(&mut self) {
+        self.button = self.button.void();
+    }
+
+    /// What the output is lit for.
+    #[must_use]
+    pub const fn cause(&self) -> Option<Cause> {
+        match self.state {
+            OutputState::Active => self.lit_for,
+            OutputState::Inactive => None,
+        }
+    }
+
     /// Takes the state of the run permission and the level of the reset button; gives the output's
     /// edge, if there is one.
     pub fn tick(
@@ -73,6 +97,7 @@ impl FaultLamp {
         self.button = button;
         if signal == ResetSignal::Reset && self.state == OutputState::Active {
             self.missed = None;
+            self.seen_by = Cause::Reset;
         }
         self.locked = match permission {
             PermissionState::LockedOut(fault) => Some(fault),
@@ -96,6 +121,7 @@ impl FaultLamp {
                 self.state = OutputState::Inactive;
                 let cause = match self.lit_for {
                     Some(Cause::Overstayed(_)) => Cause::Clear,
+                    Some(Cause::RejectMissed(_)) => self.seen_by,
                     Some(_) | None => Cause::Reset,
                 };
                 Some((self.state, cause))

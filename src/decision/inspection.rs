@@ -75,7 +75,7 @@ impl Grading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::InputSpec;
+    use crate::config::{CameraConfig, InputSpec};
     use crate::geometry::Rect;
     use crate::message::{Detection, Detections, GradedItem};
 
@@ -85,6 +85,7 @@ mod tests {
 
     fn grading() -> Grading {
         let config = VisualInspectionConfig {
+            camera: CameraConfig::default(),
             input: InputSpec::Pattern("none".to_owned()),
             threshold: score(0.5),
             part_labels: vec!["apple".to_owned()],

@@ -192,6 +192,11 @@ impl Interlock {
         self.mute.is_active() && self.state.is_on()
     }
 
+    /// The press of reset that lasts now means nothing.
+    pub const fn void_press(&mut self) {
+        self.button = self.button.void();
+    }
+
     /// One step: what the interlock is at `now`, given what happened. Steps come in the order of
     /// time; a `now` before the last one is a fault.
     #[must_use]

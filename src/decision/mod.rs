@@ -10,6 +10,7 @@
 //! | [`distance`] | how far is everybody from the nearest stop zone? (shown, decides nothing) |
 //! | [`guard`] | is a stream fresh and clear, and for how long? |
 //! | [`reset`] | was the button really pressed and let go? |
+//! | [`screen`] | and the one on the screen, which may hang? |
 //! | [`interlock`] | may the machine run? (the drawing of its states is there) |
 //! | [`warning`] | is the lamp of the warn zones lit? |
 //! | [`inspection`] | what does a grade mean? |
@@ -42,6 +43,7 @@ pub mod interlock;
 pub mod parts;
 pub mod pulse;
 pub mod reset;
+pub mod screen;
 mod self_check;
 pub mod warning;
 pub mod zones;
@@ -52,9 +54,10 @@ use arrayvec::ArrayVec;
 
 use crate::config::{Config, MinuteOfDay, Zone};
 use crate::message::{
-    Cause, DetectorTest, Disposition, Feedback, FieldLevels, Findings, Inferred, LineHealth,
-    OutputChange, OutputCommand, OutputName, OutputState, PartTally, PermissionState, PictureDoubt,
-    ResetPrompt, ResetRefusal, Verdict, ZoneSet,
+    Cause, DetectorTest, Disposition, Feedback, FieldLevels, Findings, Inferred, InputState,
+    LineHealth, OperatorCommand, OperatorOrder, OutputChange, OutputCommand, OutputName,
+    OutputState, PartTally, PermissionState, PictureDoubt, ResetPrompt, ResetRefusal, Verdict,
+    ZoneSet,
 };
 use crate::units::{MonotonicTime, Score, StreamId, ZoneIndex, ZoneKind};
 
@@ -66,6 +69,7 @@ use inspection::Grading;
 use interlock::{GuardFrame, Inputs, Interlock, Occurrence, Proof, Settings};
 use parts::PartTracker;
 use pulse::{Ordered, PulseTiming, PulseTrain};
+use screen::{ScreenButton, ScreenReset, ScreenSignal};
 use self_check::{GeometryTest, SelfTestRecord};
 use warning::Warning;
 
@@ -94,6 +98,7 @@ pub struct Decision {
     settings: Settings,
     interlock: Interlock,
     field: FieldLevels,
+    screen: ScreenButton,
     lines: LineHealth,
     self_test: SelfTestRecord,
     prompt: ResetPrompt,
@@ -124,6 +129,11 @@ impl Decision {
             },
             interlock: Interlock::new(),
             field: FieldLevels::default(),
+            screen: ScreenButton::new(if config.screen_may_reset() {
+                ScreenReset::Permitted
+            } else {
+                ScreenReset::Refused
+            }),
             lines: LineHealth::default(),
             self_test: SelfTestRecord::new(self_check::zones_are_where_they_should_be(&zones)),
             prompt: ResetPrompt::default(),
@@ -246,7 +256,40 @@ impl Decision {
     pub fn tick(&mut self, now: MonotonicTime, field: FieldLevels, lines: LineHealth) -> Actions {
         self.field = field;
         self.lines = lines;
-        self.step(Occurrence::Nothing, now)
+        let signal = self.screen.pass_time(now);
+        self.heed(signal, now)
+    }
+
+    /// Takes what an operator did at the screen. Nobody there has to be believed: an order that is
+    /// late, told twice or out of order does nothing.
+    pub fn on_operator(&mut self, command: OperatorCommand, now: MonotonicTime) -> Actions {
+        if command.order == OperatorOrder::Acknowledge {
+            self.fault.acknowledge();
+        }
+        let signal = self.screen.take(command, now);
+        self.heed(signal, now)
+    }
+
+    /// Nobody will send orders from the screen any more.
+    pub fn screen_gone(&mut self, now: MonotonicTime) -> Actions {
+        let signal = self.screen.sender_gone();
+        self.heed(signal, now)
+    }
+
+    /// A step with what the screen's button says. A void press must not end as one that was let go.
+    fn heed(&mut self, signal: ScreenSignal, now: MonotonicTime) -> Actions {
+        let why = match signal {
+            ScreenSignal::Quiet => None,
+            ScreenSignal::Refused(why) => Some(why),
+            ScreenSignal::Void(why) => {
+                self.interlock.void_press();
+                self.fault.void_press();
+                why
+            }
+        };
+        let mut actions = self.step(Occurrence::Nothing, now);
+        actions.refused = actions.refused.or(why);
+        actions
     }
 
     /// Takes the outcome of a known-answer test of the detector. With it goes a check of the zones:
@@ -367,6 +410,12 @@ impl Decision {
         self.prompt
     }
 
+    /// What the fault output is lit for.
+    #[must_use]
+    pub const fn alarm(&self) -> Option<Cause> {
+        self.fault.cause()
+    }
+
     /// Parts that have left so far.
     #[must_use]
     pub const fn parts(&self) -> PartTally {
@@ -415,9 +464,17 @@ impl Decision {
 
     /// Steps everything that switches an output. The run permission comes first.
     fn step(&mut self, occurrence: Occurrence, now: MonotonicTime) -> Actions {
+        // Two buttons never exist together; if they did, both would have to be let go.
+        let reset = match self.screen.level() {
+            InputState::Active => InputState::Active,
+            InputState::Inactive => self.field.reset,
+        };
         let inputs = Inputs {
             occurrence,
-            field: self.field,
+            field: FieldLevels {
+                reset,
+                ..self.field
+            },
             lines: self.lines,
             self_test: self.self_test.state(now),
         };
@@ -449,7 +506,7 @@ impl Decision {
             }
         }
         let permission = self.interlock.state();
-        if let Some((state, cause)) = self.fault.tick(permission, self.field.reset, now) {
+        if let Some((state, cause)) = self.fault.tick(permission, reset, now) {
             actions.push(now, OutputName::Fault, state, cause);
         }
         actions

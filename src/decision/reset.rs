@@ -86,6 +86,15 @@ impl ResetButton {
             }
         }
     }
+
+    /// The press that lasts now means nothing, and neither does its end.
+    #[must_use]
+    pub const fn void(self) -> Self {
+        match self {
+            Self::Pressed { .. } => Self::Stuck,
+            Self::Unproven | Self::Released | Self::Stuck => self,
+        }
+    }
 }
 
 /// What the muting sensor has been doing. Muting lets material pass a stop zone: it starts with an
@@ -247,6 +256,30 @@ mod tests {
             signals(&[(0, false), (500, true), (100, false)]),
             [Quiet; 3]
         );
+    }
+
+    #[test]
+    fn the_end_of_a_void_press_is_none_and_the_next_press_works() {
+        let mut button = ResetButton::default();
+        let mut told = Vec::new();
+        for (ms, level) in [(0, InputState::Inactive), (10, InputState::Active)] {
+            (button, _) = button.observe(level, at(ms));
+        }
+        button = button.void();
+        for (ms, level) in [
+            (100, InputState::Active),
+            (200, InputState::Inactive),
+            (300, InputState::Active),
+            (400, InputState::Inactive),
+        ] {
+            let (next, signal) = button.observe(level, at(ms));
+            button = next;
+            told.push(signal);
+        }
+        assert_eq!(told, [Quiet, Quiet, Quiet, Reset]);
+        // What has not begun cannot be void.
+        assert_eq!(ResetButton::Released.void(), ResetButton::Released);
+        assert_eq!(ResetButton::Unproven.void(), ResetButton::Unproven);
     }
 
     fn muted(limit: Option<u64>, levels: &[(u64, bool)]) -> Vec<bool> {

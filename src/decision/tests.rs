@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    Anchor, CameraChecksConfig, DisplayChoice, DisplayConfig, EngineChoice, EngineConfig,
-    EventsConfig, GradeAction, InputSpec, ModelRef, ModelsConfig, OutputConfig, Restart,
-    SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig,
+    Anchor, CameraChecksConfig, CameraConfig, DisplayChoice, DisplayConfig, EngineChoice,
+    EngineConfig, EventsConfig, GradeAction, InputSpec, KmsConfig, ModelRef, ModelsConfig,
+    OutputConfig, Restart, SafetyConfig, VisualInspectionConfig, WorkerSafetyConfig,
 };
 use crate::geometry::{Point, Polygon, Rect, Size};
 use crate::message::{
@@ -45,11 +45,13 @@ fn config() -> Config {
     let pattern = || InputSpec::Pattern("none".to_owned());
     Config {
         worker_safety: WorkerSafetyConfig {
+            camera: CameraConfig::default(),
             input: pattern(),
             threshold: score(0.5),
             person_label: "person".to_owned(),
         },
         visual_inspection: VisualInspectionConfig {
+            camera: CameraConfig::default(),
             input: pattern(),
             threshold: score(0.5),
             part_labels: vec!["apple".to_owned()],
@@ -94,6 +96,8 @@ fn config() -> Config {
                 height: 64,
             },
             anonymize: false,
+            kiosk: crate::config::KioskConfig::default(),
+            kms: KmsConfig::default(),
         },
         watchdog: None,
     }

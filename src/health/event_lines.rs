@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use crate::message::{
-    Cause, ConfigurationChange, Event, FileHashes, OutputName, OutputState, PermissionState,
-    Started, StopReason,
+    CameraChange, CameraState, Cause, ConfigurationChange, DisplayChange, Event, FileHashes,
+    OutputName, OutputState, PermissionState, Started, StopReason,
 };
 
 /// Most bytes of a list (problems, keys) in a line; the rest is counted.
@@ -29,6 +29,8 @@ pub enum EventKind {
     Reset,
     /// An operator pressed reset in vain.
     ResetRefused,
+    /// An operator at the screen has seen what it tells.
+    Acknowledged,
     /// Something is broken: lock-out.
     Fault,
     /// An output could not be driven, or an input line could not be read.
@@ -37,6 +39,14 @@ pub enum EventKind {
     Accelerator,
     /// The cause of a lock-out is gone and was acknowledged.
     FaultGone,
+    /// A camera delivers nothing any more.
+    CameraLost,
+    /// A camera delivers again.
+    CameraBack,
+    /// No pictures are shown any more.
+    DisplayLost,
+    /// They are again.
+    DisplayBack,
     /// The configuration files changed.
     Configuration,
     /// Events that are missing from the log.
@@ -45,17 +55,22 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::Start,
         Self::Stop,
         Self::Permission,
         Self::Trip,
         Self::Reset,
         Self::ResetRefused,
+        Self::Acknowledged,
         Self::Fault,
         Self::LineLost,
         Self::Accelerator,
         Self::FaultGone,
+        Self::CameraLost,
+        Self::CameraBack,
+        Self::DisplayLost,
+        Self::DisplayBack,
         Self::Configuration,
         Self::Lost,
     ];
@@ -70,10 +85,15 @@ impl EventKind {
             Self::Trip => "trip",
             Self::Reset => "reset",
             Self::ResetRefused => "reset-refused",
+            Self::Acknowledged => "acknowledged",
             Self::Fault => "fault",
             Self::LineLost => "line-lost",
             Self::Accelerator => "accelerator",
             Self::FaultGone => "fault-gone",
+            Self::CameraLost => "camera-lost",
+            Self::CameraBack => "camera-back",
+            Self::DisplayLost => "display-lost",
+            Self::DisplayBack => "display-back",
             Self::Configuration => "configuration",
             Self::Lost => "lost",
         }
@@ -89,9 +109,17 @@ impl EventKind {
             | Self::Fault
             | Self::LineLost
             | Self::FaultGone
+            | Self::CameraLost
             | Self::Configuration
             | Self::Lost => true,
-            Self::Permission | Self::Reset | Self::ResetRefused | Self::Accelerator => false,
+            Self::Permission
+            | Self::Reset
+            | Self::ResetRefused
+            | Self::CameraBack
+            | Self::Acknowledged
+            | Self::DisplayLost
+            | Self::Accelerator
+            | Self::DisplayBack => false,
         }
     }
 }
@@ -146,9 +174,20 @@ pub fn lines(
             let members = json!({ "reason": why.to_string() });
             vec![(EventKind::ResetRefused, members)]
         }
+        Event::Acknowledged { .. } => vec![(EventKind::Acknowledged, json!({}))],
         Event::State { state, .. } => state_change(before, *state, zone_names),
         Event::LineLost { message, .. } => {
             vec![(EventKind::LineLost, json!({ "message": message }))]
+        }
+        Event::Camera(change) => vec![camera(change)],
+        Event::Display(DisplayChange::Lost { why }) => {
+            vec![(EventKind::DisplayLost, json!({ "reason": why }))]
+        }
+        Event::Display(DisplayChange::Back { on, after }) => {
+            #[allow(clippy::cast_precision_loss, reason = "exact below 285 years")]
+            let seconds = after.as_millis() as f64 / 1e3;
+            let members = json!({ "on": on, "after_s": seconds });
+            vec![(EventKind::DisplayBack, members)]
         }
         Event::Accelerator { message, .. } => {
             vec![(EventKind::Accelerator, json!({ "message": message }))]
@@ -195,6 +234,26 @@ fn state_change(
         SelfTest | Interlocked | On => {}
     }
     told
+}
+
+fn camera(change: &CameraChange) -> (EventKind, Value) {
+    let CameraChange {
+        at: _,
+        stream,
+        source,
+        state,
+    } = change;
+    let stream = stream.name();
+    match state {
+        CameraState::Lost { why } => (
+            EventKind::CameraLost,
+            json!({ "stream": stream, "source": source, "reason": why }),
+        ),
+        CameraState::Back { description } => (
+            EventKind::CameraBack,
+            json!({ "stream": stream, "source": source, "delivers": description }),
+        ),
+    }
 }
 
 fn hashes(files: &FileHashes) -> Value {
@@ -391,6 +450,23 @@ mod tests {
     }
 
     #[test]
+    fn a_monitor_that_goes_and_comes_is_told() {
+        let why = "/dev/dri/card0: the monitor on HDMI-A-1 is gone".to_owned();
+        assert_eq!(
+            told(&Event::Display(DisplayChange::Lost { why })),
+            [r#"display-lost","reason":"/dev/dri/card0: the monitor on HDMI-A-1 is gone"}"#]
+        );
+        let back = DisplayChange::Back {
+            on: "HDMI-A-1 in 1920x1080@60.00".to_owned(),
+            after: Duration::from_millis(2500),
+        };
+        assert_eq!(
+            told(&Event::Display(back)),
+            [r#"display-back","on":"HDMI-A-1 in 1920x1080@60.00","after_s":2.5}"#]
+        );
+    }
+
+    #[test]
     fn long_lists_are_cut_and_counted() {
         let list: Vec<String> = (0..100).map(|n| format!("{n:0100}")).collect();
         let kept = shortened(&list);
@@ -413,5 +489,24 @@ mod tests {
             [r#"stop","reason":"signal"}"#]
         );
         assert_eq!(told(&Event::Lost(7)), [r#"lost","count":7}"#]);
+        let camera = |state| {
+            Event::Camera(CameraChange {
+                at: MonotonicTime::ZERO,
+                stream: StreamId::WorkerSafety,
+                source: "/dev/video0".to_owned(),
+                state,
+            })
+        };
+        let why = "not there".to_owned();
+        let rest = r#""stream":"worker_safety","source":"/dev/video0""#;
+        assert_eq!(
+            told(&camera(CameraState::Lost { why })),
+            [format!(r#"camera-lost",{rest},"reason":"not there"}}"#)]
+        );
+        let description = "NV12".to_owned();
+        assert_eq!(
+            told(&camera(CameraState::Back { description })),
+            [format!(r#"camera-back",{rest},"delivers":"NV12"}}"#)]
+        );
     }
 }

@@ -14,7 +14,7 @@ use crate::tpu::Bus;
 /// # Errors
 ///
 /// The engine it names is not there.
-pub(super) fn engine(
+pub fn engine(
     config: &EngineConfig,
     files: &mut [ModelFile],
 ) -> Result<Box<dyn Engine>, InferenceError> {

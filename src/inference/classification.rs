@@ -77,12 +77,46 @@ impl Classifier {
         crop: Rect<FramePixels>,
         watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
     ) -> Result<Grade, InferenceError> {
+        self.look(frame, crop, watch, best)
+    }
+
+    /// The score of every label for what is inside `crop`.
+    pub(super) fn scores(
+        &mut self,
+        frame: &Frame,
+        crop: Rect<FramePixels>,
+        watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
+    ) -> Result<Vec<Score>, InferenceError> {
+        self.look(frame, crop, watch, |view, quantisation, classes| {
+            (0..classes)
+                .map(|class| score_of(view, quantisation, class))
+                .collect()
+        })
+    }
+
+    fn look<R>(
+        &mut self,
+        frame: &Frame,
+        crop: Rect<FramePixels>,
+        watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
+        read: impl FnOnce(TensorView<'_>, Option<Quantisation>, usize) -> Result<R, String>,
+    ) -> Result<R, InferenceError> {
         self.stage.run(frame, crop, watch)?;
         let view = self.stage.model().output(0);
         let view = view.ok_or_else(|| self.stage.nonsense("no scores in its output".to_owned()))?;
-        best(view, self.quantisation, self.labels.names().len())
+        read(view, self.quantisation, self.labels.names().len())
             .map_err(|reason| self.stage.nonsense(reason))
     }
+}
+
+fn score_of(
+    scores: TensorView<'_>,
+    quantisation: Option<Quantisation>,
+    class: usize,
+) -> Result<Score, String> {
+    let real = scores.real(class, quantisation);
+    real.and_then(Score::from_model)
+        .ok_or_else(|| format!("class {class} has score {real:?}"))
 }
 
 /// The class with the highest score; the first of equals.
@@ -96,11 +130,9 @@ fn best(
     }
     let mut best: Option<Grade> = None;
     for class in 0..classes {
-        let real = scores.real(class, quantisation);
-        let score = real.and_then(Score::from_model);
-        let label = u16::try_from(class).ok().map(LabelId);
-        let (Some(score), Some(label)) = (score, label) else {
-            return Err(format!("class {class} has score {real:?}"));
+        let score = score_of(scores, quantisation, class)?;
+        let Some(label) = u16::try_from(class).ok().map(LabelId) else {
+            return Err(format!("class {class} is one too many"));
         };
         if best.is_none_or(|best| score > best.score) {
             best = Some(Grade { label, score });

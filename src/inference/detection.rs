@@ -161,12 +161,22 @@ impl Detector {
     ///
     /// The frame cannot be read, the engine failed, or the model put out nonsense.
     pub fn find(&mut self, frame: &Frame, threshold: Score) -> Result<Detections, InferenceError> {
+        let mut watch = Stopwatch::new(|| MonotonicTime::ZERO, InferenceTiming::default());
+        self.find_timed(frame, threshold, &mut watch)
+    }
+
+    /// As [`Detector::find`], with the time it takes.
+    pub(super) fn find_timed(
+        &mut self,
+        frame: &Frame,
+        threshold: Score,
+        watch: &mut Stopwatch<impl Fn() -> MonotonicTime>,
+    ) -> Result<Detections, InferenceError> {
         let wanted = Wanted {
             labels: self.labels.ids().collect(),
             threshold,
         };
-        let mut watch = Stopwatch::new(|| MonotonicTime::ZERO, InferenceTiming::default());
-        self.look(frame, &wanted, &mut watch, |step, [encodings, scores]| {
+        self.look(frame, &wanted, watch, |step, [encodings, scores]| {
             step.run(encodings, scores)
         })
     }

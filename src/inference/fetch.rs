@@ -115,10 +115,20 @@ pub fn fetch_coral(directory: &Path) -> Result<Vec<Fetched>, InferenceError> {
     ))
 }
 
+/// Where a listed download is, if it has been fetched. Its hash is not looked at.
+#[must_use]
+pub fn downloaded(registry: &Registry, file: &ListedDownload) -> Option<PathBuf> {
+    let path = place_of(file, &registry.directory().join(FOLDER));
+    path.is_file().then_some(path)
+}
+
+fn place_of(file: &ListedDownload, folder: &Path) -> PathBuf {
+    folder.join(Path::new(&file.path).file_name().unwrap_or_default())
+}
+
 fn fetch_all(agent: &ureq::Agent, files: &[ListedDownload], folder: &Path) -> Vec<Fetched> {
     let fetched = |file: &ListedDownload| {
-        let name = Path::new(&file.path).file_name().unwrap_or_default();
-        let path = folder.join(name);
+        let path = place_of(file, folder);
         Fetched {
             result: fetch(agent, file, &path),
             path,
@@ -256,6 +266,10 @@ mod tests {
             sha256: None,
             bytes: None,
             licence: "Apache-2.0".to_owned(),
+            task: None,
+            training_set: None,
+            accuracy: None,
+            tpu: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::config::InputSpec;
+use crate::config::{CameraConfig, InputSpec};
 use crate::frame::{
     BufferPool, ColorMatrix, ColorRange, FrameBuffer, FrameFormat, FrameMeta, PixelFormat,
 };
@@ -158,6 +158,7 @@ fn score(value: f32) -> Score {
 
 fn safety_config() -> WorkerSafetyConfig {
     WorkerSafetyConfig {
+        camera: CameraConfig::default(),
         input: InputSpec::Pattern("grey".to_owned()),
         threshold: score(0.5),
         person_label: "person".to_owned(),
@@ -166,6 +167,7 @@ fn safety_config() -> WorkerSafetyConfig {
 
 fn inspection_config() -> VisualInspectionConfig {
     VisualInspectionConfig {
+        camera: CameraConfig::default(),
         input: InputSpec::Pattern("grey".to_owned()),
         threshold: score(0.4),
         part_labels: vec!["apple".to_owned()],

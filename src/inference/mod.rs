@@ -32,21 +32,24 @@ mod stage;
 mod test_model;
 mod tflite_graph;
 mod tflite_sys;
+mod trial;
 mod verify;
 
+pub use choose::engine;
 pub use classification::Classifier;
 pub use cpu::CpuEngine;
 pub use detection::Detector;
 pub use edgetpu::EdgeTpuEngine;
 pub use engine::{ElementType, Engine, Model, Quantisation, TensorSpec, TensorView};
 pub use error::InferenceError;
-pub use fetch::{FetchError, Fetched, Source, fetch_coral};
+pub use fetch::{FetchError, Fetched, Source, downloaded, fetch_coral};
 pub use inferencer::{Inferencer, InspectionJob, LabelSet, Selection, Step};
 pub use info::{ModelInfo, accelerators, companions};
 pub use labels::Labels;
 pub use registry::{
-    ListedDownload, ListedLabels, ListedModel, ListedTensor, ModelFile, REGISTRY_FILE, Registry,
-    load_model, sha256_hex,
+    ListedAccuracy, ListedDownload, ListedLabels, ListedModel, ListedTensor, ListedTpu, ModelFile,
+    REGISTRY_FILE, Registry, load_model, sha256_hex,
 };
 pub use tflite_graph::{Graph, GraphError};
+pub use trial::{Answer, Trial, known_picture};
 pub use verify::{Check, ModelReport, verify};

@@ -63,10 +63,46 @@ pub struct ListedModel {
     pub input: ListedTensor,
     /// What comes out.
     pub output: Vec<ListedTensor>,
+    /// What it was trained on, in a few words.
+    pub training_set: Option<String>,
+    /// How good it is, by its card.
+    pub accuracy: Option<ListedAccuracy>,
+    /// What an Edge TPU makes of it.
+    pub tpu: Option<ListedTpu>,
+}
+
+/// A model's headline figure.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct ListedAccuracy {
+    /// What it was measured on.
+    pub set: String,
+    /// What was measured.
+    pub metric: String,
+    /// The figure, 0 to 1.
+    pub value: f64,
+    /// Lower end of its 95 % interval, where stated.
+    pub low: Option<f64>,
+    /// Upper end of its 95 % interval, where stated.
+    pub high: Option<f64>,
+    /// Number of cases.
+    pub count: u64,
+}
+
+/// What is known of a model on an Edge TPU without having one.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct ListedTpu {
+    /// Parameters kept on the chip, by the compiler's log; without it they are estimated.
+    pub on_chip_bytes: Option<u64>,
+    /// Parameters sent at every inference, by the compiler's log.
+    pub streamed_bytes: Option<u64>,
+    /// Published time of one inference, milliseconds.
+    pub published_ms: Option<f64>,
+    /// Who published it, for which network, link and clock.
+    pub source: Option<String>,
 }
 
 /// A file that can be downloaded.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct ListedDownload {
     /// The model it belongs to.
     pub name: String,
@@ -84,6 +120,14 @@ pub struct ListedDownload {
     pub bytes: Option<u64>,
     /// Its licence.
     pub licence: String,
+    /// `detection` or `classification`.
+    pub task: Option<String>,
+    /// What it was trained on, in a few words.
+    pub training_set: Option<String>,
+    /// How good it is, as its makers say.
+    pub accuracy: Option<ListedAccuracy>,
+    /// What an Edge TPU makes of it.
+    pub tpu: Option<ListedTpu>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -162,6 +206,12 @@ impl Registry {
     #[must_use]
     pub fn models(&self) -> &[ListedModel] {
         &self.models
+    }
+
+    /// The folder of the list.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// What can be downloaded.

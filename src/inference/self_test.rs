@@ -51,25 +51,8 @@ impl KnownAnswer {
     ///
     /// The picture cannot be decoded: the program itself is damaged.
     pub(super) fn new(detector: &Detector) -> Result<Self, InferenceError> {
+        let frame = picture()?;
         let damaged = |reason: String| InferenceError::SelfTest { reason };
-        let picture = image::load_from_memory_with_format(PICTURE, image::ImageFormat::Jpeg)
-            .map_err(|error| damaged(error.to_string()))?
-            .to_rgb8();
-        let format = FrameFormat::rgb(Size {
-            width: picture.width(),
-            height: picture.height(),
-        });
-        let mut pool = BufferPool::new();
-        let mut buffer = pool.take();
-        let [pixels, _, _] = buffer.prepare(&format);
-        pixels.copy_from_slice(picture.as_raw());
-        let meta = FrameMeta {
-            stream: StreamId::WorkerSafety,
-            sequence: 0,
-            media_time: std::time::Duration::ZERO,
-            timestamp: MonotonicTime::ZERO,
-            arrived: MonotonicTime::ZERO,
-        };
         let [left, top, right, bottom] = PERSON;
         let place = Rect::new(left, top, right, bottom);
         let place = place.ok_or_else(|| damaged("no place to look at".to_owned()))?;
@@ -83,7 +66,7 @@ impl KnownAnswer {
             );
         }
         Ok(Self {
-            frame: Frame::new(meta, format, buffer, &mut pool),
+            frame,
             wanted: Wanted {
                 labels,
                 threshold: SCORE_MIN,
@@ -124,6 +107,35 @@ impl KnownAnswer {
         );
         DetectorTest::Failed
     }
+}
+
+/// The picture as a frame.
+///
+/// # Errors
+///
+/// It cannot be decoded: the program itself is damaged.
+pub(super) fn picture() -> Result<Frame, InferenceError> {
+    let picture = image::load_from_memory_with_format(PICTURE, image::ImageFormat::Jpeg)
+        .map_err(|error| InferenceError::SelfTest {
+            reason: error.to_string(),
+        })?
+        .to_rgb8();
+    let format = FrameFormat::rgb(Size {
+        width: picture.width(),
+        height: picture.height(),
+    });
+    let mut pool = BufferPool::new();
+    let mut buffer = pool.take();
+    let [pixels, _, _] = buffer.prepare(&format);
+    pixels.copy_from_slice(picture.as_raw());
+    let meta = FrameMeta {
+        stream: StreamId::WorkerSafety,
+        sequence: 0,
+        media_time: std::time::Duration::ZERO,
+        timestamp: MonotonicTime::ZERO,
+        arrived: MonotonicTime::ZERO,
+    };
+    Ok(Frame::new(meta, format, buffer, &mut pool))
 }
 
 /// Intersection over union.

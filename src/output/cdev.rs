@@ -1,16 +1,18 @@
-//! The board of a real machine: gpiochip character devices through `linux-embedded-hal`.
+//! The board of a real machine: gpiochip character devices through the crate `gpiocdev`.
 //!
-//! The crate speaks version 1 of the kernel's line ABI (`linux/gpio.h`), which needs
-//! `CONFIG_GPIO_CDEV_V1` (on by default). Lines are requested without the kernel's active-low flag:
-//! levels are electrical here, so that polarity is applied in one place only.
+//! Version 2 of the kernel's line ABI (`linux/gpio.h`), which every kernel since 5.10 has. Version 1
+//! is left out of current ones (`CONFIG_GPIO_CDEV_V1` is off in Debian's since 7.2), so a crate that
+//! speaks only that, such as `linux-embedded-hal`, switches nothing there. Lines are requested without
+//! the kernel's active-low flag: levels are electrical here, so that polarity is applied in one place
+//! only.
 
-use std::error::Error as _;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use embedded_hal::digital::PinState;
-use linux_embedded_hal::CdevPin;
-use linux_embedded_hal::gpio_cdev::{self, LineRequestFlags};
+use embedded_hal::digital::{self, ErrorKind, ErrorType, InputPin, OutputPin, PinState};
+use gpiocdev::line::Value;
+use gpiocdev::request::Builder;
 
 use super::OutputError;
 use super::board::{Board, Chip, Line, Place, Usage};
@@ -22,6 +24,51 @@ const PREFIX: &str = "gpiochip";
 /// The gpiochips of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CharacterDevices;
+
+/// A line of a gpiochip, held until it is dropped.
+#[derive(Debug)]
+pub struct CdevPin(gpiocdev::Request);
+
+/// What the kernel said to reading or driving a line.
+#[derive(Debug)]
+pub struct PinError(gpiocdev::Error);
+
+impl fmt::Display for PinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl digital::Error for PinError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
+    }
+}
+
+impl ErrorType for CdevPin {
+    type Error = PinError;
+}
+
+impl OutputPin for CdevPin {
+    fn set_low(&mut self) -> Result<(), PinError> {
+        self.0.set_lone_value(Value::Inactive).map_err(PinError)
+    }
+
+    fn set_high(&mut self) -> Result<(), PinError> {
+        self.0.set_lone_value(Value::Active).map_err(PinError)
+    }
+}
+
+impl InputPin for CdevPin {
+    fn is_high(&mut self) -> Result<bool, PinError> {
+        let value = self.0.lone_value().map_err(PinError)?;
+        Ok(value == Value::Active)
+    }
+
+    fn is_low(&mut self) -> Result<bool, PinError> {
+        self.is_high().map(|high| !high)
+    }
+}
 
 impl Board for CharacterDevices {
     type Output = CdevPin;
@@ -41,15 +88,15 @@ impl Board for CharacterDevices {
     }
 
     fn chip(&self, path: &Path) -> Result<Chip, OutputError> {
-        let failed = |error: gpio_cdev::Error| chip_error(path, &error);
-        let chip = gpio_cdev::Chip::new(path).map_err(failed)?;
-        let lines = chip.lines().map(|line| {
-            let info = line.info()?;
+        let failed = |error: gpiocdev::Error| chip_error(path, &error);
+        let chip = gpiocdev::Chip::from_path(path).map_err(failed)?;
+        let info = chip.info().map_err(failed)?;
+        let lines = (0..info.num_lines).map(|offset| {
+            let line = chip.line_info(offset)?;
             Ok(Line {
-                name: info.name().map(str::to_owned),
-                // The kernel's flag has an old name: it is set for every line that somebody has.
-                usage: if info.is_kernel() {
-                    Usage::Used(info.consumer().map(str::to_owned))
+                name: not_empty(line.name),
+                usage: if line.used {
+                    Usage::Used(not_empty(line.consumer))
                 } else {
                     Usage::Free
                 },
@@ -57,8 +104,8 @@ impl Board for CharacterDevices {
         });
         Ok(Chip {
             path: path.to_owned(),
-            name: chip.name().to_owned(),
-            label: chip.label().to_owned(),
+            name: info.name,
+            label: info.label,
             lines: lines.collect::<Result<_, _>>().map_err(failed)?,
         })
     }
@@ -69,42 +116,47 @@ impl Board for CharacterDevices {
         level: PinState,
         consumer: &str,
     ) -> Result<CdevPin, String> {
+        // Without the active-low flag "active" is the kernel's word for high.
         let value = match level {
-            PinState::Low => 0,
-            PinState::High => 1,
+            PinState::Low => Value::Inactive,
+            PinState::High => Value::Active,
         };
-        request(place, LineRequestFlags::OUTPUT, value, consumer)
+        request(place, consumer, |line| line.as_output(value))
     }
 
     fn input(&self, place: &Place<'_>, consumer: &str) -> Result<CdevPin, String> {
-        request(place, LineRequestFlags::INPUT, 0, consumer)
+        request(place, consumer, Builder::as_input)
     }
+}
+
+fn not_empty(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn request(
     place: &Place<'_>,
-    flags: LineRequestFlags,
-    value: u8,
     consumer: &str,
+    direction: impl FnOnce(&mut Builder) -> &mut Builder,
 ) -> Result<CdevPin, String> {
-    let said = |error: gpio_cdev::Error| error.to_string();
-    let mut chip = gpio_cdev::Chip::new(&place.chip.path).map_err(said)?;
-    if chip.label() != place.chip.label {
-        let (label, path) = (chip.label(), place.chip.path.display());
+    let said = |error: gpiocdev::Error| error.to_string();
+    let chip = gpiocdev::Chip::from_path(&place.chip.path).map_err(said)?;
+    let label = chip.info().map_err(said)?.label;
+    if label != place.chip.label {
+        let path = place.chip.path.display();
         return Err(format!("{path} has just become another chip, [{label}]"));
     }
-    let line = chip.get_line(place.offset).map_err(said)?;
-    let handle = line.request(flags, value, consumer).map_err(said)?;
-    CdevPin::new(handle).map_err(said)
+    let mut line = gpiocdev::Request::builder();
+    line.on_chip(&place.chip.path)
+        .with_consumer(consumer)
+        .with_line(place.offset);
+    direction(&mut line).request().map(CdevPin).map_err(said)
 }
 
-fn chip_error(path: &Path, error: &gpio_cdev::Error) -> OutputError {
-    let kind = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .map(io::Error::kind);
+fn chip_error(path: &Path, error: &gpiocdev::Error) -> OutputError {
     let path = path.to_owned();
-    if kind == Some(io::ErrorKind::PermissionDenied) {
+    if let gpiocdev::Error::Os(number) = error
+        && io::Error::from_raw_os_error(number.0).kind() == io::ErrorKind::PermissionDenied
+    {
         let source = io::ErrorKind::PermissionDenied.into();
         return OutputError::NotPermitted { path, source };
     }

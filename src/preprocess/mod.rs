@@ -1,7 +1,8 @@
 //! From a frame to a tensor: crop, resize, colour conversion, quantise, over only the pixels needed.
 //!
 //! The planes of the crop are resized as they are (Y from the full plane, U and V from the halved
-//! ones), and only the target-sized result is converted to RGB: no full frame is ever converted.
+//! ones, or all three from a packed plane), and only the target-sized result is converted to RGB: no
+//! full frame is ever converted.
 //! The tensor is `[1, height, width, 3]`, NHWC, RGB. The crop is stretched to the target whatever
 //! its aspect ratio, which is how the models were trained, so that a box normalised to the tensor
 //! is a box normalised to the crop.
@@ -167,10 +168,12 @@ impl Preprocessor {
         let (samples, rows) = (size.width as usize, size.height as usize);
         self.luma[0].map(samples, left, width, to_width);
         self.luma[1].map(rows, top, height, to_height);
-        if format.pixel_format != PixelFormat::Rgb24 {
-            // A chroma sample lies in the middle of its four pixels; at the far edge of an odd
-            // size half of it lies outside.
+        // A chroma sample lies in the middle of its pixels; at the far edge of an odd size half of it
+        // lies outside.
+        if !format.pixel_format.is_rgb() {
             self.chroma[0].map(samples.div_ceil(2), left / 2.0, width / 2.0, to_width);
+        }
+        if matches!(format.pixel_format, PixelFormat::I420 | PixelFormat::Nv12) {
             self.chroma[1].map(rows.div_ceil(2), top / 2.0, height / 2.0, to_height);
         }
         Ok(())
@@ -179,18 +182,46 @@ impl Preprocessor {
     fn rgb_into(&mut self, frame: &Frame, out: &mut [u8]) -> Result<(), PreprocessError> {
         let [columns, rows] = &self.luma;
         let lines = &mut self.lines;
-        let chroma = match frame.format().pixel_format {
+        let picture = frame.plane(0);
+        let [y, u, v] = &mut self.planes;
+        match frame.format().pixel_format {
             PixelFormat::Rgb24 => {
-                resample::rgb(frame.plane(0), columns, rows, lines, out);
+                resample::rgb::<3, 0>(picture, columns, rows, lines, out);
                 return Ok(());
             }
-            PixelFormat::I420 => Chroma::Planar(frame.plane(1), frame.plane(2)),
-            PixelFormat::Nv12 => Chroma::Interleaved(frame.plane(1)),
-        };
-        let [y, u, v] = &mut self.planes;
-        resample::plane(frame.plane(0), columns, rows, lines, y);
-        let [columns, rows] = &self.chroma;
-        resample::chroma(chroma, columns, rows, lines, u, v);
+            PixelFormat::Bgr24 => {
+                resample::rgb::<3, 2>(picture, columns, rows, lines, out);
+                return Ok(());
+            }
+            PixelFormat::Rgbx32 => {
+                resample::rgb::<4, 0>(picture, columns, rows, lines, out);
+                return Ok(());
+            }
+            PixelFormat::Bgrx32 => {
+                resample::rgb::<4, 2>(picture, columns, rows, lines, out);
+                return Ok(());
+            }
+            PixelFormat::Yuyv => {
+                let chroma = &self.chroma[0];
+                resample::packed::<0>(picture, [columns, chroma], rows, lines, [y, u, v]);
+            }
+            PixelFormat::Uyvy => {
+                let chroma = &self.chroma[0];
+                resample::packed::<1>(picture, [columns, chroma], rows, lines, [y, u, v]);
+            }
+            PixelFormat::I420 => {
+                resample::plane(picture, columns, rows, lines, y);
+                let [columns, rows] = &self.chroma;
+                let chroma = Chroma::Planar(frame.plane(1), frame.plane(2));
+                resample::chroma(chroma, columns, rows, lines, u, v);
+            }
+            PixelFormat::Nv12 => {
+                resample::plane(picture, columns, rows, lines, y);
+                let [columns, rows] = &self.chroma;
+                let chroma = Chroma::Interleaved(frame.plane(1));
+                resample::chroma(chroma, columns, rows, lines, u, v);
+            }
+        }
         let (width, height) = (self.target.width, self.target.height);
         let image = yuv::YuvPlanarImage {
             y_plane: y,

@@ -166,8 +166,9 @@ pub(super) fn chroma(
     }
 }
 
-/// Resamples a plane of R, G, B bytes into `out`.
-pub(super) fn rgb(
+/// Resamples a plane of `BYTES` bytes per pixel into `out`, bytes R, G, B. Green is the source's second
+/// byte, red its byte number `RED`, and blue number `2 - RED`.
+pub(super) fn rgb<const BYTES: usize, const RED: usize>(
     source: Plane<'_>,
     columns: &Axis,
     rows: &Axis,
@@ -175,21 +176,58 @@ pub(super) fn rgb(
     out: &mut [u8],
 ) {
     let (from, to) = columns.span();
-    lines.first.resize(3 * (to - from), 0);
+    lines.first.resize(BYTES * (to - from), 0);
     for (target, out) in out.chunks_exact_mut(3 * columns.starts().len()).enumerate() {
-        Rows::of(source, 3 * from, rows, target).sum_into(&mut lines.first);
+        Rows::of(source, BYTES * from, rows, target).sum_into(&mut lines.first);
         let targets = out.as_chunks_mut::<3>().0.iter_mut().zip(columns.starts());
         let weights = columns.weights().chunks_exact(columns.taps());
         for ((out, start), weights) in targets.zip(weights) {
             let mut sums = [HALF; 3];
-            let samples = lines.first[3 * start..].as_chunks::<3>().0;
+            let samples = lines.first[BYTES * start..].as_chunks::<BYTES>().0;
             for (sample, weight) in samples.iter().zip(weights) {
                 for (sum, channel) in sums.iter_mut().zip(sample) {
                     *sum += u32::from(*channel) * weight;
                 }
             }
-            *out = sums.map(low_byte);
+            let bytes = sums.map(low_byte);
+            *out = [bytes[RED], bytes[1], bytes[2 - RED]];
         }
+    }
+}
+
+/// Resamples a plane of two pixels in four bytes into `y`, `u` and `v`. `CHROMA_FIRST` is 0 for
+/// Y0 U Y1 V and 1 for U Y0 V Y1. Chroma has as many rows as luma, so that the rows are summed once
+/// for both, as they lie; only the sums are taken apart.
+pub(super) fn packed<const CHROMA_FIRST: usize>(
+    source: Plane<'_>,
+    [luma, chroma]: [&Axis; 2],
+    rows: &Axis,
+    lines: &mut Lines,
+    [y, u, v]: [&mut [u8]; 3],
+) {
+    let (luma_span, chroma_span) = (luma.span(), chroma.span());
+    // In pairs of pixels: all that either of the two needs.
+    let from = (luma_span.0 / 2).min(chroma_span.0);
+    let to = luma_span.1.div_ceil(2).max(chroma_span.1);
+    let width = luma.starts().len();
+    lines.first.resize(4 * (to - from), 0);
+    lines.second.resize(2 * (to - from), 0);
+    lines.pairs.resize(chroma_span.1 - chroma_span.0, 0);
+    let targets = y.chunks_exact_mut(width).zip(u.chunks_exact_mut(width));
+    for (target, ((y, u), v)) in targets.zip(v.chunks_exact_mut(width)).enumerate() {
+        Rows::of(source, 4 * from, rows, target).sum_into(&mut lines.first);
+        let pairs = lines.first.as_chunks::<4>().0;
+        for (luma, pair) in lines.second.as_chunks_mut::<2>().0.iter_mut().zip(pairs) {
+            *luma = [pair[CHROMA_FIRST], pair[2 + CHROMA_FIRST]];
+        }
+        let pairs = pairs.iter().skip(chroma_span.0 - from);
+        for (chroma, pair) in lines.pairs.iter_mut().zip(pairs) {
+            let (u, v) = (pair[1 - CHROMA_FIRST], pair[3 - CHROMA_FIRST]);
+            *chroma = u64::from(u) | u64::from(v) << 32;
+        }
+        let line = &lines.second[luma_span.0 - 2 * from..];
+        with_taps!(luma.taps(), single_columns(line, luma, y));
+        with_taps!(chroma.taps(), paired_columns(&lines.pairs, chroma, u, v));
     }
 }
 

@@ -165,7 +165,26 @@ fn exact(frame: &Frame, crop: Rect<FramePixels>, target: Size) -> Vec<f64> {
             &|x, y| f64::from(plane.data[y * plane.stride + step * x + channel]),
         )
     };
+    // Two pixels in four bytes: luma at every second byte from `first`, U and V from the others.
+    let packed = |first: usize| {
+        let picture = frame.plane(0);
+        let Size {
+            width: across,
+            height: down,
+        } = frame.size();
+        let rows = tent(down as usize, top, height, targets.1);
+        let at = |x: usize, y: usize| f64::from(picture.data[y * picture.stride + x]);
+        let columns = tent(across as usize, left, width, targets.0);
+        let luma = resampled(&columns, &rows, &|x, y| at(2 * x + first, y));
+        let halved = tent(picture.width, left / 2.0, width / 2.0, targets.0);
+        let chroma = |byte: usize| resampled(&halved, &rows, &|x, y| at(4 * x + byte, y));
+        [luma, chroma(1 - first), chroma(3 - first)]
+    };
+    let bytes = frame.format().pixel_format.sample_bytes(0);
+    let colours = |order: [usize; 3]| order.map(|byte| plane(0, byte, bytes, 1.0));
     let channels = match frame.format().pixel_format {
+        PixelFormat::Yuyv => packed(0),
+        PixelFormat::Uyvy => packed(1),
         PixelFormat::I420 => [
             plane(0, 0, 1, 1.0),
             plane(1, 0, 1, 2.0),
@@ -176,19 +195,17 @@ fn exact(frame: &Frame, crop: Rect<FramePixels>, target: Size) -> Vec<f64> {
             plane(1, 0, 2, 2.0),
             plane(1, 1, 2, 2.0),
         ],
-        PixelFormat::Rgb24 => [
-            plane(0, 0, 3, 1.0),
-            plane(0, 1, 3, 1.0),
-            plane(0, 2, 3, 1.0),
-        ],
+        PixelFormat::Rgb24 | PixelFormat::Rgbx32 => colours([0, 1, 2]),
+        PixelFormat::Bgr24 | PixelFormat::Bgrx32 => colours([2, 1, 0]),
     };
     let FrameFormat { matrix, range, .. } = *frame.format();
     (0..channels[0].len())
         .flat_map(|pixel| {
             let sample = [0, 1, 2].map(|channel| channels[channel][pixel]);
-            match frame.format().pixel_format {
-                PixelFormat::Rgb24 => sample,
-                PixelFormat::I420 | PixelFormat::Nv12 => rgb(sample, matrix, range),
+            if frame.format().pixel_format.is_rgb() {
+                sample
+            } else {
+                rgb(sample, matrix, range)
             }
         })
         .collect()
@@ -253,13 +270,13 @@ proptest! {
     fn every_format_size_and_crop_is_close_to_the_exact_filter(
         width in 1_u32..90,
         height in 1_u32..90,
-        kind in 0_usize..3,
+        kind in 0..PixelFormat::ALL.len(),
         matrix in 0_usize..2,
         range in 0_usize..2,
         target in (1_u32..40, 1_u32..40),
         corners in (0.0_f64..0.9, 0.0_f64..0.9, 0.05_f64..1.0, 0.05_f64..1.0),
     ) {
-        let pixel_format = [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Rgb24][kind];
+        let pixel_format = PixelFormat::ALL[kind];
         let mut format = format(width, height, pixel_format);
         (format.matrix, format.range) = (MATRICES[matrix], RANGES[range]);
         let frame = frame(format, noise);
@@ -321,6 +338,58 @@ fn nv12_and_i420_of_the_same_picture_give_the_same_tensor() {
         tensor(&planar, crop, target),
         tensor(&interleaved, crop, target)
     );
+}
+
+#[test]
+fn packed_and_planar_pictures_without_fine_chroma_give_the_same_tensor() {
+    // Chroma that changes only every other row, so that halving it loses nothing.
+    let planar = frame(format(38, 30, PixelFormat::I420), noise);
+    let pair = |x: usize, y: usize| [noise(1, x / 4, y / 2), noise(2, x / 4, y / 2)];
+    let target = Size {
+        width: 19,
+        height: 15,
+    };
+    let crop = whole(&planar);
+    for (pixel_format, first) in [(PixelFormat::Yuyv, 0), (PixelFormat::Uyvy, 1)] {
+        let packed = frame(format(38, 30, pixel_format), |_, x, y| {
+            if x % 2 == first {
+                noise(0, x / 2, y)
+            } else {
+                pair(x, y)[x % 4 / 2]
+            }
+        });
+        let (packed, planar) = (tensor(&packed, crop, target), tensor(&planar, crop, target));
+        for (packed, planar) in packed.iter().zip(planar) {
+            // The rows of chroma are weighed one by one here, and two by two there.
+            assert!(packed.abs_diff(planar) <= 2, "{packed} {planar}");
+        }
+    }
+}
+
+#[test]
+fn the_order_of_bytes_makes_no_difference() {
+    let colour = |channel: usize, x: usize, y: usize| noise(channel, x, y);
+    let target = Size {
+        width: 11,
+        height: 13,
+    };
+    let tensors = [
+        (PixelFormat::Rgb24, 3, [0, 1, 2]),
+        (PixelFormat::Bgr24, 3, [2, 1, 0]),
+        (PixelFormat::Rgbx32, 4, [0, 1, 2]),
+        (PixelFormat::Bgrx32, 4, [2, 1, 0]),
+    ]
+    .map(|(pixel_format, bytes, order)| {
+        let frame = frame(format(37, 29, pixel_format), |_, x, y| {
+            order
+                .get(x % bytes)
+                .map_or(77, |channel| colour(*channel, x / bytes, y))
+        });
+        tensor(&frame, whole(&frame), target)
+    });
+    for other in &tensors[1..] {
+        assert_eq!(*other, tensors[0]);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::frame::{Frame, plane_extent};
+use crate::frame::{Frame, PixelFormat, plane_extent};
 use crate::units::MonotonicTime;
 
 /// Longest cycle of pictures that is recognised: a driver that hands out the same few buffers in
@@ -41,7 +41,8 @@ impl FrozenCheck {
     }
 }
 
-/// CRC-32 (IEEE 802.3) over every visible byte of every plane; padding of rows is left out.
+/// CRC-32 (IEEE 802.3) over every visible byte of every plane; padding of rows is left out, and the
+/// fourth bytes of pixels that have no meaning: what changes there is no new picture.
 ///
 /// 32 bits are enough: equal pictures always have equal checksums, and different ones would have to
 /// collide (1 in 500 million, each time) in every frame of `frozen_after_ms` for a false alarm.
@@ -51,7 +52,14 @@ fn checksum(frame: &Frame) -> u32 {
     for index in 0..format.pixel_format.planes() {
         let plane = frame.plane(index);
         let (row_bytes, _) = plane_extent(format, index);
-        if plane.stride == row_bytes {
+        if matches!(
+            format.pixel_format,
+            PixelFormat::Rgbx32 | PixelFormat::Bgrx32
+        ) {
+            for row in plane.data.chunks(plane.stride.max(1)) {
+                hash_without_fourth(&mut hasher, &row[..row_bytes.min(row.len())]);
+            }
+        } else if plane.stride == row_bytes {
             hasher.update(plane.data);
         } else if plane.stride > 0 {
             for row in plane.data.chunks(plane.stride) {
@@ -60,4 +68,14 @@ fn checksum(frame: &Frame) -> u32 {
         }
     }
     hasher.finalize()
+}
+
+fn hash_without_fourth(hasher: &mut crc32fast::Hasher, row: &[u8]) {
+    let mut colours = [[0; 3]; 64];
+    for pixels in row.as_chunks::<4>().0.chunks(colours.len()) {
+        for (colour, [one, two, three, _]) in colours.iter_mut().zip(pixels) {
+            *colour = [*one, *two, *three];
+        }
+        hasher.update(colours[..pixels.len()].as_flattened());
+    }
 }

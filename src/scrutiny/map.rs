@@ -48,7 +48,7 @@ impl LumaMap {
     /// Takes the luma of `frame`; of RGB, `(R + 2G + B) / 4`. Reads every pixel once.
     pub(super) fn fill(&mut self, frame: &Frame) {
         let plane = frame.plane(0);
-        let width = plane.width.min(WIDTH_MAX);
+        let width = (frame.size().width as usize).min(WIDTH_MAX);
         if width == 0 || plane.height == 0 {
             self.cells.fill(0);
             return;
@@ -66,7 +66,11 @@ impl LumaMap {
                 let pixels = &plane.data[line * plane.stride..];
                 match frame.format().pixel_format {
                     PixelFormat::I420 | PixelFormat::Nv12 => add_luma(sums, pixels),
-                    PixelFormat::Rgb24 => add_rgb(sums, pixels),
+                    PixelFormat::Yuyv => add_packed_luma::<0>(sums, pixels),
+                    PixelFormat::Uyvy => add_packed_luma::<1>(sums, pixels),
+                    // The same from either end.
+                    PixelFormat::Rgb24 | PixelFormat::Bgr24 => add_rgb::<3>(sums, pixels),
+                    PixelFormat::Rgbx32 | PixelFormat::Bgrx32 => add_rgb::<4>(sums, pixels),
                 }
             }
             for ((start, end), cell) in self.spans.iter().zip(cells) {
@@ -82,8 +86,15 @@ fn add_luma(sums: &mut [u16], pixels: &[u8]) {
     }
 }
 
-fn add_rgb(sums: &mut [u16], pixels: &[u8]) {
-    for (sum, pixel) in sums.iter_mut().zip(pixels.chunks_exact(3)) {
+/// Luma in every second byte, from byte `FIRST`.
+fn add_packed_luma<const FIRST: usize>(sums: &mut [u16], pixels: &[u8]) {
+    for (sum, pixel) in sums.iter_mut().zip(pixels.as_chunks::<2>().0) {
+        *sum += u16::from(pixel[FIRST]);
+    }
+}
+
+fn add_rgb<const BYTES: usize>(sums: &mut [u16], pixels: &[u8]) {
+    for (sum, pixel) in sums.iter_mut().zip(pixels.as_chunks::<BYTES>().0) {
         let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u16::from);
         *sum += (red + 2 * green + blue) / 4;
     }

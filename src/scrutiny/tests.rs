@@ -42,20 +42,18 @@ fn picture(
     };
     let mut buffer = crate::frame::FrameBuffer::default();
     let planes = buffer.prepare(&format);
-    let bytes = if pixel_format == PixelFormat::Rgb24 {
-        3
-    } else {
-        1
-    };
     for (index, plane) in planes.into_iter().enumerate() {
+        let (row_bytes, _) = crate::frame::plane_extent(&format, index);
         for (n, byte) in plane.iter_mut().enumerate() {
-            let pixel = (n / bytes) as i32;
-            let width = size.width as i32;
-            *byte = if index == 0 {
-                luma(pixel % width, pixel / width)
-            } else {
-                rest
+            let (x, y) = (n % row_bytes, (n / row_bytes) as i32);
+            let (pixel, shows) = match pixel_format {
+                PixelFormat::Yuyv => (x / 2, x % 2 == 0),
+                PixelFormat::Uyvy => (x / 2, x % 2 == 1),
+                PixelFormat::Rgbx32 | PixelFormat::Bgrx32 => (x / 4, x % 4 < 3),
+                PixelFormat::Rgb24 | PixelFormat::Bgr24 => (x / 3, true),
+                PixelFormat::I420 | PixelFormat::Nv12 => (x, index == 0),
             };
+            *byte = if shows { luma(pixel as i32, y) } else { rest };
         }
     }
     let meta = FrameMeta {
@@ -166,14 +164,14 @@ fn a_change_of_one_byte_anywhere_makes_a_picture_new() {
         width: 33,
         height: 17,
     };
-    for pixel_format in [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Rgb24] {
+    for pixel_format in PixelFormat::ALL {
         let mut check = FrozenCheck::default();
         let frames = [(0, 7), (100, 7), (200, 9), (300, 9)].map(|(ms, byte)| {
             (
                 ms,
                 picture(pixel_format, size, ms, byte, |x, y| {
-                    // In RGB there is one plane only: the last pixel carries the change.
-                    if (x, y) == (32, 16) && pixel_format == PixelFormat::Rgb24 {
+                    // In RGB there is no chroma: the last pixel carries the change.
+                    if (x, y) == (32, 16) && pixel_format.is_rgb() {
                         byte
                     } else {
                         50
@@ -183,6 +181,22 @@ fn a_change_of_one_byte_anywhere_makes_a_picture_new() {
         });
         let ages = frames.map(|(ms, frame)| check.observe(&frame, at(ms)).as_millis());
         assert_eq!(ages, [0, 100, 0, 100], "{pixel_format:?}");
+    }
+}
+
+#[test]
+fn what_has_no_meaning_makes_no_picture_new() {
+    for pixel_format in [PixelFormat::Rgbx32, PixelFormat::Bgrx32] {
+        let mut check = FrozenCheck::default();
+        // 200 pixels: more than are hashed at once.
+        let size = Size {
+            width: 200,
+            height: 3,
+        };
+        for (ms, rest) in [(0, 1), (100, 2), (200, 3)] {
+            let frame = picture(pixel_format, size, ms, rest, |x, _| x as u8);
+            assert_eq!(check.observe(&frame, at(ms)).as_millis(), u128::from(ms));
+        }
     }
 }
 
@@ -476,9 +490,9 @@ proptest! {
 
     #[test]
     fn a_cell_is_the_mean_of_its_pixels(
-        width in 1_u32..400, height in 1_u32..300, seed in any::<i32>(), format in 0..3_usize,
+        width in 1_u32..400, height in 1_u32..300, seed in any::<i32>(), format in 0..PixelFormat::ALL.len(),
     ) {
-        let pixel_format = [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Rgb24][format];
+        let pixel_format = PixelFormat::ALL[format];
         let luma = |x, y| hash(x, y, seed);
         let frame = picture(pixel_format, Size { width, height }, 0, 128, luma);
         let mut map = LumaMap::new();

@@ -1,6 +1,7 @@
-//! Thin safe wrappers over the operating system: clock, timer, priority, watchdog, process figures,
-//! shutdown signals, replacing files.
+//! Thin safe wrappers over the operating system: clock, timer, priority, watchdog, figures of the
+//! process and the machine, shutdown signals, replacing files.
 
+mod machine;
 mod realtime;
 mod replace;
 mod wall_clock;
@@ -18,6 +19,9 @@ pub use signals::StopFlag;
 
 use crate::units::MonotonicTime;
 
+pub use machine::{
+    MachineLoad, THERMAL_FOLDER, machine_load, resident_bytes, temperatures, uptime,
+};
 pub use realtime::{Ticker, lock_memory, raise_priority};
 pub use replace::replace_file;
 pub use wall_clock::wall_clock_is_synchronised;

@@ -26,9 +26,21 @@ pub enum UiError {
     },
     /// The driver is too old.
     #[error(
-        "the graphics driver has no OpenGL ES 3; install libgl1-mesa-dri (Debian), or run without a picture (--display none)"
+        "the graphics driver has {}; 3.0 is needed, for textures of one and two channels and for copies between framebuffers: install a newer Mesa (Debian: libgl1-mesa-dri), or run without a picture (--display none)",
+        offered.map_or_else(|| "no OpenGL ES".to_owned(), |version| format!("OpenGL ES {version} only"))
     )]
-    NoGles3,
+    NoGles3 {
+        /// The version that it has, if any.
+        offered: Option<&'static str>,
+    },
+    /// The driver draws, but into nothing that a monitor can show.
+    #[error(
+        "the graphics driver draws into no format that the card scans out (XR24 or AR24 with 8 bits of stencil); run without a monitor (--display headless)"
+    )]
+    NoScanOutFormat,
+    /// The virtual terminal below the picture cannot be used.
+    #[error("{0}")]
+    Terminal(String),
     /// An EGL call failed.
     #[error("{operation}: {source}")]
     Egl {

@@ -3,7 +3,9 @@
 use crate::frame::Frame;
 use crate::geometry::Size;
 use crate::ui::UiError;
-use crate::ui::gles::{Context, EGL_LIBRARY, Offscreen, Renderer, VideoMeans};
+use crate::ui::gles::{
+    Context, EGL_LIBRARY, FrameCopies, ImportKind, Offscreen, Renderer, VideoMeans,
+};
 use crate::ui::scene::Scene;
 
 /// Draws scenes into memory. Belongs to the thread that made it.
@@ -33,13 +35,32 @@ impl HeadlessRenderer {
     /// As [`HeadlessRenderer::new`].
     pub fn with_egl(library: &str, size: Size) -> Result<Self, UiError> {
         let context = Context::surfaceless_from(library)?;
-        let renderer = Renderer::new(|name| context.function(name))?;
+        let mut renderer = Renderer::new(|name| context.function(name))?;
+        renderer.import_frames(&context);
         let offscreen = Offscreen::new(renderer.gl(), size)?;
         Ok(Self {
             offscreen,
             renderer,
             context,
         })
+    }
+
+    /// In pixels.
+    #[must_use]
+    pub const fn size(&self) -> Size {
+        self.offscreen.target().size
+    }
+
+    /// Frames by how they came to the graphics device.
+    #[must_use]
+    pub const fn copies(&self) -> FrameCopies {
+        self.renderer.copies()
+    }
+
+    /// The pixel formats (`drm_fourcc.h`) that can be drawn from a camera's memory, by name.
+    #[must_use]
+    pub fn import_formats(&self) -> Vec<(String, ImportKind)> {
+        self.renderer.import_formats()
     }
 
     /// What draws, and how it was reached.

@@ -140,7 +140,7 @@ pub(crate) fn play(source: &mut dyn FrameSource) -> (Vec<Frame>, Option<CaptureE
     loop {
         match source.next_frame() {
             Ok(Captured::Frame(frame)) => frames.push(frame),
-            Ok(Captured::End) => return (frames, None),
+            Ok(Captured::End | Captured::Nothing) => return (frames, None),
             Err(error) => return (frames, Some(error)),
         }
         assert!(frames.len() < 100_000, "a file ends");

@@ -6,7 +6,7 @@
     conveyor_apples.csv what is on the belt: one line per apple, with its grade and its way through the picture
 
 Needs ffmpeg with libx264 and the packages of models/requirements.txt. The sources are fetched and checked by
-models/sources.py.
+models/andon_models/sources.py.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "models"))
-import sources  # noqa: E402
+from andon_models import sources  # noqa: E402
 
 # vtest.avi, 10 frames per second: the half minute in which people walk through the right of the yard, leave it for ten
 # seconds and come back.

@@ -8,8 +8,9 @@ use andon::frame::{
 };
 use andon::geometry::{Normalised, Point, Polygon, Rect, Size};
 use andon::message::{
-    Detection, Disposition, Grade, GradedItem, InspectionVerdict, ItemVerdict, PermissionState,
-    PersonVerdict, SafetyVerdict, Snapshot, StreamView, Verdict, ZoneSet,
+    Detection, Disposition, Grade, GradedItem, InspectionVerdict, ItemVerdict, OperatorView,
+    PartTally, PermissionState, PersonVerdict, SafetyVerdict, Snapshot, StreamView, Verdict,
+    ZoneSet,
 };
 use andon::ui::scene::{People, SceneContext};
 use andon::units::{LabelId, MonotonicTime, Score, StreamId, ZoneIndex, ZoneKind};
@@ -200,5 +201,7 @@ pub(crate) fn snapshot(
         permission,
         streams,
         newest: StreamId::WorkerSafety,
+        parts: PartTally::default(),
+        operator: OperatorView::default(),
     }
 }

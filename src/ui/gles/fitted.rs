@@ -8,7 +8,8 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use glow::HasContext;
 use yuv::{
-    YuvBiPlanarImage, YuvConversionMode, YuvError, YuvPlanarImage, YuvRange, YuvStandardMatrix,
+    YuvBiPlanarImage, YuvConversionMode, YuvError, YuvPackedImage, YuvPlanarImage, YuvRange,
+    YuvStandardMatrix,
 };
 
 use super::Target;
@@ -234,15 +235,52 @@ fn convert(frame: &Frame, rgba: &mut [u8]) -> Result<(), YuvError> {
             let mode = YuvConversionMode::default();
             yuv::yuv_nv12_to_rgba(&image, rgba, width * 4, range, matrix, mode)
         }
-        PixelFormat::Rgb24 => {
+        PixelFormat::Yuyv | PixelFormat::Uyvy => {
+            let convert = if frame.format().pixel_format == PixelFormat::Yuyv {
+                yuv::yuyv422_to_rgba
+            } else {
+                yuv::uyvy422_to_rgba
+            };
+            // Row by row: the library wants the padding of the last row, too, which need not be there.
             let rows = first.data.chunks(first.stride.max(1));
+            let row_bytes = first.width * 4;
             for (to, from) in rgba.chunks_exact_mut(width as usize * 4).zip(rows) {
-                for (to, from) in to.chunks_exact_mut(4).zip(from.chunks_exact(3)) {
-                    to[..3].copy_from_slice(from);
-                    to[3] = u8::MAX;
-                }
+                let image = YuvPackedImage {
+                    yuy: from.get(..row_bytes).unwrap_or_default(),
+                    yuy_stride: u32::try_from(row_bytes).unwrap_or(u32::MAX),
+                    width,
+                    height: 1,
+                };
+                convert(&image, to, width * 4, range, matrix)?;
             }
             Ok(())
+        }
+        PixelFormat::Rgb24 => {
+            reorder::<3, 0>(&first, rgba);
+            Ok(())
+        }
+        PixelFormat::Bgr24 => {
+            reorder::<3, 2>(&first, rgba);
+            Ok(())
+        }
+        PixelFormat::Rgbx32 => {
+            reorder::<4, 0>(&first, rgba);
+            Ok(())
+        }
+        PixelFormat::Bgrx32 => {
+            reorder::<4, 2>(&first, rgba);
+            Ok(())
+        }
+    }
+}
+
+/// Pixels of `BYTES` bytes, green the second, red number `RED` and blue number `2 - RED`, as RGBA.
+fn reorder<const BYTES: usize, const RED: usize>(plane: &Plane<'_>, rgba: &mut [u8]) {
+    let rows = plane.data.chunks(plane.stride.max(1));
+    for (to, from) in rgba.chunks_exact_mut(plane.width * 4).zip(rows) {
+        let pixels = from.as_chunks::<BYTES>().0;
+        for (to, from) in to.as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
+            *to = [from[RED], from[1], from[2 - RED], u8::MAX];
         }
     }
 }

@@ -11,15 +11,21 @@
 )]
 
 mod context;
+mod dmabuf;
+mod external;
 mod fitted;
 mod flat;
+mod import;
 mod offscreen;
 mod program;
+mod read_back;
 mod renderer;
 mod texture;
 mod vector;
 mod video;
 
 pub use context::{Context, EGL_LIBRARY};
+pub use import::ImportKind;
 pub use offscreen::Offscreen;
-pub use renderer::{Renderer, Target, VideoMeans};
+pub use read_back::ReadBack;
+pub use renderer::{FrameCopies, Renderer, Target, VideoMeans};

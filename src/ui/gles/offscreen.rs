@@ -5,11 +5,9 @@ use std::rc::Rc;
 use glow::HasContext;
 
 use super::Target;
+use super::read_back::ReadBack;
 use crate::geometry::Size;
 use crate::ui::UiError;
-
-/// `GL_PACK_REVERSE_ROW_ORDER_ANGLE`, `ANGLE_pack_reverse_row_order`.
-const PACK_REVERSE_ROW_ORDER: u32 = 0x93A4;
 
 /// A framebuffer object with colour and stencil.
 pub struct Offscreen {
@@ -17,11 +15,7 @@ pub struct Offscreen {
     framebuffer: glow::Framebuffer,
     buffers: [glow::Renderbuffer; 2],
     size: Size,
-    /// Whether the driver can give the top row first.
-    reverses: bool,
-    /// Rows as GL has them otherwise, bottom row first.
-    upside_down: Vec<u8>,
-    rgba: Vec<u8>,
+    pixels: ReadBack,
 }
 
 impl std::fmt::Debug for Offscreen {
@@ -76,15 +70,12 @@ impl Offscreen {
             let status = gl.check_framebuffer_status(glow::FRAMEBUFFER);
             // A refused size also leaves an error behind, which is said here.
             let _ = gl.get_error();
-            let extensions = gl.supported_extensions();
             let this = Self {
                 gl: Rc::clone(gl),
                 framebuffer,
                 buffers: [color, stencil],
                 size,
-                reverses: extensions.contains("GL_ANGLE_pack_reverse_row_order"),
-                upside_down: Vec::new(),
-                rgba: Vec::new(),
+                pixels: ReadBack::new(gl),
             };
             (this, status)
         };
@@ -110,51 +101,8 @@ impl Offscreen {
     ///
     /// The driver reports an error.
     pub fn read(&mut self) -> Result<&[u8], UiError> {
-        let (width, height) = (self.size.width as usize, self.size.height as usize);
-        let row = width * 4;
-        let Some((gl_width, gl_height)) = gl_size(self.size) else {
-            return Ok(&[]);
-        };
-        let rows = if self.reverses {
-            &mut self.rgba
-        } else {
-            &mut self.upside_down
-        };
-        rows.resize(row * height, 0);
-        let into = glow::PixelPackData::Slice(Some(rows));
-        // SAFETY: the context is current; the slice holds width x height x 4 bytes and rows of RGBA8
-        // need no padding at any pack alignment. The row order is set where the driver knows it.
-        let error = unsafe {
-            self.gl
-                .bind_framebuffer(glow::READ_FRAMEBUFFER, Some(self.framebuffer));
-            if self.reverses {
-                self.gl.pixel_store_i32(PACK_REVERSE_ROW_ORDER, 1);
-            }
-            self.gl.read_pixels(
-                0,
-                0,
-                gl_width,
-                gl_height,
-                glow::RGBA,
-                glow::UNSIGNED_BYTE,
-                into,
-            );
-            self.gl.get_error()
-        };
-        if error != glow::NO_ERROR {
-            return Err(UiError::Gl {
-                operation: "glReadPixels",
-                code: error,
-            });
-        }
-        if !self.reverses && row > 0 {
-            self.rgba.resize(row * height, 0);
-            let rows = self.upside_down.chunks_exact(row).rev();
-            for (to, from) in self.rgba.chunks_exact_mut(row).zip(rows) {
-                to.copy_from_slice(from);
-            }
-        }
-        Ok(&self.rgba)
+        self.pixels
+            .read(&self.gl, Some(self.framebuffer), self.size)
     }
 }
 

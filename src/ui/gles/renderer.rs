@@ -5,15 +5,18 @@ use std::rc::Rc;
 
 use glow::HasContext;
 
+use super::context::Context;
 use super::fitted::FittedVideos;
 use super::flat::FlatPainter;
+use super::import::{ImportKind, Imported, Importer};
 use super::offscreen::gl_size;
 use super::vector::VectorPainter;
 use super::video::ShadedVideos;
-use crate::frame::Frame;
-use crate::geometry::Size;
+use crate::frame::{Frame, FrameMeta};
+use crate::geometry::{Rect, ScreenPixels, Size};
 use crate::ui::UiError;
 use crate::ui::scene::{Command, Rgba, Scene};
+use crate::units::StreamId;
 
 /// A framebuffer to draw into; it has colour and stencil.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +34,27 @@ pub enum VideoMeans {
     Shader,
     /// The CPU, before the upload: much cheaper where the device is a software renderer.
     Cpu,
+}
+
+/// How frames came to the graphics device: each new frame of a stream counts once, however often it
+/// is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameCopies {
+    /// Drawn from where the camera put them.
+    pub imported: u64,
+    /// Copied, whole.
+    pub copied: u64,
+}
+
+impl std::ops::Add for FrameCopies {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            imported: self.imported + other.imported,
+            copied: self.copied + other.copied,
+        }
+    }
 }
 
 #[allow(
@@ -58,6 +82,17 @@ pub struct Renderer {
     videos: Videos,
     vectors: VectorPainter,
     device: String,
+    imports: Option<Imports>,
+    /// The frame of each stream that was drawn last.
+    drawn: [Option<FrameMeta>; 2],
+    copies: FrameCopies,
+}
+
+/// Draws frames from the memory of cameras.
+struct Imports {
+    importer: Importer,
+    /// Where frames are uploaded by the CPU's own means, there is no other painter.
+    painter: ShadedVideos,
 }
 
 impl std::fmt::Debug for Renderer {
@@ -112,7 +147,51 @@ impl Renderer {
             videos,
             vectors,
             device: format!("{name}, {version}"),
+            imports: None,
+            drawn: [None; 2],
+            copies: FrameCopies::default(),
         })
+    }
+
+    /// Draws frames that a camera exports from where they are, from now on; what the driver does not
+    /// take is copied as before, which is said. `context` is the current one, which the renderer was
+    /// made on.
+    pub fn import_frames(&mut self, context: &Context) {
+        let painter = match ShadedVideos::new(&self.gl) {
+            Ok(painter) => painter,
+            Err(error) => {
+                log::warn!("frames are copied: {error}");
+                return;
+            }
+        };
+        match Importer::new(&self.gl, context) {
+            Ok(importer) => self.imports = Some(Imports { importer, painter }),
+            Err(missing) => log::info!(
+                "{} has no {missing}: frames of cameras are copied",
+                self.device
+            ),
+        }
+    }
+
+    /// The pixel formats (`drm_fourcc.h`) that can be drawn from a camera's memory, by name.
+    #[must_use]
+    pub fn import_formats(&self) -> Vec<(String, ImportKind)> {
+        let imports = self.imports.as_ref();
+        imports.map_or_else(Vec::new, |imports| imports.importer.formats())
+    }
+
+    /// Frames by how they came to the device.
+    #[must_use]
+    pub const fn copies(&self) -> FrameCopies {
+        self.copies
+    }
+
+    /// Lets go of frames of cameras that the device is done with. Does not wait. To be called now and
+    /// then where nothing is drawn.
+    pub fn release_frames(&mut self) {
+        if let Some(imports) = &mut self.imports {
+            imports.importer.release();
+        }
     }
 
     /// Has frames prepared by other means than suit the device; for comparing the two.
@@ -177,6 +256,10 @@ impl Renderer {
             self.draw(command, frames, target)?;
         }
         self.flush(pen, target.size);
+        if let Some(imports) = &mut self.imports {
+            imports.importer.release();
+            imports.importer.hold(frames);
+        }
         // SAFETY: a query of the current context.
         let error = unsafe { self.gl.get_error() };
         if error == glow::NO_ERROR {
@@ -209,14 +292,7 @@ impl Renderer {
             Command::Outline { rect, stroke } => self.flats.outline(*rect, *stroke),
             Command::Video { stream, rect } => {
                 if let Some(frame) = frames[stream.index()] {
-                    match &mut self.videos {
-                        Videos::Shaded(videos) => {
-                            videos.draw(&self.gl, *stream, frame, *rect, target.size)?;
-                        }
-                        Videos::Fitted(videos) => {
-                            videos.draw(&self.gl, *stream, frame, *rect, target)?;
-                        }
-                    }
+                    self.video(*stream, frame, *rect, target)?;
                 }
             }
             Command::Polygon {
@@ -236,6 +312,44 @@ impl Renderer {
                 .vectors
                 .text(*at, text, *size, *weight, *align, *color)?,
         }
+        Ok(())
+    }
+
+    fn video(
+        &mut self,
+        stream: StreamId,
+        frame: &Frame,
+        rect: Rect<ScreenPixels>,
+        target: Target,
+    ) -> Result<(), UiError> {
+        let drawn = &mut self.drawn[stream.index()];
+        let new = u64::from(*drawn != Some(frame.meta));
+        *drawn = Some(frame.meta);
+        if let Some(Imports { importer, painter }) = &mut self.imports {
+            let textures = match importer.find(frame) {
+                Some(Imported::Planes(textures)) => Some(*textures),
+                Some(Imported::External(texture)) => {
+                    let texture = *texture;
+                    if let Some(external) = importer.external() {
+                        external.draw(&self.gl, texture, rect, target.size)?;
+                        self.copies.imported += new;
+                        return Ok(());
+                    }
+                    None
+                }
+                None => None,
+            };
+            if let Some(textures) = textures {
+                painter.paint(&self.gl, textures, frame.format(), rect, target.size)?;
+                self.copies.imported += new;
+                return Ok(());
+            }
+        }
+        match &mut self.videos {
+            Videos::Shaded(videos) => videos.draw(&self.gl, stream, frame, rect, target.size)?,
+            Videos::Fitted(videos) => videos.draw(&self.gl, stream, frame, rect, target)?,
+        }
+        self.copies.copied += new;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::geometry::{Rect, ScreenPixels, Size};
 use crate::ui::UiError;
 use crate::units::StreamId;
 
-const VERTEX: &str = "#version 300 es
+pub(super) const VERTEX: &str = "#version 300 es
 uniform vec4 corners; // left, top, right, bottom in clip space
 out vec2 place;
 void main() {
@@ -21,7 +21,8 @@ void main() {
 ";
 
 /// Chroma is stored in half the pixels, rounded up: `chroma_scale` maps a place in the frame to the
-/// place in the chroma plane, which covers one column more where the width is odd.
+/// place in the chroma plane, which covers one column more where the width is odd. So does packed
+/// luma, which has `luma_scale`.
 const FRAGMENT: &str = "
 precision highp float;
 in vec2 place;
@@ -32,6 +33,7 @@ uniform sampler2D plane2;
 uniform mat3 to_rgb;
 uniform vec3 offset;
 uniform vec2 chroma_scale;
+uniform vec2 luma_scale;
 void main() {
 #if defined(I420)
     vec2 chroma = place * chroma_scale;
@@ -39,6 +41,15 @@ void main() {
     color = vec4(clamp(to_rgb * (yuv - offset), 0.0, 1.0), 1.0);
 #elif defined(NV12)
     vec3 yuv = vec3(texture(plane0, place).r, texture(plane1, place * chroma_scale).rg);
+    color = vec4(clamp(to_rgb * (yuv - offset), 0.0, 1.0), 1.0);
+#elif defined(YUYV)
+    // plane0: luma and half of the chroma by pixel; plane1: Y0 U Y1 V by pairs of pixels.
+    vec2 pair = place * chroma_scale;
+    vec3 yuv = vec3(texture(plane0, place * luma_scale).r, texture(plane1, pair).ga);
+    color = vec4(clamp(to_rgb * (yuv - offset), 0.0, 1.0), 1.0);
+#elif defined(UYVY)
+    vec2 pair = place * chroma_scale;
+    vec3 yuv = vec3(texture(plane0, place * luma_scale).g, texture(plane1, pair).rb);
     color = vec4(clamp(to_rgb * (yuv - offset), 0.0, 1.0), 1.0);
 #else
     color = vec4(texture(plane0, place).rgb, 1.0);
@@ -52,11 +63,14 @@ struct Program {
     to_rgb: Option<glow::UniformLocation>,
     offset: Option<glow::UniformLocation>,
     chroma_scale: Option<glow::UniformLocation>,
+    luma_scale: Option<glow::UniformLocation>,
 }
 
 pub(super) struct ShadedVideos {
     i420: Program,
     nv12: Program,
+    yuyv: Program,
+    uyvy: Program,
     rgb: Program,
     vertices: glow::VertexArray,
     uploaded: [Uploaded; 2],
@@ -69,6 +83,8 @@ impl ShadedVideos {
         Ok(Self {
             i420: compile(gl, "I420")?,
             nv12: compile(gl, "NV12")?,
+            yuyv: compile(gl, "YUYV")?,
+            uyvy: compile(gl, "UYVY")?,
             rgb: compile(gl, "RGB")?,
             vertices,
             uploaded: <[Uploaded; 2]>::default(),
@@ -87,12 +103,30 @@ impl ShadedVideos {
     ) -> Result<(), UiError> {
         let uploaded = &mut self.uploaded[stream.index()];
         uploaded.update(gl, frame)?;
-        let program = match frame.format().pixel_format {
+        let textures = uploaded.textures();
+        self.paint(gl, textures, frame.format(), rect, size)
+    }
+
+    /// Draws textures that hold a frame of `format`, in the order in which an upload makes them.
+    pub(super) fn paint(
+        &self,
+        gl: &glow::Context,
+        textures: [Option<glow::Texture>; 3],
+        format: &FrameFormat,
+        rect: Rect<ScreenPixels>,
+        size: Size,
+    ) -> Result<(), UiError> {
+        let program = match format.pixel_format {
             PixelFormat::I420 => &self.i420,
             PixelFormat::Nv12 => &self.nv12,
-            PixelFormat::Rgb24 => &self.rgb,
+            PixelFormat::Yuyv => &self.yuyv,
+            PixelFormat::Uyvy => &self.uyvy,
+            // Which byte is red is the texture's own business.
+            PixelFormat::Rgb24 | PixelFormat::Bgr24 | PixelFormat::Rgbx32 | PixelFormat::Bgrx32 => {
+                &self.rgb
+            }
         };
-        let conversion = Conversion::new(frame.format());
+        let conversion = Conversion::new(format);
         let corners = clip_space(rect, size);
         // SAFETY: the context is current; program, vertex array and textures are this painter's.
         unsafe {
@@ -102,9 +136,10 @@ impl ShadedVideos {
             gl.uniform_4_f32_slice(program.corners.as_ref(), &corners);
             gl.uniform_matrix_3_f32_slice(program.to_rgb.as_ref(), false, &conversion.to_rgb);
             gl.uniform_3_f32_slice(program.offset.as_ref(), &conversion.offset);
-            let chroma_scale = chroma_scale(frame.size());
+            let [luma_scale, chroma_scale] = scales(format);
             gl.uniform_2_f32_slice(program.chroma_scale.as_ref(), &chroma_scale);
-            for (unit, texture) in (glow::TEXTURE0..).zip(uploaded.textures()) {
+            gl.uniform_2_f32_slice(program.luma_scale.as_ref(), &luma_scale);
+            for (unit, texture) in (glow::TEXTURE0..).zip(textures) {
                 gl.active_texture(unit);
                 gl.bind_texture(glow::TEXTURE_2D, texture);
             }
@@ -128,7 +163,7 @@ impl ShadedVideos {
     clippy::cast_precision_loss,
     reason = "picture sizes are far below 2^24"
 )]
-fn clip_space(rect: Rect<ScreenPixels>, size: Size) -> [f32; 4] {
+pub(super) fn clip_space(rect: Rect<ScreenPixels>, size: Size) -> [f32; 4] {
     let x = |x: f32| 2.0 * x / size.width as f32 - 1.0;
     let y = |y: f32| 1.0 - 2.0 * y / size.height as f32;
     [
@@ -143,11 +178,20 @@ fn clip_space(rect: Rect<ScreenPixels>, size: Size) -> [f32; 4] {
     clippy::cast_precision_loss,
     reason = "picture sizes are far below 2^24"
 )]
-fn chroma_scale(size: Size) -> [f32; 2] {
-    [size.width, size.height].map(|extent| {
+fn scales(format: &FrameFormat) -> [[f32; 2]; 2] {
+    let [across, down] = [format.size.width, format.size.height].map(|extent| {
         let covered = extent.div_ceil(2) * 2;
         extent as f32 / covered.max(1) as f32
-    })
+    });
+    match format.pixel_format {
+        PixelFormat::Yuyv | PixelFormat::Uyvy => [[across, 1.0]; 2],
+        PixelFormat::I420
+        | PixelFormat::Nv12
+        | PixelFormat::Rgb24
+        | PixelFormat::Bgr24
+        | PixelFormat::Rgbx32
+        | PixelFormat::Bgrx32 => [[1.0; 2], [across, down]],
+    }
 }
 
 /// `rgb = to_rgb * (yuv - offset)` with every component 0..=1; the matrix by columns.
@@ -207,6 +251,7 @@ fn compile(gl: &glow::Context, layout: &str) -> Result<Program, UiError> {
             to_rgb: uniform("to_rgb"),
             offset: uniform("offset"),
             chroma_scale: uniform("chroma_scale"),
+            luma_scale: uniform("luma_scale"),
         })
     }
 }

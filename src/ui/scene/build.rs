@@ -1,35 +1,97 @@
 //! Puts the scene together, and the sketch its parts are drawn on.
 
 use super::font::{Fonts, Weight};
-use super::layout::{Layout, whole};
+use super::layout::{Bar, Layout, Plan, whole};
 use super::symbol::{Inks, Layer, Symbol};
+use super::view::{Page, Target, Targets, View};
 use super::{Align, Command, Path, People, Rgba, Scene, SceneContext, Stroke};
-use super::{banner, palette, stream, symbol};
+use super::{banner, controls, pages, palette, stream, symbol};
 use crate::geometry::{Point, Rect, ScreenPixels, Size};
-use crate::message::Snapshot;
+use crate::message::{PermissionState, Snapshot};
 use crate::units::StreamId;
 
-/// The picture of `snapshot` at `size` pixels. Pure: the same input gives the same scene.
+/// A picture, and what of it can be pressed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Composed {
+    /// What is drawn.
+    pub scene: Scene,
+    /// What can be pressed.
+    pub targets: Targets,
+}
+
+/// The picture of `snapshot` at `size` pixels, as nobody operates it. Pure: the same input gives the
+/// same scene.
 #[must_use]
 pub fn build(snapshot: &Snapshot, context: &SceneContext, size: Size) -> Scene {
+    compose(snapshot, context, &View::still(size)).scene
+}
+
+/// The picture of `snapshot` as a view shows it. Pure.
+#[must_use]
+pub fn compose(snapshot: &Snapshot, context: &SceneContext, view: &View<'_>) -> Composed {
     let frames = StreamId::ALL.map(|id| {
         let view = snapshot.streams[id.index()].as_ref();
         view.map(|view| view.frame.size())
     });
-    let layout = Layout::new(size, frames);
+    let layout = Layout::new(&Plan {
+        size: view.size,
+        factor: view.factor,
+        shown: view.streams,
+        frames,
+        bar: view.kiosk.map_or(Bar::Absent, |_| Bar::Present),
+    });
     let mut sketch = Sketch::new(layout.scale);
     banner::draw(&mut sketch, layout.banner, snapshot, context);
-    for id in StreamId::ALL {
-        stream::draw(
-            &mut sketch,
-            layout.panels[id.index()],
-            id,
-            snapshot,
-            context,
-        );
+    let mut targets = Targets::default();
+    let page = view.kiosk.map_or(Page::Cameras, |kiosk| kiosk.page);
+    match (page, view.kiosk) {
+        (Page::Status(page), Some(kiosk)) => {
+            pages::draw(&mut sketch, layout.body, page, (snapshot, context), kiosk);
+        }
+        (Page::Cameras | Page::Status(_), _) => {
+            for id in StreamId::ALL {
+                if let Some(panel) = layout.panels[id.index()] {
+                    targets.frames[id.index()] =
+                        stream::draw(&mut sketch, panel, id, snapshot, context);
+                    targets.places.push((panel.area, Target::Video(id)));
+                }
+            }
+        }
     }
-    footer(&mut sketch, layout.footer, context);
-    sketch.finish(size)
+    let answer = view.kiosk.and_then(|kiosk| kiosk.answer.as_deref());
+    footer(&mut sketch, layout.footer, context, answer);
+    if let Some(kiosk) = view.kiosk {
+        let buttons = controls::draw(&mut sketch, &layout, snapshot, kiosk);
+        targets.places.splice(0..0, buttons);
+        frame(&mut sketch, view.size, snapshot.permission);
+        if let Some(tip) = kiosk.pointer {
+            controls::pointer(&mut sketch, tip);
+        }
+    }
+    Composed {
+        scene: sketch.finish(view.size),
+        targets,
+    }
+}
+
+/// A thick line around the whole picture while something is wrong: seen on every page, from the corner
+/// of the eye.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "picture sizes are far below 2^24"
+)]
+fn frame(sketch: &mut Sketch, size: Size, permission: PermissionState) {
+    let color = match permission {
+        PermissionState::Tripped(_) => palette::STOP,
+        PermissionState::LockedOut(_) => palette::FAULT,
+        PermissionState::SelfTest | PermissionState::Interlocked | PermissionState::On => return,
+    };
+    let width = (8.0 * sketch.scale).round();
+    let half = width / 2.0;
+    let (wide, tall) = (size.width as f32, size.height as f32);
+    if let Some(rect) = Rect::new(half, half, wide - half, tall - half) {
+        sketch.outline(rect, Stroke { width, color });
+    }
 }
 
 impl SceneContext {
@@ -45,7 +107,12 @@ impl SceneContext {
     }
 }
 
-fn footer(sketch: &mut Sketch, within: Rect<ScreenPixels>, context: &SceneContext) {
+fn footer(
+    sketch: &mut Sketch,
+    within: Rect<ScreenPixels>,
+    context: &SceneContext,
+    answer: Option<&str>,
+) {
     let size = 15.0 * sketch.scale;
     let gap = 12.0 * sketch.scale;
     let baseline = ((within.top() + within.bottom()) / 2.0 + 0.36 * size).round();
@@ -78,7 +145,8 @@ fn footer(sketch: &mut Sketch, within: Rect<ScreenPixels>, context: &SceneContex
             palette::MUTED,
         );
     }
-    if let Some(notice) = &context.notice {
+    // What the operator just did comes before what has been there for a while.
+    if let Some(notice) = answer.or(context.notice.as_deref()) {
         let room = within.right() - about_width - 3.0 * gap - left;
         let tag = Tag {
             symbol: Some(Symbol::Attention),
@@ -148,7 +216,7 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    fn new(scale: f32) -> Self {
+    pub(super) fn new(scale: f32) -> Self {
         Self {
             scale,
             fonts: Fonts::new(),
@@ -159,7 +227,7 @@ impl Sketch {
         }
     }
 
-    fn finish(self, size: Size) -> Scene {
+    pub(super) fn finish(self, size: Size) -> Scene {
         let layers = [self.ground, self.shapes, self.plates, self.ink];
         Scene {
             size,

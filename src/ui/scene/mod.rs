@@ -1,20 +1,26 @@
 //! The picture as a draw list: what is shown where, decided without touching a pixel.
 //!
-//! [`build()`] turns a [`crate::message::Snapshot`] into a [`Scene`]. It is pure, so that a test can
+//! [`compose()`] turns a [`crate::message::Snapshot`] into a [`Scene`] and says what of it can be
+//! pressed; [`build()`] is the same for a picture that nobody operates. It is pure, so that a test can
 //! compare a whole picture as text. What the colours mean is in `palette`: the ground is dark and
 //! neutral, and only a state has a saturated colour (ISA-101; colours as in IEC 60073). No state is
 //! told by colour alone: each has its own symbol and word.
 
 mod banner;
 mod build;
+mod controls;
 mod dump;
 mod font;
 mod layout;
 mod marks;
 mod mask;
+mod pages;
 mod palette;
+mod splash;
+mod status;
 mod stream;
 mod symbol;
+mod view;
 mod zones;
 
 use std::time::Duration;
@@ -23,9 +29,12 @@ use crate::config::Zone;
 use crate::geometry::{Point, Rect, ScreenPixels, Size};
 use crate::units::{LabelId, StreamId};
 
-pub use build::build;
+pub use build::{Composed, build, compose};
 pub use font::{Weight, font_file};
 pub use mask::MaskMemory;
+pub use splash::{Splash, StartLine, Step, splash};
+pub use status::{EventEntry, Gravity, InferenceStatus, InputStatus, Machine, Status};
+pub use view::{Dimensions, KioskView, Page, ResetControl, Target, Targets, View};
 
 /// What a picture shows beside the snapshot, and changes seldom.
 #[derive(Clone, Debug)]

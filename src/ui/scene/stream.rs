@@ -8,23 +8,37 @@ use super::mask::{self, MaskMemory};
 use super::symbol::{Inks, Layer, Symbol};
 use super::{Align, Path, People, SceneContext, Stroke, palette, symbol, zones};
 use crate::geometry::{Point, Rect, ScreenPixels, fit};
-use crate::message::{SafetyVerdict, Snapshot, StreamView, Verdict};
+use crate::message::{Fault, PermissionState, SafetyVerdict, Snapshot, StreamView, Verdict};
 use crate::units::StreamId;
 
-/// Draws the stream `id` of the snapshot into its panel.
+/// Draws the stream `id` of the snapshot into its panel; says where its frame is.
 pub(super) fn draw(
     sketch: &mut Sketch,
     panel: Panel,
     id: StreamId,
     snapshot: &Snapshot,
     context: &SceneContext,
-) {
+) -> Option<Rect<ScreenPixels>> {
     let view = snapshot.streams[id.index()].as_ref();
     title(sketch, panel.title, id, view, context);
     let Some(view) = view else {
         sketch.block(panel.area, palette::PANEL);
-        no_signal(sketch, panel.area);
-        return;
+        let lost = match snapshot.permission {
+            PermissionState::LockedOut(Fault::SourceLost(lost) | Fault::SourceEnded(lost)) => {
+                lost == id
+            }
+            PermissionState::SelfTest
+            | PermissionState::Interlocked
+            | PermissionState::On
+            | PermissionState::Tripped(_)
+            | PermissionState::LockedOut(_) => false,
+        };
+        if lost {
+            no_signal(sketch, panel.area);
+        } else {
+            waiting(sketch, panel.area, &context.sources[id.index()]);
+        }
+        return None;
     };
     let fitted = fit(view.frame.size(), panel.area);
     let video = whole(fitted.left(), fitted.top(), fitted.width(), fitted.height());
@@ -42,6 +56,7 @@ pub(super) fn draw(
         }
         Verdict::Inspection(verdict) => marks::items(sketch, video, verdict, context, &mut labels),
     }
+    Some(video)
 }
 
 /// What the frame leaves free of its panel.
@@ -113,7 +128,7 @@ fn troubles(
     }
 }
 
-const fn stream_title(id: StreamId) -> &'static str {
+pub(super) const fn stream_title(id: StreamId) -> &'static str {
     match id {
         StreamId::WorkerSafety => "WORKER SAFETY",
         StreamId::VisualInspection => "VISUAL INSPECTION",
@@ -174,6 +189,41 @@ fn title(
             small,
             Weight::Regular,
             Align::Left,
+            palette::MUTED,
+        );
+    }
+}
+
+/// No frame has come yet, and nothing says that none will.
+fn waiting(sketch: &mut Sketch, area: Rect<ScreenPixels>, source: &str) {
+    let room = 0.9 * area.width();
+    let words = "WAITING FOR CAMERA";
+    let wanted = (34.0 * sketch.scale).round();
+    let size = sketch.fonts.fit(words, wanted, Weight::Bold, room);
+    let small = (22.0 * sketch.scale).round();
+    let (x, y) = (
+        ((area.left() + area.right()) / 2.0).round(),
+        ((area.top() + area.bottom()) / 2.0).round(),
+    );
+    let side = 1.6 * wanted;
+    let place = whole(x - side / 2.0, y - 1.4 * side, side, side);
+    let inks = Inks {
+        body: palette::MUTED,
+        detail: palette::PANEL,
+    };
+    symbol::draw(sketch, Layer::Ink, Symbol::Wait, place, inks);
+    let at = Point::new(x, (y + 0.9 * size).round());
+    let text = String::from(words);
+    sketch.text(at, text, size, Weight::Bold, Align::Center, palette::TEXT);
+    let text = sketch.fonts.shorten(source, small, Weight::Regular, room);
+    if !text.is_empty() {
+        let at = Point::new(x, (y + 0.9 * size + 1.5 * small).round());
+        sketch.text(
+            at,
+            text,
+            small,
+            Weight::Regular,
+            Align::Center,
             palette::MUTED,
         );
     }

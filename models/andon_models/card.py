@@ -1,0 +1,308 @@
+"""What a trained classifier is handed over with: `model-card.md`, `figures.json`, and `models.toml` with its entry."""
+
+import datetime
+import json
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from . import figures, sources, tflite_file
+from .calibration import Reliability, Threshold
+from .figures import Agreement, ClassFigures, Share
+
+# Bytes on the chip for each byte of an int8 file, at most: what the compiler made of the three models for which both
+# are known is 0.96 (2.9 MB, MobileNetV2), 1.06 (1.4 MB) and 1.08 (0.5 MB, MobileNetV1).
+ON_CHIP_SHARE_MAX = 1.08
+# What the chip keeps for parameters. It has 8 MiB; the compiler's logs show up to 7.88 MiB free for an empty chip and
+# 7.6 MiB in use by a pair.
+ON_CHIP_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class TestFigures:
+    """Figures of one test set, for the int8 network and, where it is there, the float one."""
+
+    count: int
+    photographs: int
+    int8: list[ClassFigures]
+    accuracy_int8: Share
+    confusion_int8: list[list[int]]
+    float32: list[ClassFigures] | None = None
+    accuracy_float32: Share | None = None
+    agreement: Agreement | None = None
+
+    @staticmethod
+    def of(
+        labels: np.ndarray, int8: np.ndarray, float32: np.ndarray | None, names: list[str], groups: np.ndarray
+    ) -> "TestFigures":
+        """Works them out from scores."""
+        said = int8.argmax(axis=1)
+        found = TestFigures(
+            len(labels),
+            len(np.unique(groups)),
+            figures.per_class(labels, said, names, groups),
+            figures.accuracy(labels, said, groups),
+            figures.confusion(labels, said, len(names)).tolist(),
+        )
+        if float32 is None:
+            return found
+        said = float32.argmax(axis=1)
+        return replace(
+            found,
+            float32=figures.per_class(labels, said, names, groups),
+            accuracy_float32=figures.accuracy(labels, said, groups),
+            agreement=figures.agreement(float32, int8),
+        )
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, and what its validation pictures said of it. Without `epochs` nothing was trained."""
+
+    name: str
+    labels: str
+    base: str
+    seed: int
+    epochs: list[dict]
+    best: int
+    temperature: float
+    reliability: Reliability
+    error_before: float
+    threshold: Threshold
+    thresholds: list[Threshold]
+    model_bytes: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything that a card says."""
+
+    model: Model
+    classes: list[str]
+    data: str
+    notes: list[str]
+    split: dict[str, dict[str, dict[str, int]]]
+    leaks: int
+    leak_bits: int
+    tests: dict[str, TestFigures]
+
+
+def write(summary: Summary, out: Path) -> None:
+    """Writes the card, the figures and the list of models into `out`."""
+    (out / "model-card.md").write_text(text(summary))
+    (out / "figures.json").write_text(json.dumps(as_json(summary), indent=1) + "\n")
+    (out / "models.toml").write_text("schema = 1\n\n" + entry(summary, out))
+
+
+def text(summary: Summary) -> str:
+    """The card in Markdown."""
+    lines = [
+        f"# {summary.model.name}",
+        "",
+        f"Tells {', '.join(summary.classes)} apart. int8, uint8 in and out, {summary.model.model_bytes:,} bytes; part "
+        f"of a MobileNetV2, started from {summary.model.base}, seed {summary.model.seed}.",
+        "",
+        "## Photographs",
+        "",
+        *_split_table(summary),
+        "",
+    ]
+    lines += [
+        f"Photographs, not files, were dealt out. Leakage check: {summary.leaks} held-out photographs came within "
+        f"{summary.leak_bits} of 255 bits of a training one and were moved to training.",
+        "",
+    ]
+    lines += [f"**Note.** {note}.\n" for note in summary.notes]
+    lines += [
+        "## Test",
+        "",
+        "On photographs that nothing was trained on or chosen by, looked at once. Brackets: 95 % "
+        "intervals (Wilson) in which all copies of one photograph count as one case.",
+        "",
+    ]
+    for title, found in summary.tests.items():
+        lines += _test_table(title, found)
+    lines += ["![confusion](confusion.png)", "", "The most confident mistakes:", "", "![mistakes](mistakes.png)", ""]
+    lines += [*_score_section(summary.model), *_training_section(summary.model)]
+    lines += [
+        "## Size",
+        "",
+        f"At most {summary.model.model_bytes * ON_CHIP_SHARE_MAX / 2**20:.2f} MiB on the Edge TPU's chip (estimate: "
+        f"{ON_CHIP_SHARE_MAX} × the file's bytes); `andon-models compile` says exactly.",
+        "",
+        "## Limits",
+        "",
+        "These figures are about photographs like the ones it was given. It knows these classes only: anything "
+        "else gets one of them, often with confidence. Commissioning has to test the real parts in the real light.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def closing(summary: Summary, out: Path) -> str:
+    """What the command says last: figures, and what to write into andon.toml."""
+    rows = [
+        f"{title:20} {found.accuracy_int8.text():24} "
+        + "  ".join(f"{one.name} {one.recall.text()}" for one in found.int8)
+        for title, found in summary.tests.items()
+    ]
+    grades = "\n".join(
+        f'{name} = "{"good" if number == 0 else "reject"}"' for number, name in enumerate(summary.classes)
+    )
+    return "\n".join(
+        [
+            "",
+            f"{'test set':20} {'right answers':24} recall by class (95 % interval)",
+            *rows,
+            "",
+            f"card, plots, test pictures: {out}",
+            "",
+            "For andon.toml (say for each class whether it is good):",
+            "",
+            "[models]",
+            f'classifier = "{(out / summary.model.name).resolve()}.tflite"',
+            "",
+            "[visual_inspection]",
+            f"grade_threshold = {summary.model.threshold.score:.2f}",
+            "",
+            "[visual_inspection.grades]",
+            grades,
+        ]
+    )
+
+
+def entry(summary: Summary, out: Path) -> str:
+    """The `[[model]]` entry, as `models.toml` explains it."""
+    file, labels = out / f"{summary.model.name}.tflite", out / summary.model.labels
+    model = tflite_file.read(file)
+    source, result = model.inputs[0], model.outputs[0]
+    files = sum(own["files"] for role in summary.split.values() for own in role.values())
+    shown = sum(own["photographs"] for role in summary.split.values() for own in role.values())
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    lines = [
+        "[[model]]",
+        f'name = "{summary.model.name}"',
+        'task = "classification"',
+        f'file = "{file.name}"',
+        f"bytes = {file.stat().st_size}",
+        f'sha256 = "{sources.sha256_of(file)}"',
+        f'labels = {{ file = "{labels.name}", sha256 = "{sources.sha256_of(labels)}" }}',
+        f'input = {{ {_tensor(source)}, layout = "NHWC", colour = "RGB" }}',
+        f'training_set = "{summary.data}, {shown} photographs"',
+        'quantisation = "int8, post-training, convolutions per channel; 256 calibration pictures"',
+        f'source = "MobileNetV2, started from {summary.model.base}; trained on {files} files ({shown} photographs)"',
+        'licence = "of the photographs; see your own terms"',
+        f"grade_threshold = {summary.model.threshold.score:.2f}",
+        _accuracy(summary),
+        f'made_by = {{ script = "train-classifier", date = {today}, seed = {summary.model.seed}, {_versions()} }}',
+        "",
+        "[[model.output]]",
+        'role = "probabilities"',
+        _tensor(result, separator="\n"),
+    ]
+    for title, found in summary.tests.items():
+        for one in found.int8:
+            if one.recall.count:
+                lines += [
+                    "",
+                    "[[model.figure]]",
+                    f'set = "test photographs, {title}"',
+                    f'metric = "recall {one.name}"',
+                    f"value = {one.recall.value:.4f}",
+                    f"low = {one.recall.low:.4f}",
+                    f"high = {one.recall.high:.4f}",
+                    f"count = {one.recall.count}",
+                ]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(summary: Summary) -> dict:
+    """The figures for programs."""
+    plain = asdict(summary)
+    model = plain["model"]
+    model["reliability"] = {key: np.asarray(value).tolist() for key, value in model["reliability"].items()}
+    return plain
+
+
+def _score_section(model: Model) -> list[str]:
+    threshold = model.threshold
+    reached = "" if threshold.reached else " (no threshold reached the 99 % that were looked for)"
+    error = f"The expected calibration error on validation pictures is {model.reliability.error:.3f}"
+    if model.epochs:
+        error += f", {model.error_before:.3f} before the logits were divided by {model.temperature:.2f}, as in the file"
+    return [
+        "## Score and threshold",
+        "",
+        f"{error}. `grade_threshold = {threshold.score:.2f}` is the lowest from which 99 % of the answers on "
+        f"validation pictures were right{reached}. Answers below the threshold are shown as unsure and reject nothing: choose a "
+        "lower one where that would be too many. Validation pictures are varied more than most cameras vary.",
+        "",
+        "| grade_threshold | right of those that reach it | answers that reach it |",
+        "|---|---|---|",
+        *(f"| {one.score:.2f} | {one.right:.1%} | {one.kept:.1%} |" for one in (*model.thresholds, threshold)),
+        "",
+        "![calibration](calibration.png)",
+        "",
+    ]
+
+
+def _training_section(model: Model) -> list[str]:
+    if not model.epochs:
+        return ["## Training", "", "Not part of this card: the model was there already and has been measured.", ""]
+    kept = f"Epoch {model.best + 1} of {len(model.epochs)} was kept (lowest validation loss)."
+    return ["## Training", "", "![training](training.png)", "", kept, ""]
+
+
+def _accuracy(summary: Summary) -> str:
+    """The headline figure, from the hardest of the test sets: the one with the fewest right answers."""
+    title, found = min(summary.tests.items(), key=lambda one: one[1].accuracy_int8.value)
+    right = found.accuracy_int8
+    return (
+        f'accuracy = {{ set = "test photographs, {title}", metric = "right", value = {right.value:.4f}, '
+        f"low = {right.low:.4f}, high = {right.high:.4f}, count = {right.count} }}"
+    )
+
+
+def _tensor(tensor: tflite_file.Tensor, separator: str = ", ") -> str:
+    parts = [f'name = "{tensor.name}"', f"shape = {list(tensor.shape)}", f'dtype = "{tensor.element}"']
+    if tensor.scale is not None:
+        parts += [f"scale = {tensor.scale!r}", f"zero_point = {tensor.zero_point}"]
+    return separator.join(parts)
+
+
+def _versions() -> str:
+    found = []
+    for key, package in (("tensorflow", "tensorflow-cpu"), ("opencv", "opencv-python-headless"), ("numpy", "numpy")):
+        try:
+            found.append(f'{key} = "{metadata.version(package)}"')
+        except metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def _split_table(summary: Summary) -> list[str]:
+    head = ["| photographs (files) | " + " | ".join(summary.classes) + " |", "|---" * (1 + len(summary.classes)) + "|"]
+    return head + [
+        "| " + " | ".join([role, *(f"{own['photographs']} ({own['files']})" for own in table.values())]) + " |"
+        for role, table in summary.split.items()
+    ]
+
+
+def _test_table(title: str, found: TestFigures) -> list[str]:
+    told = f"{found.count} pictures of {found.photographs} photographs. Right: int8 {found.accuracy_int8.text()}"
+    if found.agreement and found.accuracy_float32:
+        alike = found.agreement
+        told += (
+            f", float {found.accuracy_float32.text()}. float and int8 agree on {alike.same.value:.1%}; scores differ "
+            f"by {alike.mean_difference:.3f} on average, {alike.largest_difference:.3f} at most"
+        )
+    rows = [f"### {title}", "", f"{told}.", "", "| class | pictures | recall | precision | recall, float |"]
+    rows.append("|---|---|---|---|---|")
+    originals = found.float32 or [None] * len(found.int8)
+    for one, original in zip(found.int8, originals, strict=True):
+        float32 = original.recall.text() if original else "–"
+        cells = [one.name, str(one.recall.count), one.recall.text(), one.precision.text(), float32]
+        rows.append(f"| {' | '.join(cells)} |")
+    return [*rows, ""]

@@ -1,0 +1,156 @@
+import dataclasses
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from andon_models import calibration, card, choosing_table, plots, sources
+
+MODELS = Path(__file__).parent.parent
+CLASSES = ["fresh_apple", "rotten_apple"]
+
+
+def summary(out: Path) -> card.Summary:
+    shutil.copyfile(MODELS / "classifier_apple_224_int8.tflite", out / "apples.tflite")
+    shutil.copyfile(MODELS / "apple_labels.txt", out / "apples_labels.txt")
+    scores = np.array([[0.9, 0.1], [0.3, 0.7], [0.8, 0.2], [0.1, 0.9]])
+    labels = np.array([0, 1, 1, 1])
+    split = {
+        role: {name: {"files": 4, "photographs": 2} for name in CLASSES} for role in ("train", "validation", "test")
+    }
+    test = card.TestFigures.of(labels, scores, scores, CLASSES, np.array([1, 2, 3, 3]))
+    epoch = {"stage": "first", "loss": 0.5, "accuracy": 0.8, "validation_loss": 0.6, "validation_accuracy": 0.7}
+    model = card.Model(
+        name="apples",
+        labels="apples_labels.txt",
+        base="none",
+        seed=7,
+        epochs=[epoch, {**epoch, "stage": "second"}],
+        best=1,
+        temperature=0.8,
+        reliability=calibration.reliability(scores, labels),
+        error_before=0.2,
+        threshold=calibration.choose_threshold(scores, labels, 0.99),
+        thresholds=calibration.listed(scores, labels),
+        model_bytes=(out / "apples.tflite").stat().st_size,
+    )
+    return card.Summary(
+        model=model,
+        classes=CLASSES,
+        data="apples",
+        notes=["a note"],
+        split=split,
+        leaks=1,
+        leak_bits=24,
+        tests={"as photographed": test},
+    )
+
+
+def test_the_card_says_what_was_measured(tmp_path):
+    card.write(summary(tmp_path), tmp_path)
+    text = (tmp_path / "model-card.md").read_text()
+    assert "4 pictures of 3 photographs. Right: int8 0.750" in text
+    assert "| rotten_apple | 3 | 0.667 (" in text
+    assert "**Note.** a note." in text
+    assert "| 0.80 | 66.7% | 75.0% |" in text
+    assert "0.200 before the logits were divided by 0.80" in text
+    assert json.loads((tmp_path / "figures.json").read_text())["tests"]["as photographed"]["confusion_int8"] == [
+        [1, 0],
+        [1, 2],
+    ]
+
+
+def test_the_card_of_a_model_that_was_there_says_nothing_of_training(tmp_path):
+    found = summary(tmp_path)
+    (title, test), *_ = found.tests.items()
+    test = dataclasses.replace(test, float32=None, accuracy_float32=None, agreement=None)
+    bare = dataclasses.replace(found, model=dataclasses.replace(found.model, epochs=[]), tests={title: test})
+    text = card.text(bare)
+    assert "training.png" not in text
+    assert "float and int8 agree" not in text
+    assert "| fresh_apple | 1 | 1.000 (0.21 to 1.00) | 0.500 (0.09 to 0.91) | – |" in text
+
+
+def test_the_entry_is_what_models_toml_lists(tmp_path):
+    card.write(summary(tmp_path), tmp_path)
+    listed = tomllib.loads((tmp_path / "models.toml").read_text())
+    shipped = tomllib.loads((MODELS / "models.toml").read_text())
+    (model,) = listed["model"]
+    (known,) = [one for one in shipped["model"] if one["task"] == "classification"]
+    assert listed["schema"] == shipped["schema"]
+    assert set(known) <= set(model) | {"tpu"}
+    for key in ("task", "bytes", "sha256", "input"):
+        assert model[key] == known[key]
+    assert model["labels"]["sha256"] == known["labels"]["sha256"]
+    assert {key: model["output"][0][key] for key in ("role", "shape", "dtype")} == {
+        "role": "probabilities",
+        "shape": [1, 2],
+        "dtype": "uint8",
+    }
+    assert model["accuracy"]["value"] == 0.75
+    figure = model["figure"][1]
+    assert (figure["metric"], figure["count"]) == ("recall rotten_apple", 3)
+    assert figure["low"] < figure["value"] < figure["high"]
+
+
+def test_the_shipped_list_names_the_shipped_files():
+    for model in tomllib.loads((MODELS / "models.toml").read_text())["model"]:
+        for entry in (model, model["labels"]):
+            assert sources.sha256_of(MODELS / entry["file"]) == entry["sha256"]
+        assert (MODELS / model["file"]).stat().st_size == model["bytes"]
+
+
+def test_the_pictures_of_the_card_are_drawn(tmp_path):
+    found = summary(tmp_path)
+    mistakes = [plots.Mistake(np.full((60, 40, 3), 90, np.uint8), "rotten", "fresh", 0.9, "belt")] * 30
+    plots.curves(found.model.epochs, 1, tmp_path / "training.png")
+    plots.confusion({"belt": np.eye(2, dtype=int), "dark": np.eye(2, dtype=int)}, CLASSES, tmp_path / "confusion.png")
+    plots.calibration(found.model.reliability, found.model.threshold, tmp_path / "calibration.png")
+    plots.contact_sheet(mistakes, tmp_path / "mistakes.png")
+    plots.contact_sheet([], tmp_path / "none.png")
+    for name in ("training", "confusion", "calibration", "mistakes", "none"):
+        assert cv2.imread(str(tmp_path / f"{name}.png")).std() > 1, name
+    sheet = cv2.imread(str(tmp_path / "mistakes.png"))
+    assert sheet.shape[0] == plots.SHEET_ROWS * (plots.CELL + plots.CAPTION)
+
+
+def test_the_choosing_table_is_drawn(tmp_path):
+    model = {
+        "name": "a",
+        "task": "detection",
+        "training_set": "COCO",
+        "input": [300, 300],
+        "bytes": 5_343_248,
+        "on_chip": {"bytes": 5_770_708, "streamed_bytes": 0, "estimate": True},
+        "cpu": [{"threads": 1, "p50_ms": 4.41}],
+        "cpu_reason": None,
+        "tpu": {"ms": 7.3, "published": True},
+        "accuracy": {"metric": "recall", "value": 0.95, "count": 12},
+    }
+    bare = {**model, "training_set": None, "cpu": [], "cpu_reason": "compiled", "tpu": None, "accuracy": None}
+    pair = {
+        "detector": "a",
+        "classifier": "b",
+        "on_chip": model["on_chip"],
+        "fits": "yes",
+        "inferences_per_second": 60.0,
+        "cpu_load": {"share": 0.42},
+        "tpu_load": None,
+    }
+    figures = {"engine": "CPU", "models": [model, bare], "pairs": [pair]}
+    assert choosing_table.rows(figures)[0] == [
+        "a",
+        "COCO",
+        "300×300",
+        "5.3 MB",
+        "~5.50 MiB",
+        "4.4 (1 thr.)",
+        "7.3†",
+        "0.950 recall (n 12)",
+    ]
+    assert choosing_table.pair_rows(figures)[0][-3:] == ["60", "42 %", "–"]
+    choosing_table.draw("CPU", choosing_table.rows(figures), choosing_table.pair_rows(figures), tmp_path / "a.png")
+    assert cv2.imread(str(tmp_path / "a.png")).std() > 1

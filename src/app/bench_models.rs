@@ -1,0 +1,444 @@
+//! `andon bench models`: the table to choose models by.
+//!
+//! Latencies on the CPU are measured here and now, with the product's engine and preprocessing. What an
+//! Edge TPU would take is measured where one is there, else it is a published figure and marked as such.
+//! Accuracies come from the models' cards. Memory on the chip is what the compiled file or the compiler's
+//! log says, else an estimate from the file's size.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use super::report::millis;
+use super::run::RunError;
+use crate::capture;
+use crate::config::{Config, EngineChoice, EngineConfig, Loaded, ModelRef};
+use crate::health::Latencies;
+use crate::inference::{
+    self, InferenceError, ListedAccuracy, ListedTpu, Registry, Trial, known_picture,
+};
+use crate::sys::monotonic_now;
+use crate::units::{Score, StreamId};
+
+mod table;
+
+/// Bytes on the chip for each byte of an int8 file, at most: what the compiler made of the three models
+/// for which both are known is 0.96, 1.06 and 1.08.
+const ON_CHIP_SHARE_MAX: f64 = 1.08;
+
+/// Parameters of two models that fit beside each other: the published log of Coral's pair says 4.89 and
+/// 2.74 MiB of 8 with nothing left, instructions and scratch memory take the rest.
+const ON_CHIP_BYTES_OF_TWO: u64 = 8_000_000;
+
+/// Frames per second of a camera that does not say its rate.
+const CAMERA_FPS: f64 = 30.0;
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BenchModelsPlan {
+    /// Inferences per model and number of threads.
+    pub runs: u32,
+    /// Parts per inspection frame.
+    pub crops: f64,
+}
+
+/// A model's row.
+#[derive(Clone, Debug)]
+pub struct ModelRow {
+    name: String,
+    task: String,
+    training_set: Option<String>,
+    /// Height, width.
+    input: [usize; 2],
+    bytes: u64,
+    on_chip: OnChip,
+    cpu: Vec<CpuCost>,
+    /// Why there is no cost on the CPU.
+    cpu_reason: Option<String>,
+    tpu: Option<TpuCost>,
+    accuracy: Option<ListedAccuracy>,
+}
+
+/// One inference on the CPU: the engine's own time, and preprocessing from a 320×320 picture.
+#[derive(Clone, Copy, Debug)]
+struct CpuCost {
+    threads: u8,
+    inference: Duration,
+    preprocess: Duration,
+}
+
+/// One inference on an Edge TPU.
+#[derive(Clone, Debug)]
+struct TpuCost {
+    milliseconds: f64,
+    /// `None`: measured here.
+    published: Option<String>,
+}
+
+/// Parameters on the chip and streamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OnChip {
+    bytes: u64,
+    streamed_bytes: u64,
+    estimate: bool,
+}
+
+/// A detector and a classifier on the configured cameras.
+#[derive(Clone, Debug)]
+pub struct PairRow {
+    detector: String,
+    classifier: String,
+    on_chip: OnChip,
+    fits: bool,
+    inferences_per_second: f64,
+    /// Share of one core's, and of one Edge TPU's, time.
+    cpu_load: Option<f64>,
+    tpu_load: Option<TpuLoad>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct TpuLoad {
+    share: f64,
+    published: bool,
+}
+
+/// A camera's rate, and whether it said so itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rate {
+    fps: f64,
+    assumed: bool,
+}
+
+/// The whole table.
+#[derive(Clone, Debug)]
+pub struct ModelsTable {
+    engine: String,
+    rates: [Rate; 2],
+    crops: f64,
+    models: Vec<ModelRow>,
+    pairs: Vec<PairRow>,
+}
+
+/// A model as the list knows it.
+struct Candidate {
+    name: String,
+    /// The file that the CPU runs.
+    cpu: Option<ModelRef>,
+    /// The compiled file, where it is there.
+    compiled: Option<ModelRef>,
+    listed: Facts,
+}
+
+#[derive(Clone, Default)]
+struct Facts {
+    training_set: Option<String>,
+    accuracy: Option<ListedAccuracy>,
+    tpu: Option<ListedTpu>,
+}
+
+/// Measures every model of the configured list that is here.
+///
+/// # Errors
+///
+/// The list cannot be read, or a listed model cannot be loaded.
+pub fn measure(loaded: &Loaded, plan: BenchModelsPlan) -> Result<ModelsTable, RunError> {
+    let config = &loaded.config;
+    let directory = &config.models.directory;
+    let registry = Registry::read(directory)?;
+    let mut models = Vec::new();
+    for candidate in candidates(&registry) {
+        log::info!("model {}", candidate.name);
+        if let Some(row) = row(directory, config, candidate, plan.runs)? {
+            models.push(row);
+        }
+    }
+    let rates = [
+        rate(config, StreamId::WorkerSafety),
+        rate(config, StreamId::VisualInspection),
+    ];
+    let pairs = pairs(&models, rates, plan.crops);
+    let threads = cpu_config(1);
+    Ok(ModelsTable {
+        engine: inference::engine(&threads, &mut [])?
+            .description()
+            .to_owned(),
+        rates,
+        crops: plan.crops,
+        models,
+        pairs,
+    })
+}
+
+/// What is listed, shipped or fetched: one entry for each network.
+fn candidates(registry: &Registry) -> Vec<Candidate> {
+    let shipped = registry.models().iter().map(|model| Candidate {
+        name: model.name.clone(),
+        cpu: Some(ModelRef::Named(model.name.clone())),
+        compiled: None,
+        listed: Facts {
+            training_set: model.training_set.clone(),
+            accuracy: model.accuracy.clone(),
+            tpu: model.tpu.clone(),
+        },
+    });
+    let mut found: Vec<Candidate> = shipped.collect();
+    let names: BTreeSet<&str> = registry
+        .downloads()
+        .iter()
+        .map(|file| file.name.as_str())
+        .collect();
+    for name in names {
+        let of_role = |role: &str| {
+            let mut files = registry.downloads().iter();
+            files.find(|file| file.name == name && file.role == role)
+        };
+        let here = |role: &str| {
+            let path = of_role(role).and_then(|file| inference::downloaded(registry, file));
+            path.map(ModelRef::File)
+        };
+        let listed = of_role("edgetpu").map_or_else(Facts::default, |file| Facts {
+            training_set: file.training_set.clone(),
+            accuracy: file.accuracy.clone(),
+            tpu: file.tpu.clone(),
+        });
+        found.push(Candidate {
+            name: name.to_owned(),
+            cpu: here("cpu"),
+            compiled: here("edgetpu"),
+            listed,
+        });
+    }
+    found
+}
+
+/// A row; `None` where no file of the model is here.
+fn row(
+    directory: &Path,
+    config: &Config,
+    candidate: Candidate,
+    runs: u32,
+) -> Result<Option<ModelRow>, InferenceError> {
+    let Candidate {
+        name,
+        cpu,
+        compiled,
+        listed,
+    } = candidate;
+    let Some(any) = cpu.as_ref().or(compiled.as_ref()) else {
+        log::info!("{name}: not here (andon models fetch coral)");
+        return Ok(None);
+    };
+    let file = inference::load_model(directory, any)?;
+    let bytes = file.bytes.len() as u64;
+    let (input, outputs) = (file.graph.inputs(), file.graph.outputs().len());
+    let side = |axis: usize| {
+        let shape = input.first().map(|tensor| tensor.shape.as_slice());
+        shape
+            .and_then(|shape| shape.get(axis))
+            .copied()
+            .unwrap_or_default()
+    };
+    let row = ModelRow {
+        task: if outputs == 1 {
+            "classification"
+        } else {
+            "detection"
+        }
+        .to_owned(),
+        training_set: listed.training_set,
+        input: [side(1), side(2)],
+        bytes,
+        on_chip: on_chip(bytes, listed.tpu.as_ref()),
+        cpu: match &cpu {
+            Some(model) => cpu_costs(directory, config, model, runs)?,
+            None => Vec::new(),
+        },
+        cpu_reason: cpu
+            .is_none()
+            .then(|| "only the compiled file is here".to_owned()),
+        tpu: tpu_cost(directory, compiled.as_ref(), listed.tpu.as_ref(), runs),
+        accuracy: listed.accuracy,
+        name,
+    };
+    Ok(Some(row))
+}
+
+fn on_chip(bytes: u64, listed: Option<&ListedTpu>) -> OnChip {
+    if let Some(ListedTpu {
+        on_chip_bytes: Some(bytes),
+        streamed_bytes,
+        ..
+    }) = listed
+    {
+        return OnChip {
+            bytes: *bytes,
+            streamed_bytes: streamed_bytes.unwrap_or_default(),
+            estimate: false,
+        };
+    }
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sizes of model files, far below 2^53"
+    )]
+    let bytes = (bytes as f64 * ON_CHIP_SHARE_MAX) as u64;
+    OnChip {
+        bytes,
+        streamed_bytes: 0,
+        estimate: true,
+    }
+}
+
+fn cpu_config(threads: u8) -> EngineConfig {
+    EngineConfig {
+        engine: EngineChoice::Cpu,
+        threads,
+        ..EngineConfig::default()
+    }
+}
+
+/// With one thread, with the configured number, and with one for each core.
+fn cpu_costs(
+    directory: &Path,
+    config: &Config,
+    model: &ModelRef,
+    runs: u32,
+) -> Result<Vec<CpuCost>, InferenceError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = u8::try_from(cores.min(16)).unwrap_or(1);
+    let counts = BTreeSet::from([1, config.engine.threads.max(1), cores]);
+    let cost = |threads: u8| {
+        let (inference, preprocess) = time(directory, model, &cpu_config(threads), runs)?;
+        Ok(CpuCost {
+            threads,
+            inference,
+            preprocess,
+        })
+    };
+    counts.into_iter().map(cost).collect()
+}
+
+/// Measured where a compiled file and an Edge TPU are here, else published.
+fn tpu_cost(
+    directory: &Path,
+    compiled: Option<&ModelRef>,
+    listed: Option<&ListedTpu>,
+    runs: u32,
+) -> Option<TpuCost> {
+    let device = EngineConfig {
+        engine: EngineChoice::EdgeTpu,
+        threads: 1,
+        ..EngineConfig::default()
+    };
+    if let Some(model) = compiled {
+        match time(directory, model, &device, runs) {
+            Ok((inference, _)) => {
+                return Some(TpuCost {
+                    milliseconds: millis(inference),
+                    published: None,
+                });
+            }
+            Err(error) => log::info!("not measured on an Edge TPU: {error}"),
+        }
+    }
+    let listed = listed?;
+    Some(TpuCost {
+        milliseconds: listed.published_ms?,
+        published: Some(
+            listed
+                .source
+                .clone()
+                .unwrap_or_else(|| "source not stated".to_owned()),
+        ),
+    })
+}
+
+/// Medians of inference and preprocessing.
+fn time(
+    directory: &Path,
+    model: &ModelRef,
+    engine: &EngineConfig,
+    runs: u32,
+) -> Result<(Duration, Duration), InferenceError> {
+    let mut files = [inference::load_model(directory, model)?];
+    let engine = inference::engine(engine, &mut files)?;
+    let [file] = files;
+    let mut trial = Trial::load(file, engine.as_ref())?;
+    let frame = known_picture()?;
+    let [mut inference, mut preprocess] = [(); 2].map(|()| Latencies::default());
+    for _ in 0..runs {
+        let (_, timing) = trial.run(&frame, Score::percent(40), monotonic_now)?;
+        inference.record(timing.inference);
+        preprocess.record(timing.preprocess);
+    }
+    Ok((inference.summary().p50, preprocess.summary().p50))
+}
+
+/// What the input says of its rate. One that cannot be opened now is a camera that is not here.
+fn rate(config: &Config, id: StreamId) -> Rate {
+    let said = match capture::open_input(config, id) {
+        Ok(source) => source.info().frame_rate,
+        Err(error) => {
+            log::warn!("{id}: {error}; {CAMERA_FPS} frames per second are assumed");
+            None
+        }
+    };
+    Rate {
+        fps: said.unwrap_or(CAMERA_FPS),
+        assumed: said.is_none(),
+    }
+}
+
+/// Every detector with every classifier.
+fn pairs(models: &[ModelRow], rates: [Rate; 2], crops: f64) -> Vec<PairRow> {
+    let of_task = |task: &'static str| models.iter().filter(move |model| model.task == task);
+    let pair = |detector: &ModelRow, classifier: &ModelRow| {
+        let [safety, inspection] = rates.map(|rate| rate.fps);
+        let detections = safety + inspection;
+        let grades = inspection * crops;
+        let share =
+            |detector: f64, classifier: f64| (detections * detector + grades * classifier) / 1000.0;
+        let on_chip = together(detector.on_chip, classifier.on_chip);
+        PairRow {
+            detector: detector.name.clone(),
+            classifier: classifier.name.clone(),
+            fits: on_chip.streamed_bytes == 0 && on_chip.bytes <= ON_CHIP_BYTES_OF_TWO,
+            on_chip,
+            inferences_per_second: detections + grades,
+            cpu_load: detector
+                .one_thread()
+                .zip(classifier.one_thread())
+                .map(|(detector, classifier)| share(detector, classifier)),
+            tpu_load: detector.tpu.as_ref().zip(classifier.tpu.as_ref()).map(
+                |(detector, classifier)| TpuLoad {
+                    share: share(detector.milliseconds, classifier.milliseconds),
+                    published: detector.published.is_some() || classifier.published.is_some(),
+                },
+            ),
+        }
+    };
+    of_task("detection")
+        .flat_map(|detector| of_task("classification").map(move |other| pair(detector, other)))
+        .collect()
+}
+
+fn together(one: OnChip, other: OnChip) -> OnChip {
+    OnChip {
+        bytes: one.bytes + other.bytes,
+        streamed_bytes: one.streamed_bytes + other.streamed_bytes,
+        estimate: one.estimate || other.estimate,
+    }
+}
+
+impl ModelRow {
+    /// Milliseconds of preprocessing and inference on one thread.
+    fn one_thread(&self) -> Option<f64> {
+        let cost = self.cpu.iter().find(|cost| cost.threads == 1)?;
+        Some(millis(cost.inference + cost.preprocess))
+    }
+}
+
+#[cfg(test)]
+#[path = "bench_models/tests.rs"]
+mod tests;

@@ -1,0 +1,115 @@
+use super::*;
+
+fn model(name: &str, task: &str, bytes: u64, cpu_ms: u64, tpu_ms: Option<f64>) -> ModelRow {
+    ModelRow {
+        name: name.to_owned(),
+        task: task.to_owned(),
+        training_set: Some("COCO".to_owned()),
+        input: [300, 300],
+        bytes,
+        on_chip: on_chip(bytes, None),
+        cpu: vec![CpuCost {
+            threads: 1,
+            inference: Duration::from_millis(cpu_ms),
+            preprocess: Duration::ZERO,
+        }],
+        cpu_reason: None,
+        tpu: tpu_ms.map(|milliseconds| TpuCost {
+            milliseconds,
+            published: Some("a page".to_owned()),
+        }),
+        accuracy: None,
+    }
+}
+
+fn rates(safety: f64, inspection: f64) -> [Rate; 2] {
+    [safety, inspection].map(|fps| Rate {
+        fps,
+        assumed: false,
+    })
+}
+
+#[test]
+fn what_the_compiler_said_goes_before_the_estimate() {
+    let estimate = on_chip(1_000_000, None);
+    assert_eq!((estimate.bytes, estimate.estimate), (1_080_000, true));
+    let listed = ListedTpu {
+        on_chip_bytes: Some(2_496_832),
+        streamed_bytes: Some(598_080),
+        published_ms: None,
+        source: None,
+    };
+    let said = on_chip(3_281_456, Some(&listed));
+    let expected = OnChip {
+        bytes: 2_496_832,
+        streamed_bytes: 598_080,
+        estimate: false,
+    };
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn two_streams_of_30_with_one_crop_take_what_they_are_known_to_take() {
+    let models = [
+        model("d", "detection", 5_343_248, 4, Some(9.0)),
+        model("c", "classification", 969_664, 2, Some(2.6)),
+    ];
+    let pairs = pairs(&models, rates(30.0, 30.0), 1.0);
+    let [pair] = pairs.as_slice() else {
+        unreachable!("one detector and one classifier: {pairs:?}");
+    };
+    assert!((pair.inferences_per_second - 90.0).abs() < 1e-9);
+    // 60 detections and 30 grades a second: 62 % of one TPU with Coral's figures.
+    let share = pair.tpu_load.map(|load| load.share).unwrap_or_default();
+    assert!((share - 0.618).abs() < 1e-9, "{share}");
+    assert!((pair.cpu_load.unwrap_or_default() - 0.30).abs() < 1e-9);
+    assert!(pair.fits, "{pair:?}");
+}
+
+#[test]
+fn a_pair_that_streams_or_is_too_large_does_not_fit() {
+    let mut models = [
+        model("d", "detection", 5_343_248, 4, None),
+        model("c", "classification", 3_000_000, 2, None),
+    ];
+    let fits = |models: &[ModelRow]| {
+        pairs(models, rates(30.0, 30.0), 1.0)
+            .iter()
+            .all(|pair| pair.fits)
+    };
+    assert!(!fits(&models));
+    models[1].on_chip.bytes = 500_000;
+    assert!(fits(&models));
+    models[1].on_chip.streamed_bytes = 1;
+    assert!(!fits(&models));
+}
+
+#[test]
+fn the_table_marks_what_was_not_measured() {
+    let mut bare = model("bare", "classification", 1_000_000, 2, None);
+    bare.cpu.clear();
+    bare.cpu_reason = Some("only the compiled file is here".to_owned());
+    let models = vec![model("d", "detection", 5_343_248, 4, Some(7.3)), bare];
+    let rates = rates(10.0, 25.0);
+    let table = ModelsTable {
+        engine: "CPU".to_owned(),
+        pairs: pairs(&models, rates, 2.0),
+        rates,
+        crops: 2.0,
+        models,
+    };
+    let text = table.table();
+    for part in [
+        "7.3†",
+        "~5.50 MiB",
+        "† d: a page",
+        "only the compiled file",
+        "4.0 (1)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&table.to_json()).expect("JSON");
+    assert_eq!(json["models"][0]["tpu"]["published"], true);
+    assert_eq!(json["pairs"][0]["inferences_per_second"], 85.0);
+    assert_eq!(json["pairs"][0]["cpu_load"], serde_json::Value::Null);
+}

@@ -1,0 +1,53 @@
+# Boot script of the Andon appliance on the i.MX 8M Mini EVK. Partitions: files/wic/andon-ab-imx.wks.in.
+#
+# BOOT_ORDER, BOOT_A_LEFT and BOOT_B_LEFT are RAUC's: the first slot of the order with starts left is taken, and a start is
+# used up each time. A slot that proves itself gets its starts back (andon-mark-good).
+
+test -n "${BOOT_ORDER}" || setenv BOOT_ORDER "A B"
+test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
+test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 3
+test -n "${andon_overlays}" || setenv andon_overlays "relay-board reset-button edm mute-sensor heartbeat stack-light"
+
+setenv slot
+for candidate in "${BOOT_ORDER}"; do
+  if test "x${slot}" != "x"; then
+    echo "slot ${slot}"
+  elif test "x${candidate}" = "xA"; then
+    if test ${BOOT_A_LEFT} -gt 0; then
+      setexpr BOOT_A_LEFT ${BOOT_A_LEFT} - 1
+      setenv slot A
+      setenv part 2
+    fi
+  elif test "x${candidate}" = "xB"; then
+    if test ${BOOT_B_LEFT} -gt 0; then
+      setexpr BOOT_B_LEFT ${BOOT_B_LEFT} - 1
+      setenv slot B
+      setenv part 3
+    fi
+  fi
+done
+
+if test "x${slot}" = "x"; then
+  echo "no slot has starts left: both get three"
+  setenv BOOT_A_LEFT 3
+  setenv BOOT_B_LEFT 3
+  saveenv
+  reset
+fi
+saveenv
+
+setenv bootargs "console=${console} root=/dev/mmcblk${mmcdev}p${part} rootfstype=ext4 rootwait ro rauc.slot=${slot} quiet loglevel=3 vt.global_cursor_default=0 panic=5 oops=panic"
+
+load mmc ${mmcdev}:${part} ${fdt_addr_r} /boot/imx8mm-evk.dtb
+fdt addr ${fdt_addr_r}
+fdt resize 0x10000
+for overlay in ${andon_overlays}; do
+  if load mmc ${mmcdev}:${part} ${fdtoverlay_addr_r} /boot/devicetree/andon-imx8mm-evk-${overlay}.dtbo; then
+    fdt apply ${fdtoverlay_addr_r}
+  fi
+done
+load mmc ${mmcdev}:${part} ${kernel_addr_r} /boot/Image
+booti ${kernel_addr_r} - ${fdt_addr_r}
+
+# Neither kernel nor tree could be read: the next start tries again, or the other slot.
+reset
