@@ -80,6 +80,8 @@ enum Command {
     },
     /// Turn a keepout CSV of the original demo (x,y in pixels) into a keepout TOML.
     ImportKeepout(ImportKeepoutArgs),
+    /// Take over a signed configuration, such as from a stick.
+    ImportConfig(ImportConfigArgs),
     /// Measure how long from somebody stepping in until the run permission is OFF.
     ResponseTime(ResponseTimeArgs),
     /// Decide the persons of a report again, with other zones.
@@ -239,6 +241,22 @@ pub(crate) struct ImportKeepoutArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ImportConfigArgs {
+    /// Folder with andon-config.txt, andon-config.sig and the files that they sign.
+    from: PathBuf,
+    /// Folder of the configuration in force.
+    #[arg(long, value_name = "DIR", default_value = "/etc/andon")]
+    into: PathBuf,
+    /// Ed25519 public key in PEM that it must be signed with; of several files the first that exists
+    /// [default: /etc/andon/import.pub, then /usr/share/andon/import.pub].
+    #[arg(long, value_name = "FILE", conflicts_with = "unsigned")]
+    public_key: Vec<PathBuf>,
+    /// Take over what nobody has signed: for a person with a shell, who could edit the files as well.
+    #[arg(long)]
+    unsigned: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
     /// Folder of the event log [default: as configured].
     #[arg(long, value_name = "DIR")]
@@ -250,7 +268,7 @@ pub(crate) struct EventsArgs {
     #[arg(long, value_name = "TIME|SPAN")]
     since: Option<String>,
     /// Only these kinds: start, stop, permission, trip, reset, reset-refused, fault, line-lost,
-    /// fault-gone, camera-lost, camera-back, configuration, lost.
+    /// fault-gone, camera-lost, camera-back, display-lost, display-back, configuration, lost.
     #[arg(long, value_name = "KIND,KIND")]
     kind: Option<String>,
     /// The lines of the log as they are.

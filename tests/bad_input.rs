@@ -348,14 +348,14 @@ fn a_refused_run_leaves_the_report_before_alone() {
         &[
             "run",
             "--display",
-            "kms",
+            "none",
             "--engine",
-            "cpu",
+            "edgetpu",
             "--report",
             &path,
         ],
-        DISPLAY,
-        &["--display kms"],
+        ENGINE,
+        &["Edge TPU"],
     );
     assert_eq!(fs::read(&path).expect("still there"), b"old");
 }

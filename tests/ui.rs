@@ -14,10 +14,11 @@
     reason = "a test may fail and say why it was skipped; its pictures are small"
 )]
 
+#[path = "ui/golden.rs"]
+mod golden;
 #[path = "ui/support.rs"]
 mod support;
 
-use std::path::PathBuf;
 use std::process::Command as Process;
 use std::sync::Arc;
 
@@ -36,32 +37,12 @@ use andon::ui::headless::HeadlessRenderer;
 use andon::ui::scene::{Command, MaskMemory, People, Scene, SceneContext, build};
 use andon::units::{Metres, StreamId, ZoneIndex, ZoneKind};
 
+use golden::assert_golden;
 use support::*;
 
 const HD: Size = size(1280, 720);
 
 // ---- draw lists ----
-
-/// Compares with `tests/ui/golden/NAME.txt`.
-fn assert_golden(name: &str, scene: &Scene) {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/ui/golden/{name}.txt"));
-    let drawn = scene.to_string();
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &drawn).unwrap();
-        return;
-    }
-    let golden = std::fs::read_to_string(&path).unwrap_or_default();
-    for (number, (drawn, golden)) in drawn.lines().zip(golden.lines()).enumerate() {
-        assert_eq!(drawn, golden, "{}:{}", path.display(), number + 1);
-    }
-    assert_eq!(
-        drawn.lines().count(),
-        golden.lines().count(),
-        "{}",
-        path.display()
-    );
-}
 
 fn worker(size: Size) -> Frame {
     grey(StreamId::WorkerSafety, size, 1000)
@@ -141,7 +122,7 @@ fn waiting_for_reset_in_a_portrait_picture() {
 }
 
 #[test]
-fn no_signal_before_the_first_frame() {
+fn a_camera_is_waited_for_before_its_first_frame() {
     let starting = snapshot(PermissionState::SelfTest, 0, [None, None]);
     assert_golden("self-test", &build(&starting, &context(), HD));
 }

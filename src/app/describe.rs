@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::describe_ground;
 use super::models;
 use super::outputs;
+use super::{describe_display, describe_ground};
 use crate::capture::{self, FrameSource};
 use crate::config::{
-    CameraChecksConfig, CameraConfig, Config, DisplayChoice, InputSpec, Loaded, Restart,
+    CameraChecksConfig, CameraConfig, Config, DisplayChoice, InputSpec, KioskConfig, Loaded,
+    Restart, StatusPage, TextScale,
 };
 use crate::inference::{self, Inferencer};
 use crate::message::DetectorTest;
@@ -65,7 +66,47 @@ pub fn configuration(loaded: &Loaded) -> String {
             "WARNING: camera_checks.{check} = false: a {check} camera goes unnoticed"
         );
     }
+    let _ = writeln!(text, "\n{}", describe_display::display(&config.display));
     let _ = writeln!(text, "\n{}", outputs::describe(config));
+    if config.display.display == DisplayChoice::Kms {
+        let _ = writeln!(text, "\n{}", kiosk(config));
+    }
+    text
+}
+
+/// What an operator can do at the monitor.
+fn kiosk(config: &Config) -> String {
+    let KioskConfig {
+        scale,
+        streams,
+        pages,
+        touch,
+        reset: _,
+    } = config.display.kiosk;
+    let scale = match scale {
+        TextScale::Auto => "as large as the monitor asks for".to_owned(),
+        TextScale::Percent(percent) => format!("at {percent} % of what the picture's size says"),
+    };
+    let mut text = format!("the monitor shows {} streams, text {scale}", streams.name());
+    if touch {
+        let pages: Vec<&str> = pages.iter().map(StatusPage::name).collect();
+        let pages = if pages.is_empty() {
+            "none".to_owned()
+        } else {
+            pages.join(", ")
+        };
+        let reset = if config.screen_may_reset() {
+            "A PRESS AT THE SCREEN RESETS"
+        } else {
+            "there is no reset at the screen"
+        };
+        let _ = write!(
+            text,
+            "\ntouch screens, mice and keyboards operate it; pages of figures: {pages}; {reset}"
+        );
+    } else {
+        text.push_str("\nnobody can operate it");
+    }
     text
 }
 
@@ -169,7 +210,7 @@ pub struct Machine {
 pub fn machine(loaded: &Loaded) -> Machine {
     let config = &loaded.config;
     let mut missing = None;
-    let mut text = format!("andon {}\n", env!("CARGO_PKG_VERSION"));
+    let mut text = format!("andon {}\n", super::system::system().with_version());
     // First, while nobody has any of them.
     text += &capture::describe_cameras();
     for stream in StreamId::ALL {
@@ -228,12 +269,17 @@ pub fn machine(loaded: &Loaded) -> Machine {
     let picture = HeadlessRenderer::new(config.display.size)
         .map(|renderer| renderer.device())
         .unwrap_or_else(|error| {
-            if config.display.display != DisplayChoice::None {
+            if config.display.display == DisplayChoice::Headless {
                 missing.get_or_insert(Unusable::Picture);
             }
             format!("unusable: {error}")
         });
     let _ = writeln!(text, "{:<18} {picture}", "picture");
+    let (cards, shows) = describe_display::cards(&config.display);
+    if !shows && config.display.display == DisplayChoice::Kms {
+        missing.get_or_insert(Unusable::Picture);
+    }
+    text.push_str(&cards);
     let _ = write!(text, "{}", outputs::gpiochips());
     let _ = writeln!(text, "{}", outputs::describe(config));
     Machine {

@@ -322,6 +322,7 @@ mod tests {
             engine: EngineConfig {
                 engine: crate::config::EngineChoice::Cpu,
                 threads: 1,
+                ..EngineConfig::default()
             },
             threshold: Score::percent(50),
         }

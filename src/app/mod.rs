@@ -10,9 +10,11 @@ pub mod clash;
 mod config_thread;
 mod day_clock;
 mod decide_thread;
+mod describe_display;
 mod describe_ground;
 mod desk;
 mod event_thread;
+mod gauge;
 mod infer_thread;
 mod input_thread;
 mod line_file;
@@ -34,6 +36,7 @@ pub mod bench;
 pub mod bench_models;
 pub mod describe;
 pub mod events;
+pub mod import_config;
 pub mod infer;
 pub mod keepout;
 pub mod models;
@@ -41,6 +44,7 @@ pub mod outputs;
 pub mod reference;
 pub mod replay;
 pub mod response_time;
+pub mod system;
 
 use std::io;
 

@@ -55,7 +55,14 @@ pub fn describe(config: &Config) -> String {
         }
         OutputBackend::Simulated {
             operator_reset_after: None,
-        } => return "outputs are simulated; nobody resets".to_owned(),
+        } => {
+            let who = if config.screen_may_reset() {
+                "a press at the screen resets"
+            } else {
+                "nobody resets"
+            };
+            return format!("outputs are simulated; {who}");
+        }
         OutputBackend::Gpio(gpio) => gpio,
     };
     let mut text = "outputs are lines of gpiochips\n".to_owned();
@@ -69,7 +76,12 @@ pub fn describe(config: &Config) -> String {
         ("edm", gpio.edm.as_ref()),
         ("mute", gpio.mute.as_ref()),
     ] {
-        let line = line.map_or_else(|| "not wired".to_owned(), ToString::to_string);
+        let unwired = if name == "reset" && config.screen_may_reset() {
+            "not wired: a press at the screen resets"
+        } else {
+            "not wired"
+        };
+        let line = line.map_or_else(|| unwired.to_owned(), ToString::to_string);
         let _ = writeln!(text, "  {name:<16} {line}");
     }
     let (half, stable) = (

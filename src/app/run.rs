@@ -274,10 +274,14 @@ fn run_shown(
     let devices = (sources, outputs);
     let (mut pipeline, controls) =
         Pipeline::start(config, options, stop, devices, inferencer, picture, &beats)?;
-    let board = pipeline
-        .ui
-        .as_ref()
-        .map(|ui| Board::new(ui.status.clone(), descriptions, models));
+    let board = pipeline.ui.as_ref().map(|ui| {
+        Board::new(
+            ui.status.clone(),
+            descriptions,
+            pipeline.gauges.clone(),
+            models,
+        )
+    });
     let watchdog = match watchdog {
         Some(watchdog) => Some(spawn("watchdog", move || watchdog.run())?),
         None => None,

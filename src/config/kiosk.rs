@@ -273,3 +273,7 @@ pub(super) fn check_reset(
         );
     }
 }
+
+#[cfg(test)]
+#[path = "kiosk_tests.rs"]
+mod tests;

@@ -285,7 +285,8 @@ fn wired(
     let nobody_resets = restart == Restart::Manual && !screen_reset.is_asked();
     if nobody_resets && reset.is_none() && !table.has_below("inputs", "reset") {
         let help = "safety.restart is \"manual\": without a button the run permission could never \
-                    come; write [output.inputs.reset] with chip and line";
+                    come; write [output.inputs.reset] with chip and line, or display.reset = true \
+                    for a button on the screen";
         table.missing("inputs.reset", help);
     }
     let edm_within = times.edm_within.unwrap_or(GpioConfig::EDM_WITHIN_DEFAULT);

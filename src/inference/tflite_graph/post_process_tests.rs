@@ -236,10 +236,6 @@ fn unknown_forms_keep_their_operator() {
         ..tensor(&[3, 4], 9)
     };
     for (word, small) in [
-        (
-            "class by class",
-            Small::with(&[("use_regular_nms", OptionValue::Truth(true))]),
-        ),
         ("outputs are not", more),
         ("uses the outputs", used),
         ("not one operator", twice),

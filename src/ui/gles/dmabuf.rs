@@ -106,12 +106,17 @@ pub(super) fn by_planes(format: &FrameFormat) -> [Option<Part>; 3] {
         width: half.width,
         ..whole
     };
+    // As the upload has them: the second of the last pair too, where the width is odd.
+    let singles = Size {
+        width: half.width * 2,
+        ..whole
+    };
     match format.pixel_format {
         PixelFormat::I420 => [part(0, R8, whole), part(1, R8, half), part(2, R8, half)],
         PixelFormat::Nv12 => [part(0, R8, whole), part(1, GR88, half), None],
         // The same bytes twice: by pixel for luma, by pairs of pixels for chroma.
         PixelFormat::Yuyv | PixelFormat::Uyvy => {
-            [part(0, GR88, whole), part(0, ABGR8888, pairs), None]
+            [part(0, GR88, singles), part(0, ABGR8888, pairs), None]
         }
         PixelFormat::Rgb24 | PixelFormat::Bgr24 | PixelFormat::Rgbx32 | PixelFormat::Bgrx32 => [
             part(0, whole_fourcc(format.pixel_format), whole),

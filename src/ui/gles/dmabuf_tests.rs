@@ -166,6 +166,43 @@ fn two_pixels_in_four_bytes_become_two_textures_of_the_same_memory() {
 }
 
 #[test]
+fn packed_pixels_become_two_textures_of_one_plane() {
+    let format = format(PixelFormat::Yuyv, 35, 17);
+    let planes = [
+        plane(0, 0, 80),
+        PlaneLayout::default(),
+        PlaneLayout::default(),
+    ];
+    let frame = frame(memory(true), format, planes);
+    let lists = by_planes(&format).map(|part| {
+        let list = attributes(&frame, part?, Modifiers::Unsaid)?;
+        Some(pairs(&list).into_iter().take(3).collect::<Vec<_>>())
+    });
+    let [gr88, ab24] = [GR88, ABGR8888].map(|fourcc| fourcc as usize);
+    let expected = |width, fourcc| Some(vec![(WIDTH, width), (HEIGHT, 17), (FOURCC, fourcc)]);
+    assert_eq!(lists, [expected(36, gr88), expected(18, ab24), None]);
+    // As a whole the driver is told the colours, by halves it converts none.
+    let told = attributes(&frame, whole(&format), Modifiers::Unsaid).expect("exported");
+    assert!(pairs(&told).contains(&(COLOR_SPACE_HINT, ITU_REC709)));
+}
+
+#[test]
+fn bytes_are_named_from_the_last_to_the_first() {
+    for (pixel_format, name) in [
+        (PixelFormat::Rgb24, "BG24"),
+        (PixelFormat::Bgr24, "RG24"),
+        (PixelFormat::Rgbx32, "XB24"),
+        (PixelFormat::Bgrx32, "XR24"),
+    ] {
+        let format = format(pixel_format, 32, 16);
+        let [part, second, _] = by_planes(&format);
+        assert_eq!(fourcc_name(part.expect("one").fourcc), name);
+        assert_eq!(part, Some(whole(&format)));
+        assert_eq!(second, None);
+    }
+}
+
+#[test]
 fn rgb_has_no_colour_space() {
     let format = format(PixelFormat::Rgb24, 32, 16);
     let planes = [

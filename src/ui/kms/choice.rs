@@ -61,20 +61,20 @@ pub struct ConnectorInfo {
 
 /// What is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
+pub(super) struct Chosen {
     /// Position in the list of connectors.
-    pub connector: usize,
+    pub(super) connector: usize,
     /// Position in its list of modes.
-    pub mode: usize,
+    pub(super) mode: usize,
     /// Positions of CRTCs that can drive it, the best first.
-    pub crtcs: Vec<usize>,
+    pub(super) crtcs: Vec<usize>,
     /// What the operator should know: the wished mode is not offered, others are connected.
-    pub remarks: Vec<String>,
+    pub(super) remarks: Vec<String>,
 }
 
 /// Why nothing can be shown on a card.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoChoice {
+pub(super) enum NoChoice {
     /// The card has no connector of the configured name.
     #[error("it has no connector {wished}; it has {}", list(has))]
     NoSuchConnector {
@@ -125,7 +125,7 @@ fn list(names: &[String]) -> String {
 /// # Errors
 ///
 /// Says what was looked for and what is there.
-pub fn choose(
+pub(super) fn choose(
     connectors: &[ConnectorInfo],
     wished: Option<&str>,
     mode: ModeWish,

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::time::Duration;
 
-use super::card::{self, Card};
+use super::card::{self, Card, Look};
 use super::stage::{Shown, Stage};
 use super::uevent::Uevents;
 use super::vt::{VtGuard, VtSwitch};
@@ -117,20 +118,23 @@ impl KmsScreen {
         let changed = self.uevents.as_ref().is_some_and(Uevents::card_changed);
         match self.watch.due(monotonic_now(), changed) {
             Todo::Nothing => {}
-            Todo::Look => {
-                let looked = self.stage.as_mut().map(|stage| {
-                    stage.wait_for_flip(std::time::Duration::ZERO)?;
-                    stage.look()
-                });
-                if let Some(Err(loss)) = looked {
-                    self.lost(loss);
-                }
-            }
+            Todo::Look => self.look(Look::Known),
+            Todo::LookClosely => self.look(Look::Fresh),
             Todo::Try => {
                 if let Err(loss) = self.take() {
                     self.lost(loss);
                 }
             }
+        }
+    }
+
+    fn look(&mut self, look: Look) {
+        let looked = self.stage.as_mut().map(|stage| {
+            stage.wait_for_flip(Duration::ZERO)?;
+            stage.look(look)
+        });
+        if let Some(Err(loss)) = looked {
+            self.lost(loss);
         }
     }
 

@@ -260,34 +260,34 @@ impl Stage {
     }
 
     /// Whether the monitor is still there, and the same.
-    pub(super) fn look(&mut self) -> Result<(), Loss> {
-        let Some(monitor) = &mut self.monitor else {
-            return Err(Loss::Monitor(format!(
-                "{}: no monitor was taken",
-                self.card.path().display()
-            )));
-        };
+    pub(super) fn look(&mut self, look: Look) -> Result<(), Loss> {
         let path = self.card.path().display();
+        let Some(monitor) = &mut self.monitor else {
+            return Err(Loss::Monitor(format!("{path}: no monitor was taken")));
+        };
         let connectors = self
             .card
-            .connectors(Look::Known)
+            .connectors(look)
             .map_err(|error| Loss::Card(format!("{path}: {error}")))?;
-        let name = &monitor.connector.info.name;
-        let now = connectors
-            .iter()
-            .find(|connector| connector.handle == monitor.connector.handle);
-        let taken = monitor.connector.info.connection;
-        match now.map(|connector| connector.info.connection) {
-            None | Some(Connection::Disconnected) if taken != Connection::Disconnected => Err(
-                Loss::Monitor(format!("{path}: the monitor on {name} is gone")),
-            ),
-            _ => {
+        let Connector { handle, info, .. } = &monitor.connector;
+        let now = connectors.iter().find(|other| other.handle == *handle);
+        let name = &info.name;
+        match now {
+            Some(now) if now.info.connection != Connection::Disconnected => {
+                if look == Look::Fresh && now.info.modes != info.modes {
+                    return Err(Loss::Monitor(format!(
+                        "{path}: the monitor on {name} is another one"
+                    )));
+                }
                 if monitor.output.link_is_bad() {
                     log::warn!("{path}: the link to the monitor on {name} is set up again");
                     monitor.unset = true;
                 }
                 Ok(())
             }
+            Some(_) | None => Err(Loss::Monitor(format!(
+                "{path}: the monitor on {name} is gone"
+            ))),
         }
     }
 

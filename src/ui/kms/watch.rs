@@ -87,8 +87,10 @@ pub(super) enum Kept {
 pub(super) enum Todo {
     /// Nothing.
     Nothing,
-    /// See whether the monitor is still there.
+    /// See whether the monitor is still there, as far as the kernel knows.
     Look,
+    /// The kernel says that something changed: have it look at the wires.
+    LookClosely,
     /// Try to show something.
     Try,
 }
@@ -111,6 +113,8 @@ pub enum DisplayNews {
 enum Phase {
     Lit {
         next_look: MonotonicTime,
+        /// Whether the kernel spoke of a card since the last look.
+        changed: bool,
     },
     Dark {
         /// `None` at the very start.
@@ -142,7 +146,18 @@ impl Watch {
     /// What is to be done; `changed` says that the kernel spoke of a card.
     pub(super) fn due(&mut self, now: MonotonicTime, changed: bool) -> Todo {
         let (at, todo) = match &mut self.0 {
-            Phase::Lit { next_look } => (next_look, Todo::Look),
+            Phase::Lit {
+                next_look,
+                changed: noted,
+            } => {
+                *noted |= changed;
+                let look = if *noted {
+                    Todo::LookClosely
+                } else {
+                    Todo::Look
+                };
+                (next_look, look)
+            }
             Phase::Dark { next_try, .. } => (next_try, Todo::Try),
         };
         if changed {
@@ -153,13 +168,19 @@ impl Watch {
         }
         // A look has no other consequence where all is well; a try ends in `lit` or `lost`.
         *at = now + LOOK_EVERY;
+        if let Phase::Lit { changed, .. } = &mut self.0 {
+            *changed = false;
+        }
         todo
     }
 
     /// A picture is on the monitor that was not before.
     pub(super) fn lit(&mut self, now: MonotonicTime, on: &str) -> Option<DisplayNews> {
-        let next_look = now + LOOK_EVERY;
-        match std::mem::replace(&mut self.0, Phase::Lit { next_look }) {
+        let lit = Phase::Lit {
+            next_look: now + LOOK_EVERY,
+            changed: false,
+        };
+        match std::mem::replace(&mut self.0, lit) {
             Phase::Lit { .. } => None,
             Phase::Dark { loss, since, .. } => Some(DisplayNews::Shown {
                 on: on.to_owned(),

@@ -78,7 +78,7 @@ fn play(name: &str, steps: &[(u64, Step)]) {
 #[test]
 fn the_display_is_looked_at_tried_again_and_told_about() {
     use Step::{Due, DueChanged, Lit, NoCard, NoFlip, NoMonitor, Taken};
-    use Todo::{Look, Nothing, Try};
+    use Todo::{Look, LookClosely, Nothing, Try};
     for (name, steps) in [
         (
             "comes up at once and is looked at every second",
@@ -98,7 +98,7 @@ fn the_display_is_looked_at_tried_again_and_told_about() {
                 (0, Due(Try)),
                 (0, Lit(Told::Shown)),
                 (300, DueChanged(Nothing)),
-                (400, Due(Look)),
+                (400, Due(LookClosely)),
                 (410, NoMonitor(Told::Lost)),
                 (1000, Due(Nothing)),
                 (1410, Due(Try)),

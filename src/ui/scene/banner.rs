@@ -77,9 +77,11 @@ pub(super) fn draw(
         Align::Left,
         look.text,
     );
+    // On a small monitor text is larger against the picture; the headline leaves a fifth to it.
+    let advice = (0.155 * tall).max((15.0 * sketch.scale).min(0.21 * tall));
     let size = sketch
         .fonts
-        .fit(&look.advice, (0.155 * tall).round(), Weight::Regular, room);
+        .fit(&look.advice, advice.round(), Weight::Regular, room);
     let at = Point::new(left, (within.top() + 0.89 * tall).round());
     sketch.text(
         at,

@@ -15,6 +15,7 @@ use crate::message::{ResetPrompt, Snapshot};
 
 /// Widths of buttons, in pixels of a 1280x720 picture.
 const TAB: f32 = 140.0;
+const TAB_MIN: f32 = 76.0;
 const ACTION: f32 = 230.0;
 const GAP: f32 = 8.0;
 
@@ -45,15 +46,17 @@ pub(super) fn draw(
         sketch.block(*bar, palette::GROUND);
     }
     let actions = actions(upper, layout.scale, snapshot, kiosk);
-    let left_of_actions = actions
-        .iter()
-        .map(|button| button.rect.left())
-        .fold(upper.right(), f32::min);
     let room = if stacked {
         lower
     } else {
+        // Room for every action, whether it is there or not: page buttons do not jump.
+        let count = if kiosk.reset == ResetControl::Absent {
+            1.0
+        } else {
+            2.0
+        };
         let gap = GAP * layout.scale;
-        let width = left_of_actions - gap - lower.left();
+        let width = lower.width() - gap - count * (action_width(lower, layout.scale) + gap);
         whole(lower.left(), lower.top(), width, lower.height())
     };
     let mut buttons = tabs(room, layout.scale, kiosk);
@@ -78,17 +81,27 @@ const fn page_name(page: Page) -> &'static str {
     }
 }
 
+/// A button for each page; where that would be too narrow for a finger, one for the cameras and one for
+/// the next page.
 fn tabs(room: Rect<ScreenPixels>, scale: f32, kiosk: &KioskView) -> Vec<Button> {
-    let pages: Vec<Page> = Page::all(kiosk.pages.unwrap_or(PageSet::NONE)).collect();
+    let mut pages: Vec<Page> = Page::all(kiosk.pages.unwrap_or(PageSet::NONE)).collect();
     if pages.len() < 2 {
         return Vec::new();
     }
     let gap = GAP * scale;
     #[allow(clippy::cast_precision_loss, reason = "there are six pages")]
-    let count = pages.len() as f32;
-    let wide = ((room.width() - gap) / count - gap)
-        .min(TAB * scale)
-        .max(0.0);
+    let width = |count: usize| {
+        let wide = (room.width() - gap) / count as f32 - gap;
+        wide.min(TAB * scale).max(0.0)
+    };
+    if width(pages.len()) < TAB_MIN * scale {
+        let at = pages.iter().position(|page| *page == kiosk.page);
+        let next = at.map_or(1, |at| at + 1);
+        let next = pages.get(next).or_else(|| pages.get(1)).copied();
+        pages.truncate(1);
+        pages.extend(next);
+    }
+    let wide = width(pages.len());
     let mut left = room.left() + gap;
     pages
         .into_iter()
@@ -115,6 +128,11 @@ fn tabs(room: Rect<ScreenPixels>, scale: f32, kiosk: &KioskView) -> Vec<Button> 
         .collect()
 }
 
+/// At most a good quarter of the row.
+fn action_width(bar: Rect<ScreenPixels>, scale: f32) -> f32 {
+    (ACTION * scale).min(0.29 * bar.width())
+}
+
 /// Reset outermost, so that it is always at the same place.
 fn actions(
     bar: Rect<ScreenPixels>,
@@ -123,7 +141,7 @@ fn actions(
     kiosk: &KioskView,
 ) -> Vec<Button> {
     let gap = GAP * scale;
-    let wide = (ACTION * scale).min((bar.width() - 3.0 * gap) / 2.0);
+    let wide = action_width(bar, scale);
     let mut right = bar.right() - gap;
     let mut place = || {
         let rect = whole(
@@ -148,7 +166,7 @@ fn actions(
         buttons.push(Button {
             target: Target::Acknowledge,
             rect: place(),
-            text: format!("SEEN ({waiting})"),
+            text: format!("ACKNOWLEDGE ({waiting})"),
             symbol: Some(Symbol::Good),
             field: if kiosk.acknowledging {
                 palette::TEXT

@@ -248,15 +248,13 @@ fn set(sketch: &mut Sketch, body: Rect<ScreenPixels>, sections: &[Section]) {
         1.0
     };
     let wide = (body.width() - (columns + 1.0) * gap) / columns;
-    let heights = |section: &Section| {
-        #[allow(clippy::cast_precision_loss, reason = "a page has a few rows")]
-        let rows = section.rows.len() as f32;
-        (HEADING + ROW * rows) * sketch.scale
-    };
+    let scale = sketch.scale;
     // The first section has the left column to itself; the others share the other one.
     let tall = |first: usize, count: usize| -> f32 {
         let sections = sections.iter().skip(first).take(count);
-        sections.map(|section| heights(section) + gap).sum()
+        sections
+            .map(|section| height_of(section, scale) + gap)
+            .sum()
     };
     let longest = if columns > 1.0 {
         tall(0, 1).max(tall(1, usize::MAX))
@@ -281,11 +279,11 @@ fn set(sketch: &mut Sketch, body: Rect<ScreenPixels>, sections: &[Section]) {
         };
         let place = whole(left, top, wide, body.bottom() - top);
         set_section(sketch, place, section, shrink);
-        top += heights_of(section, sketch.scale) * shrink + gap * shrink;
+        top += (height_of(section, scale) + gap) * shrink;
     }
 }
 
-fn heights_of(section: &Section, scale: f32) -> f32 {
+fn height_of(section: &Section, scale: f32) -> f32 {
     #[allow(clippy::cast_precision_loss, reason = "a page has a few rows")]
     let rows = section.rows.len() as f32;
     (HEADING + ROW * rows) * scale
@@ -371,6 +369,9 @@ fn set_row(
         left += mark;
     }
     let room = place.right() - left;
+    // A little smaller before anything is cut off.
+    let small = (0.75 * size).floor();
+    let size = sketch.fonts.fit(&row.value, size, weight, room).max(small);
     let value = sketch.fonts.shorten(&row.value, size, weight, room);
     let at = Point::new(left, baseline);
     sketch.text(at, value, size, weight, Align::Left, palette::TEXT);

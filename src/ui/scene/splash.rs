@@ -84,8 +84,14 @@ pub fn splash(splash: &Splash, view: &View<'_>) -> Scene {
         palette::MUTED,
     );
     baseline += 0.62 * name;
+    let widest = splash
+        .lines
+        .iter()
+        .map(|line| sketch.fonts.width(&line.name, size, Weight::Bold))
+        .fold(0.0, f32::max);
+    let columns = (inset, inset + 2.4 * size + widest, width - 0.5 * inset);
     for line in &splash.lines {
-        start_line(&mut sketch, line, (inset, baseline), size, width);
+        start_line(&mut sketch, line, columns, (baseline, size));
         baseline += row;
     }
     let (text, color) = if failed {
@@ -107,9 +113,8 @@ pub fn splash(splash: &Splash, view: &View<'_>) -> Scene {
 fn start_line(
     sketch: &mut Sketch,
     line: &StartLine,
-    (inset, baseline): (f32, f32),
-    size: f32,
-    width: f32,
+    (inset, detail, right): (f32, f32, f32),
+    (baseline, size): (f32, f32),
 ) {
     let (symbol, color) = match line.step {
         Step::Waiting => (None, palette::MUTED),
@@ -133,10 +138,8 @@ fn start_line(
     let left = inset + 1.6 * size;
     let at = Point::new(left, baseline.round());
     sketch.text(at, line.name.clone(), size, Weight::Bold, Align::Left, ink);
-    let left = (left + sketch.fonts.width(&line.name, size, Weight::Bold) + size)
-        .max(inset + 11.0 * size)
-        .round();
-    let room = width - 0.5 * inset - left;
+    let left = detail.round();
+    let room = right - left;
     let text = sketch
         .fonts
         .shorten(&line.detail, size, Weight::Regular, room);
