@@ -17,8 +17,6 @@ mod detection;
 mod engine;
 mod error;
 mod fetch;
-mod flatbuffer;
-mod flexbuffer;
 mod inferencer;
 mod labels;
 mod registry;

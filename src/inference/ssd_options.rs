@@ -1,6 +1,6 @@
 //! The options of `TFLite_Detection_PostProcess`, read and checked.
 
-use super::flexbuffer::{Map, Number};
+use crate::flat::flexbuffer::{Map, Number};
 
 /// Counts above this are damage: no detector has as many anchors.
 const COUNT_MAX: i64 = 65_535;

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use super::engine::{ElementType, Quantisation, TensorSpec, TensorView};
-use super::flatbuffer::{Bytes, FlatbufferError, Table, Vector};
+use crate::flat::flatbuffer::{Bytes, FlatbufferError, Table, Vector};
 
 mod edit;
 mod post_process;

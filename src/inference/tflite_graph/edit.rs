@@ -1,6 +1,6 @@
 //! Taking operators out of a model file, in memory.
 
-use super::super::flatbuffer::Bytes;
+use crate::flat::flatbuffer::Bytes;
 use super::{ElementType, Graph, Operator};
 
 /// `BuiltinOperator.QUANTIZE` of the schema.

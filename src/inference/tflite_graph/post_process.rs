@@ -1,6 +1,6 @@
 //! The SSD post-process operator: checking it, and cutting it out so that the step runs outside.
 
-use super::super::flatbuffer::Bytes;
+use crate::flat::flatbuffer::Bytes;
 use super::super::ssd_options::{Options, Suppression};
 use super::{
     CUSTOM, ElementType, Graph, GraphError, Operator, POST_PROCESS, Result, Tensor, TensorView,

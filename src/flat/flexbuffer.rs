@@ -13,7 +13,7 @@ const ENTRIES_MAX: usize = 256;
 
 /// What is wrong with the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FlexbufferError {
+pub(crate) enum FlexbufferError {
     /// A position or length points outside: truncated, or overwritten.
     #[error("{what} lies outside their {length} bytes")]
     OutOfBounds { what: &'static str, length: usize },
@@ -26,6 +26,12 @@ pub(super) enum FlexbufferError {
     /// TFLite looks keys up by bisection: out of order, it would not find some that are there.
     #[error("their keys are out of order, repeated or not one per value")]
     Keys,
+    /// A value that is no vector.
+    #[error("{key} is not a vector")]
+    NotAVector { key: String },
+    /// A value that is no string of bytes.
+    #[error("{key} is not a string of bytes")]
+    NotBytes { key: String },
     /// A value that is no number, or of a width that numbers of its type do not have.
     #[error("{key} is not a number")]
     NotANumber { key: String },
@@ -35,7 +41,7 @@ type Result<T> = std::result::Result<T, FlexbufferError>;
 
 /// A number of a map.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Number {
+pub(crate) enum Number {
     /// Whole; a truth value is 0 or 1.
     Int(i64),
     /// Any.
@@ -44,20 +50,25 @@ pub(super) enum Number {
 
 /// Types that are read here, the upper six bits of a type byte.
 mod kind {
-    pub(super) const NULL: u8 = 0;
-    pub(super) const INT: u8 = 1;
-    pub(super) const UINT: u8 = 2;
-    pub(super) const FLOAT: u8 = 3;
-    pub(super) const INDIRECT_INT: u8 = 6;
-    pub(super) const INDIRECT_UINT: u8 = 7;
-    pub(super) const INDIRECT_FLOAT: u8 = 8;
-    pub(super) const MAP: u8 = 9;
-    pub(super) const BOOL: u8 = 26;
+    pub(crate) const NULL: u8 = 0;
+    pub(crate) const INT: u8 = 1;
+    pub(crate) const UINT: u8 = 2;
+    pub(crate) const FLOAT: u8 = 3;
+    pub(crate) const STRING: u8 = 5;
+    pub(crate) const INDIRECT_INT: u8 = 6;
+    pub(crate) const INDIRECT_UINT: u8 = 7;
+    pub(crate) const INDIRECT_FLOAT: u8 = 8;
+    pub(crate) const MAP: u8 = 9;
+    pub(crate) const VECTOR: u8 = 10;
+    pub(crate) const VECTOR_KEY: u8 = 14;
+    pub(crate) const BLOB: u8 = 25;
+    pub(crate) const BOOL: u8 = 26;
+    pub(crate) const VECTOR_BOOL: u8 = 36;
 }
 
 /// A map whose keys, values and types all lie inside the bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Map<'a> {
+pub(crate) struct Map<'a> {
     bytes: Cursor<'a>,
     keys: Vec<&'a [u8]>,
     values: usize,
@@ -67,7 +78,7 @@ pub(super) struct Map<'a> {
 
 impl<'a> Map<'a> {
     /// The map at the root.
-    pub(super) fn root(bytes: &'a [u8]) -> Result<Self> {
+    pub(crate) fn root(bytes: &'a [u8]) -> Result<Self> {
         let [value @ .., packed, width] = bytes else {
             return Err(Cursor(bytes).outside("the root"));
         };
@@ -109,13 +120,60 @@ impl<'a> Map<'a> {
         })
     }
 
-    /// The number under `key`; `None` where there is no such key, or nothing under it.
-    pub(super) fn number(&self, key: &str) -> Result<Option<Number>> {
-        let Some(index) = self.keys.iter().position(|k| *k == key.as_bytes()) else {
+    /// The bytes of the string or blob under `key`; `None` where there is no such key, or nothing
+    /// under it.
+    pub(crate) fn blob(&self, key: &str) -> Result<Option<&'a [u8]>> {
+        let Some((at, packed)) = self.find(key) else {
             return Ok(None);
         };
-        let at = self.values + index * self.width;
-        let packed = self.bytes.0[self.types.clone()][index];
+        match packed >> 2 {
+            kind::NULL => Ok(None),
+            kind::STRING | kind::BLOB => {
+                let (bytes, width) = (self.bytes, 1 << (packed & 3));
+                let at = bytes.indirect(at, self.width)?;
+                let length = bytes.uint(bytes.before(at, 1, width)?, width)?;
+                let end = usize::try_from(length).ok().and_then(|n| at.checked_add(n));
+                let found = end.and_then(|end| bytes.0.get(at..end));
+                found.map(Some).ok_or(bytes.outside("a string"))
+            }
+            _ => Err(FlexbufferError::NotBytes {
+                key: key.to_owned(),
+            }),
+        }
+    }
+
+    /// The length of the vector under `key`; `None` where there is no such key, or nothing under it.
+    /// Vectors of every element type start with their length.
+    pub(crate) fn vector_len(&self, key: &str) -> Result<Option<u64>> {
+        let Some((at, packed)) = self.find(key) else {
+            return Ok(None);
+        };
+        match packed >> 2 {
+            kind::NULL => Ok(None),
+            kind::VECTOR..=kind::VECTOR_KEY | kind::VECTOR_BOOL => {
+                let width = 1 << (packed & 3);
+                let at = self.bytes.indirect(at, self.width)?;
+                let length = self.bytes.before(at, 1, width)?;
+                self.bytes.uint(length, width).map(Some)
+            }
+            _ => Err(FlexbufferError::NotAVector {
+                key: key.to_owned(),
+            }),
+        }
+    }
+
+    /// Where the value under `key` lies, and its type byte.
+    fn find(&self, key: &str) -> Option<(usize, u8)> {
+        let index = self.keys.iter().position(|k| *k == key.as_bytes())?;
+        let packed = self.bytes.0.get(self.types.start + index)?;
+        Some((self.values + index * self.width, *packed))
+    }
+
+    /// The number under `key`; `None` where there is no such key, or nothing under it.
+    pub(crate) fn number(&self, key: &str) -> Result<Option<Number>> {
+        let Some((at, packed)) = self.find(key) else {
+            return Ok(None);
+        };
         let (bytes, width, inner) = (self.bytes, self.width, 1 << (packed & 3));
         let no_number = || FlexbufferError::NotANumber {
             key: key.to_owned(),

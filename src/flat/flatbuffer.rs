@@ -5,7 +5,7 @@
 
 /// What is wrong with the bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FlatbufferError {
+pub(crate) enum FlatbufferError {
     /// A position or length points past the end: truncated, or overwritten.
     #[error("{what} at byte {at} lies outside the file of {length} bytes")]
     OutOfBounds {
@@ -20,11 +20,11 @@ pub(super) enum FlatbufferError {
 
 /// A buffer with flatbuffer accessors.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 /// A table whose vtable has been found inside the buffer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     at: usize,
     size: usize,
     vtable: usize,
@@ -33,11 +33,11 @@ pub(super) struct Table {
 
 /// A vector whose elements all lie inside the buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Vector {
+pub(crate) struct Vector {
     /// Position of the first element.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// Number of elements.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
 type Result<T> = std::result::Result<T, FlatbufferError>;
@@ -58,28 +58,36 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    pub(super) fn u8(self, at: usize) -> Result<u8> {
+    pub(crate) fn u8(self, at: usize) -> Result<u8> {
         self.array("number", at).map(|[byte]: [u8; 1]| byte)
     }
 
-    pub(super) fn u32(self, at: usize) -> Result<u32> {
+    pub(crate) fn u32(self, at: usize) -> Result<u32> {
         self.array("number", at).map(u32::from_le_bytes)
     }
 
-    pub(super) fn i32(self, at: usize) -> Result<i32> {
+    pub(crate) fn i32(self, at: usize) -> Result<i32> {
         self.array("number", at).map(i32::from_le_bytes)
     }
 
-    pub(super) fn i64(self, at: usize) -> Result<i64> {
+    pub(crate) fn u64(self, at: usize) -> Result<u64> {
+        self.array("number", at).map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn i16(self, at: usize) -> Result<i16> {
+        self.array("number", at).map(i16::from_le_bytes)
+    }
+
+    pub(crate) fn i64(self, at: usize) -> Result<i64> {
         self.array("number", at).map(i64::from_le_bytes)
     }
 
-    pub(super) fn f32(self, at: usize) -> Result<f32> {
+    pub(crate) fn f32(self, at: usize) -> Result<f32> {
         self.array("number", at).map(f32::from_le_bytes)
     }
 
     /// Where the offset at `at` points.
-    pub(super) fn follow(self, at: usize) -> Result<usize> {
+    pub(crate) fn follow(self, at: usize) -> Result<usize> {
         let offset = self.u32(at)? as usize;
         at.checked_add(offset)
             .filter(|target| *target < self.0.len())
@@ -87,7 +95,7 @@ impl<'a> Bytes<'a> {
     }
 
     /// The table at `at`.
-    pub(super) fn table(self, at: usize) -> Result<Table> {
+    pub(crate) fn table(self, at: usize) -> Result<Table> {
         let outside = self.outside("table", at);
         let back = i64::from(self.i32(at)?);
         let vtable = i64::try_from(at)
@@ -113,7 +121,7 @@ impl<'a> Bytes<'a> {
     }
 
     /// Position of field `index` of a table, `bytes` long; `None` where it has its default value.
-    pub(super) fn field(self, table: Table, index: usize, bytes: usize) -> Result<Option<usize>> {
+    pub(crate) fn field(self, table: Table, index: usize, bytes: usize) -> Result<Option<usize>> {
         let slot = 4 + 2 * index;
         if slot + 2 > table.vtable_size {
             return Ok(None);
@@ -130,11 +138,15 @@ impl<'a> Bytes<'a> {
     }
 
     /// The vector that field `index` points to, of elements of `element` bytes; empty where absent.
-    pub(super) fn vector(self, table: Table, index: usize, element: usize) -> Result<Vector> {
+    pub(crate) fn vector(self, table: Table, index: usize, element: usize) -> Result<Vector> {
         let Some(field) = self.field(table, index, 4)? else {
             return Ok(Vector::default());
         };
-        let at = self.follow(field)?;
+        self.vector_at(self.follow(field)?, element)
+    }
+
+    /// The vector at `at`, of elements of `element` bytes.
+    pub(crate) fn vector_at(self, at: usize, element: usize) -> Result<Vector> {
         let len = self.u32(at)? as usize;
         let end = len
             .checked_mul(element)
@@ -146,15 +158,20 @@ impl<'a> Bytes<'a> {
     }
 
     /// The bytes of a vector of bytes.
-    pub(super) fn slice(self, vector: Vector) -> Result<&'a [u8]> {
+    pub(crate) fn slice(self, vector: Vector) -> Result<&'a [u8]> {
         let Vector { start, len } = vector;
         let end = start.checked_add(len);
         let bytes = end.and_then(|end| self.0.get(start..end));
         bytes.ok_or(self.outside("vector", start))
     }
 
+    /// The bytes that field `index` points to; empty where absent.
+    pub(crate) fn blob(self, table: Table, index: usize) -> Result<&'a [u8]> {
+        self.slice(self.vector(table, index, 1)?)
+    }
+
     /// The sub-table that field `index` points to.
-    pub(super) fn sub_table(self, table: Table, index: usize) -> Result<Option<Table>> {
+    pub(crate) fn sub_table(self, table: Table, index: usize) -> Result<Option<Table>> {
         let field = self.field(table, index, 4)?;
         field
             .map(|field| self.follow(field).and_then(|at| self.table(at)))
@@ -162,7 +179,7 @@ impl<'a> Bytes<'a> {
     }
 
     /// The tables that a vector of offsets points to.
-    pub(super) fn tables(self, table: Table, index: usize) -> Result<Vec<Table>> {
+    pub(crate) fn tables(self, table: Table, index: usize) -> Result<Vec<Table>> {
         let vector = self.vector(table, index, 4)?;
         (0..vector.len)
             .map(|i| {
@@ -173,7 +190,7 @@ impl<'a> Bytes<'a> {
     }
 
     /// A vector of 32-bit numbers.
-    pub(super) fn i32s(self, table: Table, index: usize) -> Result<Vec<i32>> {
+    pub(crate) fn i32s(self, table: Table, index: usize) -> Result<Vec<i32>> {
         let vector = self.vector(table, index, 4)?;
         (0..vector.len)
             .map(|i| self.i32(vector.start + 4 * i))
@@ -181,7 +198,7 @@ impl<'a> Bytes<'a> {
     }
 
     /// The text that field `index` points to; empty where absent.
-    pub(super) fn text(self, table: Table, index: usize) -> Result<&'a str> {
+    pub(crate) fn text(self, table: Table, index: usize) -> Result<&'a str> {
         let vector = self.vector(table, index, 1)?;
         let Vector { start, len } = vector;
         if len == 0 {

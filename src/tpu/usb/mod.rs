@@ -1,0 +1,2 @@
+//! USB.
+pub mod transport;
