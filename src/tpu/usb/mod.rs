@@ -1,2 +1,4 @@
 //! USB.
+#[cfg(feature = "tpu-sim")]
+pub mod simulated;
 pub mod transport;

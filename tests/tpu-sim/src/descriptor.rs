@@ -78,6 +78,19 @@ pub(crate) fn configuration(dfu: bool, speed: Speed) -> Vec<u8> {
     with_length(bytes)
 }
 
+/// The binary object store: what a SuperSpeed device says of its links. `None` for USB 2.
+pub(crate) fn capabilities(speed: Speed) -> Option<Vec<u8>> {
+    if speed != Speed::Super {
+        return None;
+    }
+    let mut bytes = vec![5, 15, 0, 0, 2];
+    // USB 2 extension: no link power management.
+    bytes.extend([7, 16, 2, 0, 0, 0, 0]);
+    // SuperSpeed: full, high and super speed; all of it works from high speed on; exit latencies.
+    bytes.extend([10, 16, 3, 0, 0x0e, 0, 1, 10, 0xff, 0x07]);
+    Some(with_length(bytes))
+}
+
 /// Endpoints for other front ends: address, type, interval.
 pub(crate) fn endpoints() -> [(u8, u8, u8); 4] {
     ENDPOINTS

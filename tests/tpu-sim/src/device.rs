@@ -155,6 +155,8 @@ pub struct SimulatedEdgeTpu {
     hung_hard: bool,
     stuck: bool,
     reset_kills: bool,
+    /// Told to go back to the boot loader at the next reset.
+    detached: bool,
     out: VecDeque<Transfer>,
     out_halted: bool,
     out_finish: Option<Duration>,
@@ -197,6 +199,7 @@ impl SimulatedEdgeTpu {
             hung_hard: false,
             stuck: false,
             reset_kills: false,
+            detached: false,
             out: VecDeque::new(),
             out_halted: false,
             out_finish: None,
@@ -401,6 +404,7 @@ impl SimulatedEdgeTpu {
         self.registers.reset();
         self.reset_core();
         self.hung = false;
+        self.detached = false;
         self.ready_checked = false;
         self.out_halted = false;
         for endpoint in &mut self.inputs {
@@ -462,6 +466,10 @@ impl SimulatedEdgeTpu {
                 } else {
                     self.power_on_reset();
                 }
+            }
+            Mode::Application if self.detached => {
+                self.mode = Mode::Dfu;
+                self.pull(Some(now + self.config.latency.enumeration));
             }
             Mode::Application => self.power_on_reset(),
         }
@@ -619,18 +627,30 @@ impl SimulatedEdgeTpu {
     }
 
     fn twist(&mut self, fault: Fault) -> Option<Twist> {
-        Some(match fault {
-            Fault::Stall => Twist::Stall,
-            Fault::Never => Twist::Never,
-            Fault::Broken => Twist::Broken,
-            Fault::Delay(delay) => Twist::Delay(delay),
-            Fault::Short(bytes) => Twist::Short(bytes),
-            Fault::Garbage(bytes) => Twist::Garbage(bytes),
-            other => {
-                self.device_fault(other);
-                return None;
+        match fault {
+            Fault::Stall => Some(Twist::Stall),
+            Fault::Never => Some(Twist::Never),
+            Fault::Broken => Some(Twist::Broken),
+            Fault::Delay(delay) => Some(Twist::Delay(delay)),
+            Fault::Short(bytes) => Some(Twist::Short(bytes)),
+            Fault::Garbage(bytes) => Some(Twist::Garbage(bytes)),
+            Fault::Unplug(_)
+            | Fault::FallIntoDfu
+            | Fault::Hang(_)
+            | Fault::Fatal(_)
+            | Fault::Interrupt(_)
+            | Fault::DropEvent
+            | Fault::RepeatEvent(_)
+            | Fault::EarlyEvent
+            | Fault::WrongOutput
+            | Fault::PowerSticks
+            | Fault::DfuCorrupt
+            | Fault::DfuStatus(_)
+            | Fault::ResetKills => {
+                self.device_fault(fault);
+                None
             }
-        })
+        }
     }
 
     /// Submits a bulk or interrupt transfer. It comes back from [`SimulatedEdgeTpu::completion`].
@@ -728,6 +748,11 @@ impl SimulatedEdgeTpu {
         };
         let now = self.now;
         let length = transfer.buffer.len();
+        let length = match transfer.twist {
+            Some(Twist::Short(bytes)) => bytes.min(length),
+            _ => length,
+        };
+        let part = transfer.buffer.get(..length).unwrap_or_default();
         let (status, transferred) = match &transfer.twist {
             _ if self.out_halted => (Err(TransferError::Stall), 0),
             Some(Twist::Stall) => {
@@ -735,9 +760,10 @@ impl SimulatedEdgeTpu {
                 (Err(TransferError::Stall), 0)
             }
             Some(Twist::Broken) => (Err(TransferError::Broken), 0),
-            Some(Twist::Short(bytes)) => (Ok(()), *bytes),
-            Some(Twist::Garbage(_) | Twist::Delay(_) | Twist::Never) | None => {
-                match self.deliver(&transfer.buffer) {
+            // The bus lost the rest, which is no fault of the driver's.
+            Some(Twist::Short(0)) => (Ok(()), 0),
+            Some(Twist::Short(_) | Twist::Garbage(_) | Twist::Delay(_) | Twist::Never) | None => {
+                match self.deliver(part) {
                     Delivered::Taken => (Ok(()), length),
                     Delivered::Stuck => {
                         self.stuck = true;
@@ -1060,6 +1086,12 @@ impl SimulatedEdgeTpu {
     }
 
     fn class(&mut self, setup: Setup, data: &[u8]) -> Result<Vec<u8>, TransferError> {
+        // The application knows one class request: DFU_DETACH.
+        let detach = setup.request_type == 0x21 && setup.request == 0 && setup.index == 0;
+        if self.mode == Mode::Application && detach && self.claimed {
+            self.detached = true;
+            return Ok(Vec::new());
+        }
         if self.mode != Mode::Dfu || !self.claimed || setup.index != 0 {
             self.violations.add(
                 Rule::Control,

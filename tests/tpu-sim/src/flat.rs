@@ -154,6 +154,24 @@ impl<'a> Table<'a> {
         Ok((offset != 0).then(|| self.at + usize::from(offset)))
     }
 
+    /// Where a field's data stand in the buffer.
+    ///
+    /// # Errors
+    ///
+    /// See [`Table::u8`].
+    pub fn position(&self, slot: u16) -> Result<Option<usize>> {
+        self.field(slot)
+    }
+
+    /// Where a vector of offsets begins, after its length, and how many there are.
+    ///
+    /// # Errors
+    ///
+    /// See [`Table::u8`].
+    pub fn vector_position(&self, slot: u16) -> Result<Option<(usize, usize)>> {
+        self.vector(slot, 4)
+    }
+
     /// An 8-bit field.
     ///
     /// # Errors

@@ -99,6 +99,12 @@ impl SimulatedHost {
         Some(result)
     }
 
+    /// When a device does something by itself next.
+    #[must_use]
+    pub fn next_time(&self) -> Option<Duration> {
+        self.lock().next_time()
+    }
+
     /// Breaches of all devices.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
@@ -353,7 +359,7 @@ impl OpenDevice {
         id
     }
 
-    /// Waits for a transfer that has ended. `None` at the deadline, or when none is outstanding.
+    /// Waits for a transfer that has ended. `None` at the deadline.
     pub fn completion(&mut self, deadline: Duration) -> Option<Completion> {
         if let Some(lost) = self.lost.pop_front() {
             return Some(lost);
@@ -367,7 +373,7 @@ impl OpenDevice {
             if let Some(completion) = device.completion(self.session) {
                 return Some(completion);
             }
-            if !device.outstanding(self.session) || now >= deadline {
+            if now >= deadline {
                 return None;
             }
             let next = bus.next_time();
@@ -378,6 +384,11 @@ impl OpenDevice {
     /// Withdraws what is pending on an endpoint.
     pub fn cancel(&mut self, endpoint: u8) {
         let _ = self.with(|device, now| device.cancel(now, endpoint));
+    }
+
+    /// Withdraws one transfer.
+    pub fn cancel_one(&mut self, id: u64) {
+        let _ = self.with(|device, now| device.cancel_one(now, id));
     }
 
     /// Clears an endpoint's halt.

@@ -22,6 +22,7 @@
 pub mod clock;
 pub mod device;
 pub mod dfu;
+pub mod dump;
 pub mod endpoint;
 pub mod execute;
 pub mod fault;
@@ -32,11 +33,16 @@ pub mod layout;
 pub mod link;
 pub mod memory;
 pub mod model;
+pub mod pack;
 pub mod package;
 pub mod record;
 pub mod registers;
 pub mod registry;
+#[cfg(feature = "twin")]
+pub mod twin;
+pub mod usbredir;
 pub mod violation;
+pub mod write;
 
 mod chip;
 mod descriptor;

@@ -245,20 +245,25 @@ impl Layer {
     #[must_use]
     pub fn elements(&self) -> usize {
         match &self.shape {
-            Some(shape) => shape.iter().map(|(start, end)| end - start + 1).product(),
-            None => self.y * self.x * self.z,
+            Some(shape) => shape
+                .iter()
+                .map(|(start, end)| end - start + 1)
+                .fold(1, usize::saturating_mul),
+            None => self.y.saturating_mul(self.x).saturating_mul(self.z),
         }
     }
 
     /// Bytes that the application hands over or gets, per inference.
     #[must_use]
     pub fn plain_bytes(&self) -> usize {
-        self.elements() * self.data_type.bytes() * self.executions
+        self.elements()
+            .saturating_mul(self.data_type.bytes())
+            .saturating_mul(self.executions)
     }
 
     /// Bytes that travel, per inference.
     #[must_use]
     pub fn padded_bytes(&self) -> usize {
-        self.size_bytes * self.executions
+        self.size_bytes.saturating_mul(self.executions)
     }
 }

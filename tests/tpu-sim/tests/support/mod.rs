@@ -3,14 +3,16 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod driver;
+pub(crate) mod gather;
+pub(crate) mod models;
 
 use std::path::PathBuf;
 
-/// The folder of reference models and traces: `ANDON_EDGETPU_REFERENCE`, or `shared/edgetpu` beside
+/// The folder of reference models and traces: `ANDON_EDGETPU`, or `shared/edgetpu` beside
 /// or in the repository. Tests that need it are skipped, loudly, where it is missing.
 pub(crate) fn reference(test: &str) -> Option<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut places: Vec<PathBuf> = std::env::var_os("ANDON_EDGETPU_REFERENCE")
+    let mut places: Vec<PathBuf> = std::env::var_os("ANDON_EDGETPU")
         .map(PathBuf::from)
         .into_iter()
         .collect();
@@ -20,7 +22,7 @@ pub(crate) fn reference(test: &str) -> Option<PathBuf> {
         .into_iter()
         .find(|place| place.join("traces").is_dir());
     if found.is_none() {
-        eprintln!("SKIPPED {test}: no reference models and traces (set ANDON_EDGETPU_REFERENCE)");
+        eprintln!("SKIPPED {test}: no reference models and traces (set ANDON_EDGETPU)");
     }
     found
 }
