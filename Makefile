@@ -34,15 +34,15 @@ demo: setup ## Build, run both jobs on the bundled clips, and say where the film
 
 # The doc tests go first: the last lines are then those of the tests proper.
 test: lint ## Check everything: formatting, lints, dependencies, tests
-	cargo test --doc
-	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --no-fail-fast; else set -x; cargo test --all-targets; fi
+	cargo test --workspace --doc
+	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --workspace --no-fail-fast; else set -x; cargo test --workspace --all-targets; fi
 
 # Advisories are not checked here: their database is on GitHub, and a test must not depend on the network or on the day.
 # `cargo deny check advisories` does it by hand.
 lint: setup ## Formatting, clippy, documentation, licences and origins of the dependencies, shell scripts
 	cargo fmt --all --check
-	cargo clippy --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 	tools/cargo-deny.sh check --hide-inclusion-graph bans licenses sources
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck .ci/run tools/*.sh tflite/*.sh; \
 	else echo 'skipped: shellcheck is not installed (apt-get install shellcheck)'; fi

@@ -27,6 +27,14 @@ pub struct Twins {
     workers: BTreeMap<String, Worker>,
 }
 
+impl std::fmt::Debug for Twins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Twins")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Twins {
     /// No twins yet.
     #[must_use]
