@@ -230,7 +230,8 @@ impl SimulatedEdgeTpu {
         self.dfu.image()
     }
 
-    /// Transfers submitted so far, of all kinds: the number of the next one for [`Trigger::Transfer`].
+    /// Transfers submitted so far, of all kinds: the number of the next one for
+    /// [`crate::fault::Trigger::Transfer`].
     #[must_use]
     pub fn transfers(&self) -> u64 {
         self.transfers
