@@ -204,13 +204,11 @@ impl Decoder {
                     told(self.event(event, Action::MouseBy { dx, dy }));
                 }
             }
-            Some(Pointing::Tablet(ranges)) => {
-                if std::mem::take(&mut self.moved) {
-                    let at = place(self.place, ranges);
-                    told(self.event(event, Action::MouseTo(at)));
-                }
+            Some(Pointing::Tablet(ranges)) if std::mem::take(&mut self.moved) => {
+                let at = place(self.place, ranges);
+                told(self.event(event, Action::MouseTo(at)));
             }
-            None => {}
+            Some(Pointing::Tablet(_)) | None => {}
         }
         if let Some(push) = self.button.take() {
             told(self.event(event, Action::Button(push)));
