@@ -179,7 +179,7 @@ impl Engine {
         Ok((ring, count))
     }
 
-    /// Places a model.
+    /// Places a model; gives it back where that fails.
     pub(super) fn add(&mut self, program: Program) -> Result<ProgramId, Box<(TpuError, Program)>> {
         match self.place(&program) {
             Ok(resident) => {
