@@ -235,8 +235,8 @@ def _score_section(model: Model) -> list[str]:
     return [
         "## Score and threshold",
         "",
-        f"{error}. `grade_threshold = {threshold.score:.2f}` is the lowest from which 99 % of the answers on "
-        f"validation pictures were right{reached}. Answers below the threshold are shown as unsure and reject nothing: choose a "
+        f"{error}. `grade_threshold = {threshold.score:.2f}` is the lowest from which 99 % of the answers on them were "
+        f"right{reached}. Answers below the threshold are shown as unsure and reject nothing: choose a "
         "lower one where that would be too many. Validation pictures are varied more than most cameras vary.",
         "",
         "| grade_threshold | right of those that reach it | answers that reach it |",
