@@ -254,12 +254,6 @@ fn run_shown(
     }));
     let labels = inferencer.labels();
     let events = EventSink::start(&config.events).map_err(cannot_start("events"))?;
-    let models = inferencer
-        .models()
-        .into_iter()
-        .map(|(role, name, _)| (role.to_string(), name.to_string()))
-        .collect();
-    let descriptions = [0, 1].map(|index: usize| sources[index].info().description.clone());
     let picture = match picture {
         Some(picture) => Some(picture.opened(opened(&sources, &inferencer))?),
         None => None,
@@ -267,14 +261,7 @@ fn run_shown(
     let devices = (sources, outputs);
     let (mut pipeline, controls) =
         Pipeline::start(config, options, stop, devices, inferencer, picture, &beats)?;
-    let board = pipeline.ui.as_ref().map(|ui| {
-        Board::new(
-            ui.status.clone(),
-            descriptions,
-            pipeline.gauges.clone(),
-            models,
-        )
-    });
+    let board = board(&pipeline, &header);
     let watchdog = match watchdog {
         Some(watchdog) => Some(spawn("watchdog", move || watchdog.run())?),
         None => None,
@@ -334,6 +321,23 @@ fn open_watchdog(
             source,
         }
     })
+}
+
+/// What the status pages show, where there is a picture.
+fn board(pipeline: &Pipeline, header: &Header) -> Option<Board> {
+    let ui = pipeline.ui.as_ref()?;
+    let description = |index: usize| {
+        let input = header.inputs.get(index);
+        input.map_or_else(String::new, |input| input.description.clone())
+    };
+    let models = header.models.iter();
+    let models = models.map(|model| (model.role.to_string(), model.name.to_string()));
+    Some(Board::new(
+        ui.status.clone(),
+        [description(0), description(1)],
+        pipeline.gauges.clone(),
+        models.collect(),
+    ))
 }
 
 /// Puts the virtual terminal back when the run ends, however it ends: the ui thread, which does so

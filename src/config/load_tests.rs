@@ -298,7 +298,7 @@ format = \"YUYV\"
 exposure_us = 8000
 gain = 16
 power_line_frequency = \"50 Hz\"
-controls = { brightness = -0x10, \"Auto Focus\" = false, scene = \"night\" }";
+controls = { brightness = -16, \"Auto Focus\" = false, scene = \"night\" }";
     let site = Site::new(with("[visual_inspection.camera]", keys), KEEPOUT);
     let config = site.load(&Overrides::default()).expect("valid").config;
     assert_eq!(config.worker_safety.camera, CameraConfig::default());

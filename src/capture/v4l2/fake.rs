@@ -438,8 +438,7 @@ impl Node for FakeNode {
 
     fn set_format(&self, size: Size, fourcc: FourCc) -> io::Result<Format> {
         self.call(|device| {
-            assert!(!device.on, "VIDIOC_S_FMT while streaming");
-            if !device.buffers.is_empty() {
+            if device.on || !device.buffers.is_empty() {
                 return Err(Errno::EBUSY.into());
             }
             let offered = device.offers.iter().find(|offer| offer.fourcc == fourcc);
