@@ -3,7 +3,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test test-models test-yocto lint models models-env train-classifier bench clean
+.PHONY: help setup demo test test-models test-yocto test-vm test-aarch64 lint aarch64 vm models models-env \
+	train-classifier bench clean
 
 # The architecture to build for: this machine's, or `make setup ARCH=aarch64` for a cross build.
 ARCH ?= $(shell uname -m)
@@ -37,10 +38,10 @@ demo: setup ## Build, run both jobs on the bundled clips, and say where the film
 
 # The doc tests go first: the last lines are then those of the tests proper.
 test: lint test-models ## Check everything: formatting, lints, dependencies, tests
-	cargo test --doc
+	cargo test --workspace --doc
 	cargo build
 	tests/yocto/check.py
-	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --no-fail-fast; else set -x; cargo test --all-targets; fi
+	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --workspace --no-fail-fast; else set -x; cargo test --workspace --all-targets; fi
 
 # In a small environment of its own; what needs TensorFlow is skipped and says so, unless `make models-env` has run.
 test-models: ## Test the Python package that makes the models
@@ -50,12 +51,27 @@ test-yocto: ## Check the Yocto layer, the overlays and the appliance's files (pa
 	@tools/setup.sh
 	@tests/yocto/check.py
 
+aarch64: ## Build the program for ARM64, to run on a system that has libgbm and a C library of 2022
+	@$(MAKE) --no-print-directory setup ARCH=aarch64
+	CARGO_PROFILE_RELEASE_STRIP=symbols tools/cross.sh aarch64 cargo build --release --locked
+	tools/check-binary.sh aarch64 target/aarch64-unknown-linux-gnu/release/andon
+
+test-aarch64: ## Run the unit tests of the ARM64 program, one process at a time emulated (slow)
+	@$(MAKE) --no-print-directory setup ARCH=aarch64
+	tools/cross.sh aarch64 cargo test --profile vm --lib --locked -- $(AARCH64_SKIP)
+
+vm: aarch64 ## Start the appliance in a virtual machine: a window where there is a display, a root shell here
+	tests/vm/vm.py show
+
+test-vm: aarch64 ## Start it without a window and check what it does
+	tests/vm/vm.py test
+
 # Advisories are not checked here: their database is on GitHub, and a test must not depend on the network or on the day.
 # `cargo deny check advisories` does it by hand.
 lint: setup ## Formatting, clippy, documentation, licences and origins of the dependencies, shell scripts
 	cargo fmt --all --check
-	cargo clippy --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 	tools/cargo-deny.sh check --hide-inclusion-graph bans licenses sources
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck .ci/run tools/*.sh tflite/*.sh yocto/tools/*.sh; \
 	else echo 'skipped: shellcheck is not installed (apt-get install shellcheck)'; fi

@@ -100,12 +100,19 @@ fn a_fresh_machine_gets_make_before_make_is_called() {
 
 #[test]
 fn a_cross_build_gets_the_other_architectures_standard_library() {
-    let commands = ["bash", "uname", "awk", "sort", "head", "grep", "env"];
+    let commands = [
+        "bash", "uname", "awk", "sort", "head", "grep", "env", "dirname", "timeout",
+    ];
     let Some(machine) = Machine::with(&commands) else {
         return;
     };
     machine.add("cargo", "echo cargo 1.999.0");
-    machine.add("rustup", "");
+    let library = machine.at("library");
+    fs::create_dir(&library).expect("a folder");
+    let library = library.display();
+    machine.add("rustc", &format!("echo '{library}'"));
+    let install = format!("[ \"$1\" != target ] || : >'{library}/libstd-0.rlib'");
+    machine.add("rustup", &install);
     let target = "target add riscv64-unknown-linux-gnu";
     let added = || machine.asked().iter().any(|line| line.ends_with(target));
     succeeded(&machine.run("tools/setup.sh", &[]));

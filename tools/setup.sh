@@ -22,7 +22,11 @@ packages=(
 	device-tree-compiler openssl shellcheck systemd # overlays, keys, scripts and units in `make test-yocto`
 )
 if [ "$arch" != "$(uname -m)" ]; then
-	packages+=("g++-${arch/_/-}-linux-gnu")
+	packages+=(
+		"g++-${arch/_/-}-linux-gnu"
+		qemu-user-static  # the tests of that architecture
+		kmod e2fsprogs    # the virtual machine's disk (tests/vm)
+	)
 fi
 if [ "${TFLITE:-}" = prebuilt ]; then
 	packages+=(patchelf)
@@ -92,12 +96,8 @@ if ! new_enough "$version"; then
 	fi
 fi
 
-# A cross build needs that architecture's standard library; other ways to install Rust bring their own.
+# A cross build needs that architecture's standard library.
 if [ "$arch" != "$(uname -m)" ]; then
-	if rustup show active-toolchain >/dev/null 2>&1; then
-		rustup target add "$arch-unknown-linux-gnu"
-	else
-		say "no Rust of rustup's here: see that the standard library for $arch-unknown-linux-gnu is installed"
-	fi
+	"$(dirname "${BASH_SOURCE[0]}")/rust-std.sh" "$arch" >/dev/null
 fi
 say "system packages and Rust $version are there"

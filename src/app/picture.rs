@@ -31,6 +31,10 @@ const FILM_RATE_DEFAULT: f64 = 25.0;
 /// Longest time for EGL to come up; llvmpipe takes about a second on a slow machine.
 const UI_START_MAX: Duration = Duration::from_secs(30);
 
+/// Longest wait for a monitor, which the run does not depend on: long enough for what is wrong with
+/// the configuration to come out.
+const MONITOR_START_MAX: Duration = Duration::from_secs(1);
+
 /// What somebody did at an input device, on its way to the ui thread: a second of a lively finger.
 const INPUT_MAX: usize = 256;
 
@@ -179,9 +183,22 @@ impl Starting {
     /// Everything is open: waits until the thread says that it can draw.
     pub(super) fn opened(mut self, opened: Opened) -> Result<UiThread, RunError> {
         self.start.put(StartNews::Opened(Box::new(opened)));
-        match self.ready.recv_timeout(UI_START_MAX) {
+        let longest = if self.watched {
+            MONITOR_START_MAX
+        } else {
+            UI_START_MAX
+        };
+        match self.ready.recv_timeout(longest) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(error.into()),
+            Err(RecvTimeoutError::Timeout) if self.watched => {
+                log::warn!(
+                    "the monitor's graphics driver takes its time: the run starts without a picture"
+                );
+            }
+            Err(RecvTimeoutError::Disconnected) if self.watched => {
+                log::error!("the thread of the picture died: the run starts without a picture");
+            }
             Err(RecvTimeoutError::Timeout) => {
                 let within = UI_START_MAX;
                 return Err(PictureError::NotReady { within }.into());
@@ -255,7 +272,7 @@ fn first_splash(config: &Config) -> Splash {
         detail: config.engine.engine.name().to_owned(),
     };
     Splash {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: super::system::system().with_version(),
         lines: vec![
             camera("Worker safety", &config.worker_safety.input),
             camera("Visual inspection", &config.visual_inspection.input),
@@ -288,7 +305,7 @@ fn scene_context(config: &Config) -> SceneContext {
         detector_labels: Vec::new(),
         classifier_labels: Vec::new(),
         engine: String::new(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: super::system::system().with_version(),
         sources: [String::new(), String::new()],
         people: if config.display.anonymize {
             People::Masked(MaskMemory::default())

@@ -245,14 +245,7 @@ fn run_shown(
     let beats = Beats::default();
     let over = StopFlag::new();
     let pulse = PipelinePulse::new(beats.by_name());
-    let watchdog = WatchdogThread::open(config.watchdog.as_ref(), pulse, over.clone());
-    let watchdog = watchdog.map_err(|source| {
-        let device = config.watchdog.as_ref().map(|config| &config.device);
-        RunError::Watchdog {
-            device: device.cloned().unwrap_or_default(),
-            source,
-        }
-    })?;
+    let watchdog = open_watchdog(config, pulse, &over)?;
     let started = Event::Started(Box::new(Started {
         version: header.version,
         engine: header.engine.clone(),
@@ -329,6 +322,22 @@ fn board(pipeline: &Pipeline, header: &Header) -> Option<Board> {
         pipeline.gauges.clone(),
         models.collect(),
     ))
+}
+
+/// Takes the hardware watchdog where one is configured.
+fn open_watchdog(
+    config: &Config,
+    pulse: PipelinePulse,
+    over: &StopFlag,
+) -> Result<Option<WatchdogThread>, RunError> {
+    let opened = WatchdogThread::open(config.watchdog.as_ref(), pulse, over.clone());
+    opened.map_err(|source| {
+        let device = config.watchdog.as_ref().map(|config| &config.device);
+        RunError::Watchdog {
+            device: device.cloned().unwrap_or_default(),
+            source,
+        }
+    })
 }
 
 /// Puts the virtual terminal back when the run ends, however it ends: the ui thread, which does so

@@ -188,5 +188,10 @@ pub fn accelerators(_config: &EngineConfig) -> Vec<String> {
         })),
         Err(error) => lines.push(format!("USB: {error}")),
     }
+    lines.extend(
+        crate::tpu::pcie::attached()
+            .iter()
+            .map(|gasket| format!("PCIe {} ({})", gasket.address, gasket.node.display())),
+    );
     lines
 }

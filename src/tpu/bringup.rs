@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::error::TpuError;
 use super::regs::{
-    self, Csr, DEEP_SLEEP, DESCR_EP, GCBB_CREDIT0, IDLE_REGISTER, MST_ABM_EN,
-    MST_ERR_RESP_ISR_MASK, MULTI_BO_EP, OMC0_00, OMC0_D4, OMC0_D8, OMC0_DC, OUTFEED_CHUNK_LENGTH,
-    RAMBIST_CTRL_1, Register, SCALAR_RUN_CONTROLS, SCU_CTRL_0, SCU_CTRL_2, SCU_CTRL_3, SCU_CTRL_7,
-    SLV_ABM_EN, SLV_ERR_RESP_ISR_MASK, TILE_CONFIG_0, TILE_RUN_CONTROLS, USB_FATAL_ERROR_CONTROL,
-    USB_TOP_LEVEL_CONTROLS,
+    self, Csr, DEEP_SLEEP, DESCR_EP, DMA_PAUSE, DMA_PAUSED, GCBB_CREDIT0, IDLE_REGISTER,
+    MST_ABM_EN, MST_ERR_RESP_ISR_MASK, MULTI_BO_EP, OMC0_00, OMC0_D4, OMC0_D8, OMC0_DC,
+    OUTFEED_CHUNK_LENGTH, RAMBIST_CTRL_1, Register, SCALAR_RUN_CONTROLS, SCU_CTRL_0, SCU_CTRL_2,
+    SCU_CTRL_3, SCU_CTRL_7, SLV_ABM_EN, SLV_ERR_RESP_ISR_MASK, TILE_CONFIG_0, TILE_RUN_CONTROLS,
+    USB_FATAL_ERROR_CONTROL, USB_TOP_LEVEL_CONTROLS,
 };
 use super::usb::transport::Speed;
 
@@ -87,6 +87,28 @@ pub fn close_usb(csr: &mut dyn Csr) -> Result<(), TpuError> {
     csr.write64(USB_FATAL_ERROR_CONTROL, 0)?;
     run_control(csr, RunControl::Halt)?;
     enter_reset(csr)
+}
+
+/// Lets the chip run, over PCIe, where the kernel's driver has woken it up.
+///
+/// # Errors
+///
+/// As [`open_usb`].
+pub(super) fn run(csr: &mut dyn Csr) -> Result<(), TpuError> {
+    run_control(csr, RunControl::Run)
+}
+
+/// Halts the chip, over PCIe.
+///
+/// # Errors
+///
+/// As [`open_usb`].
+pub(super) fn halt(csr: &mut dyn Csr) -> Result<(), TpuError> {
+    csr.write64(DMA_PAUSE, 1)?;
+    poll64(csr, DMA_PAUSED, "1, all transfers paused", |value| {
+        value == 1
+    })?;
+    run_control(csr, RunControl::Halt)
 }
 
 /// Bits 8 to 13: what the physical layers do when inactive. Nothing special.

@@ -7,6 +7,7 @@ mod error;
 pub mod layout;
 pub mod link;
 pub mod package;
+pub mod pcie;
 pub mod pool;
 pub mod regs;
 pub mod supervise;
@@ -17,6 +18,7 @@ pub mod usb;
 pub use error::TpuError;
 
 use device::Backend;
+use pcie::Pcie;
 use usb::{NusbHost, Usb, UsbOptions};
 
 /// Where accelerators are looked for.
@@ -48,6 +50,13 @@ pub fn find(bus: Bus, options: &UsbOptions) -> Result<Vec<Box<dyn Backend>>, Tpu
             Err(error) if bus == Bus::Usb => return Err(error),
             Err(error) => log::debug!("Edge TPUs on USB: {error}"),
         }
+    }
+    if bus != Bus::Usb {
+        found.extend(pcie::attached().into_iter().map(|gasket| {
+            let address = gasket.address.clone();
+            let pcie = Pcie::new(Box::new(gasket), &address, options.clock);
+            Box::new(pcie) as Box<dyn Backend>
+        }));
     }
     if found.is_empty() {
         let where_ = match bus {

@@ -67,6 +67,25 @@ pub const HIB_ERROR_STATUS: Register = at(0x486f0, "hib_error_status");
 /// The first of them.
 pub const HIB_FIRST_ERROR_STATUS: Register = at(0x48700, "hib_first_error_status");
 
+/// PCIe: 1 pauses all transfers.
+pub const DMA_PAUSE: Register = at(0x486d8, "dma_pause");
+/// PCIe: 1 when they are.
+pub const DMA_PAUSED: Register = at(0x486e0, "dma_paused");
+/// PCIe: bursts, 0 for no limit.
+pub const DMA_BURST_LIMITER: Register = at(0x487a8, "dma_burst_limiter");
+/// PCIe: when the status block is written; 0 for always.
+pub const STATUS_BLOCK_UPDATE: Register = at(0x486e8, "status_block_update");
+/// PCIe: interrupts of the scalar core, enable.
+pub const HOST_INT_CONTROL: Register = at(0x486a0, "sc_host_int_control");
+/// PCIe: the same, status (write 0 to clear).
+pub const HOST_INT_STATUS: Register = at(0x486a8, "sc_host_int_status");
+/// PCIe: how often each was raised, 16 bits each.
+pub const HOST_INT_COUNT: Register = at(0x486d0, "sc_host_int_count");
+/// PCIe: fatal error interrupt, enable.
+pub const FATAL_INT_CONTROL: Register = at(0x486c0, "fatal_err_int_control");
+/// PCIe: the same, status (write 0 to clear).
+pub const FATAL_INT_STATUS: Register = at(0x486c8, "fatal_err_int_status");
+
 /// Run control of the scalar core and what feeds it, in the order in which they are written; the
 /// first is also the scalar core's own.
 pub const SCALAR_RUN_CONTROLS: [Register; 5] = [

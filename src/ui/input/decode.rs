@@ -194,7 +194,6 @@ impl Decoder {
     }
 
     fn report(&mut self, event: RawEvent, told: &mut impl FnMut(InputEvent)) {
-        let moved = std::mem::take(&mut self.moved);
         match self.abilities.pointing {
             Some(Pointing::Fingers(ranges) | Pointing::Finger(ranges)) => {
                 self.report_fingers(event, ranges, told);
@@ -205,7 +204,7 @@ impl Decoder {
                     told(self.event(event, Action::MouseBy { dx, dy }));
                 }
             }
-            Some(Pointing::Tablet(ranges)) if moved => {
+            Some(Pointing::Tablet(ranges)) if std::mem::take(&mut self.moved) => {
                 let at = place(self.place, ranges);
                 told(self.event(event, Action::MouseTo(at)));
             }

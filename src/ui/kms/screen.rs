@@ -43,8 +43,9 @@ pub struct KmsScreen {
 }
 
 impl KmsScreen {
-    /// Takes the virtual terminal and, where it is there already, the monitor. `size` is that of
-    /// pictures until a monitor says otherwise.
+    /// Takes the virtual terminal; card and monitor come with [`KmsScreen::attend`], because a slow
+    /// graphics driver must not delay whoever waits for this. `size` is that of pictures until a
+    /// monitor says otherwise.
     ///
     /// # Errors
     ///
@@ -61,7 +62,7 @@ impl KmsScreen {
                 );
             })
             .ok();
-        let mut this = Self {
+        Ok(Self {
             stage: None,
             watch: Watch::new(monotonic_now()),
             config: config.clone(),
@@ -70,9 +71,7 @@ impl KmsScreen {
             news: VecDeque::new(),
             copies: FrameCopies::default(),
             vt,
-        };
-        this.attend();
-        Ok(this)
+        })
     }
 
     /// Size of the pictures to draw: the mode's.

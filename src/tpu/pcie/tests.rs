@@ -1,0 +1,148 @@
+#![allow(clippy::unwrap_used, reason = "a failure is the message")]
+
+use std::time::Duration;
+
+use super::fake::FakeSlot;
+use super::*;
+use crate::tpu::layout::OutputLayout;
+use crate::tpu::supervise::{Limits, Supervised};
+use crate::tpu::test_models;
+use crate::tpu::usb::fake::output_byte;
+
+struct Bench {
+    slot: FakeSlot,
+    device: Supervised,
+    packages: Vec<Arc<Package>>,
+    programs: Vec<ProgramId>,
+}
+
+impl Bench {
+    fn new(models: &[&str]) -> Option<Self> {
+        let packages = models
+            .iter()
+            .map(|name| test_models::package(name).map(Arc::new));
+        let packages: Vec<_> = packages.collect::<Option<_>>()?;
+        let slot = FakeSlot::new(packages.clone());
+        let pcie = Pcie::new(Box::new(slot.clone()), "0000:01:00.0", ClockRate::Maximum);
+        let mut device = Supervised::new(Box::new(pcie), Limits::default());
+        // One before it is in service, the others after.
+        let mut programs = vec![device.load(&packages[0]).unwrap()];
+        device.start(Duration::from_secs(1)).unwrap();
+        programs.extend(packages[1..].iter().map(|p| device.load(p).unwrap()));
+        Some(Self {
+            slot,
+            device,
+            packages,
+            programs,
+        })
+    }
+
+    fn run(&mut self, model: usize) -> Result<(), TpuError> {
+        let layers = &self.packages[model].main;
+        let inputs: Vec<Vec<u8>> = layers
+            .inputs
+            .iter()
+            .map(|l| vec![7; l.actual_bytes()])
+            .collect();
+        let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+        let mut outputs: Vec<Vec<u8>> = layers
+            .outputs
+            .iter()
+            .map(|l| vec![0xee; l.actual_bytes()])
+            .collect();
+        self.device
+            .run(self.programs[model], &inputs, &mut outputs)?;
+        for (layer, (l, found)) in layers.outputs.iter().zip(&outputs).enumerate() {
+            let wire: Vec<u8> = (0..l.wire_bytes())
+                .map(|at| output_byte(layer, at))
+                .collect();
+            let mut expected = vec![0; l.actual_bytes()];
+            OutputLayout::new(l)
+                .unwrap()
+                .decode(&wire, &mut expected)
+                .unwrap();
+            assert_eq!(*found, expected, "output {layer} of model {model}");
+        }
+        Ok(())
+    }
+}
+
+const MODELS: [&str; 5] = [
+    "mobilenet_v1_0.25_128_quant_cocompiled_with_mobilenet_v1_0.5_160_quant_edgetpu.tflite",
+    "mobilenet_v1_0.5_160_quant_cocompiled_with_mobilenet_v1_0.25_128_quant_edgetpu.tflite",
+    "classifier_edgetpu.tflite",
+    "split_concat_edgetpu.tflite",
+    "movenet_single_pose_lightning_ptq_edgetpu.tflite",
+];
+
+#[test]
+fn the_chip_finds_everything_through_the_page_table() {
+    let Some(mut bench) = Bench::new(&MODELS) else {
+        return;
+    };
+    for model in 0..MODELS.len() {
+        bench.run(model).unwrap();
+    }
+    let chip = bench.slot.chip();
+    assert_eq!((chip.runs, chip.uploads), (5, 5));
+    // The first model's input was unsigned, the last one's travels with its signs flipped.
+    assert!(chip.inputs.first().unwrap().iter().all(|byte| *byte == 7));
+    assert!(chip.inputs.last().unwrap().iter().all(|byte| *byte == 0x87));
+}
+
+#[test]
+fn cached_weights_are_uploaded_once_and_the_ring_goes_round() {
+    let Some(mut bench) = Bench::new(&MODELS[..2]) else {
+        return;
+    };
+    for turn in 0..1_000 {
+        bench.run(turn % 2).unwrap();
+    }
+    let chip = bench.slot.chip();
+    assert_eq!((chip.runs, chip.uploads), (1_000, 2));
+}
+
+#[test]
+fn a_hang_and_a_page_fault_end_in_a_reset_and_it_runs_again() {
+    let Some(mut bench) = Bench::new(&MODELS[3..4]) else {
+        return;
+    };
+    bench.run(0).unwrap();
+    bench.slot.chip().hangs = true;
+    assert!(matches!(bench.run(0), Err(TpuError::Deadline { .. })));
+    bench.slot.chip().hangs = false;
+    bench.run(0).unwrap();
+    assert_eq!(bench.slot.chip().resets, 1);
+    bench.slot.chip().fatal = true;
+    let error = bench.run(0).unwrap_err().to_string();
+    assert!(error.contains("inbound page fault"), "{error}");
+    for _ in 0..50 {
+        let _ = bench.run(0);
+        bench.slot.chip().now += Duration::from_millis(500);
+    }
+    bench.run(0).unwrap();
+    assert_eq!(bench.slot.chip().uploads, 3);
+    assert!(bench.device.temperature().unwrap().is_some());
+}
+
+#[test]
+fn two_runs_under_way_at_once_have_buffers_of_their_own() {
+    let Some(mut bench) = Bench::new(&MODELS[3..4]) else {
+        return;
+    };
+    let layers = bench.packages[0].main.inputs.clone();
+    let inputs: Vec<Vec<u8>> = layers.iter().map(|l| vec![1; l.actual_bytes()]).collect();
+    let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+    let program = bench.programs[0];
+    let a = bench.device.submit(program, &inputs).unwrap();
+    let b = bench.device.submit(program, &inputs).unwrap();
+    assert!(matches!(
+        bench.device.submit(program, &inputs),
+        Err(TpuError::Busy)
+    ));
+    let outputs = bench.packages[0].main.outputs.iter();
+    let mut outputs: Vec<Vec<u8>> = outputs.map(|l| vec![0; l.actual_bytes()]).collect();
+    bench.device.finish(b, &mut outputs).unwrap();
+    bench.device.finish(a, &mut outputs).unwrap();
+    bench.run(0).unwrap();
+}

@@ -1,0 +1,73 @@
+"""The appliance's own files: the program, what tools/install-appliance.sh puts beside it, and the rig's site (../site)."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from .cpio import Archive
+from .places import HERE, TREE, RigError, run
+
+SITE = HERE / "site"
+
+# Lines by name on the simulated chip inside the guest, and by number on the board's own chip, which can be seen and
+# touched from outside. Line 3 of the latter is the power button.
+WIRINGS = {
+    "inside": """
+[output.lines]
+run_permission = { chip = "rig-board", line = "RELAY1" }
+warning = { chip = "rig-board", line = "LAMP" }
+reject = { chip = "rig-board", line = "PUSHER" }
+fault = { chip = "rig-board", line = "STACK_LIGHT" }
+heartbeat = { chip = "rig-board", line = "PULSE" }
+
+[output.inputs]
+reset = { chip = "rig-board", line = "RESET_BUTTON" }
+""",
+    "outside": """
+[output.lines]
+run_permission = { chip = "9030000.pl061", line = 0 }
+fault = { chip = "9030000.pl061", line = 1 }
+heartbeat = { chip = "9030000.pl061", line = 2 }
+
+[output.inputs]
+reset = { chip = "9030000.pl061", line = 4 }
+edm = { chip = "9030000.pl061", line = 5 }
+""",
+}
+
+CAMERAS = {
+    "vivid": ("/dev/v4l/by-path/platform-vivid.0-video-index0", "/dev/v4l/by-path/platform-vivid.1-video-index0"),
+    "pattern": ("pattern:moving?size=320x180&fps=5", "pattern:bars?size=320x180&fps=5"),
+}
+
+
+def configuration(wiring: str, cameras: str, display: str) -> str:
+    """The text of andon.toml."""
+    worker_safety, visual_inspection = CAMERAS[cameras]
+    text = (SITE / "andon.toml").read_text()
+    for name, value in {
+        "WORKER_SAFETY": worker_safety,
+        "VISUAL_INSPECTION": visual_inspection,
+        "OUTPUTS": WIRINGS[wiring],
+        "DISPLAY": display,
+    }.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+def archive(binary: Path, cameras: str, display: str) -> bytes:
+    """Everything of the appliance, to be read by the kernel after the first RAM disk."""
+    if not binary.exists():
+        raise RigError(f"{binary} is not there: make aarch64")
+    packed = Archive()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        run([TREE / "tools/install-appliance.sh", root, "qemuarm64", binary])
+        packed.tree(root, "appliance")
+    packed.file("appliance/etc/andon/andon.toml", configuration("inside", cameras, display).encode())
+    packed.file("appliance/etc/andon/keepout.toml", (SITE / "keepout.toml").read_bytes())
+    units = "appliance/etc/systemd/system"
+    packed.file(f"{units}/andon.service.d/rig.conf", (SITE / "andon.service.d/rig.conf").read_bytes())
+    packed.link(f"{units}/multi-user.target.wants/andon.service", "/usr/lib/systemd/system/andon.service")
+    return packed.bytes()

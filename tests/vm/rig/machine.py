@@ -1,0 +1,260 @@
+"""A running virtual machine, and the ways into it from outside.
+
+ * QMP: QEMU's own control socket: events, screenshots, reading the board's registers, unplugging devices.
+ * qtest: levels of the interrupt and GPIO wires of emulated chips; so a button is pressed.
+ * The serial line: what kernel and systemd say, kept in a file.
+ * The agent: shell scripts, run by root in the guest, with their output (guest/usr/lib/rig/agent).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import queue
+import re
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .image import Image
+from .places import RigError, run, tool
+
+# The PL061 of QEMU's `virt` board: eight lines, of which the third from 0 is the board's power button.
+PL061_DATA = 0x0903_03FC
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a script in the guest ended with."""
+
+    status: int
+    text: str
+
+    @property
+    def good(self) -> bool:
+        return self.status == 0
+
+
+class Machine:
+    """QEMU with the appliance in it. Use it in a `with` statement."""
+
+    def __init__(
+        self,
+        image: Image,
+        appliance: bytes,
+        out: Path,
+        *,
+        size: str = "1280x720",
+        display: str = "none",
+        console: bool = False,
+        share: Path | None = None,
+        qemu: list[str] | None = None,
+        more: list[str] | None = None,
+    ) -> None:
+        self.out = out
+        self.started = time.monotonic()
+        out.mkdir(parents=True, exist_ok=True)
+        # Socket names have at most 107 bytes, so they do not lie below the work tree.
+        self._folder = Path(run(["mktemp", "-d", "-t", "andon-vm.XXXXXX"], capture_output=True).stdout.decode().strip())
+        (self._folder / "initrd").write_bytes(image.ram_disk.read_bytes() + appliance)
+        data = self._folder / "data.img"
+        with data.open("wb") as file:
+            file.truncate(64 << 20)
+        run([tool("mke2fs", "e2fsprogs"), "-q", "-t", "ext4", data])
+        width, _, height = size.partition("x")
+        # The machine shares its processors with others, whose work may make a device or a unit ten times as late.
+        patience = "systemd.default_device_timeout_sec=600 systemd.default_timeout_start_sec=600"
+        options = f"console=ttyAMA0 loglevel=4 panic=10 vt.global_cursor_default=0 systemd.show_status=0 {patience}"
+        if console:
+            options += " rig.console"
+        command = [
+            *(qemu or image.qemu()),
+            *"-M virt -cpu cortex-a72 -smp 2 -m 1536 -accel tcg,thread=multi -nodefaults".split(),
+            *("-display", display),
+            *("-kernel", image.kernel, "-initrd", self._folder / "initrd", "-append", options),
+            *("-drive", f"if=none,id=root,file={image.disk},format=raw,read-only=on,cache=unsafe"),
+            *("-device", "virtio-blk-pci,drive=root"),
+            *("-drive", f"if=none,id=data,file={data},format=raw,cache=unsafe", "-device", "virtio-blk-pci,drive=data"),
+            *("-device", f"virtio-gpu-pci,id=gpu,xres={width},yres={height}"),
+            *"-device qemu-xhci -device usb-kbd -device usb-tablet".split(),
+            *"-device virtio-rng-pci -device i6300esb -action watchdog=reset".split(),
+            *("-chardev", f"socket,id=agent,path={self._folder}/agent,server=on,wait=off", "-device", "virtio-serial-pci"),
+            *("-device", "virtserialport,chardev=agent,name=andon.rig"),
+            *("-qmp", f"unix:{self._folder}/qmp,server=on,wait=off"),
+            *("-qtest", f"unix:{self._folder}/qtest,server=on,wait=off", "-qtest-log", "/dev/null"),
+            *("-serial", "mon:stdio" if console else f"file:{out}/serial.log"),
+            *(more or []),
+        ]
+        if share is not None:
+            command += ["-fsdev", f"local,id=share,path={share},security_model=none"]
+            command += ["-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
+        self._process = subprocess.Popen(
+            [str(word) for word in command],
+            stdin=None if console else subprocess.DEVNULL,
+            stderr=None if console else (out / "qemu.log").open("wb"),
+        )
+        self.events: list[dict] = []
+        self._answers: queue.Queue = queue.Queue()
+        self._requests = 0
+        self._qmp_lock = threading.Lock()
+        self._agent_lock = threading.Lock()
+        self._qmp = self._connect("qmp")
+        self._qtest = self._connect("qtest")
+        self._agent = self._connect("agent")
+        threading.Thread(target=self._read_qmp, daemon=True).start()
+        self.qmp("qmp_capabilities")
+        self._gpio = self._find_gpio()
+
+    def __enter__(self) -> "Machine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def seconds(self) -> float:
+        """Since QEMU was started."""
+        return time.monotonic() - self.started
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self) -> int:
+        """Waits until QEMU ends by itself."""
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """Switches the machine off and removes its temporary files."""
+        if self.running:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        run(["rm", "-rf", self._folder])
+
+    def _connect(self, name: str) -> socket.socket:
+        deadline = time.monotonic() + 30
+        while True:
+            channel = socket.socket(socket.AF_UNIX)
+            try:
+                channel.connect(str(self._folder / name))
+                return channel
+            except OSError:
+                channel.close()
+                if not self.running or time.monotonic() > deadline:
+                    log = self.out / "qemu.log"
+                    said = log.read_text(errors="replace").strip() if log.exists() else ""
+                    raise RigError(f"QEMU does not start: {said}") from None
+                time.sleep(0.1)
+
+    # ---- QMP ---------------------------------------------------------------------------------------------------------
+
+    def _read_qmp(self) -> None:
+        for line in self._qmp.makefile("r"):
+            message = json.loads(line)
+            if "event" in message:
+                self.events.append(message)
+            elif "QMP" not in message:
+                self._answers.put(message)
+
+    def qmp(self, command: str, **arguments: object) -> object:
+        """One command to QEMU; its answer."""
+        with self._qmp_lock:
+            self._qmp.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+            try:
+                answer = self._answers.get(timeout=30)
+            except queue.Empty:
+                raise RigError(f"QEMU does not answer {command}") from None
+        if "error" in answer:
+            raise RigError(f"QEMU refuses {command}: {answer['error']['desc']}")
+        return answer["return"]
+
+    def count(self, event: str) -> int:
+        """How many such events QEMU has told of so far."""
+        return sum(1 for known in list(self.events) if known["event"] == event)
+
+    def wait_event(self, event: str, more_than: int, seconds: float) -> dict | None:
+        """Waits for the next event of a kind; `None` when the time is up."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            known = [known for known in list(self.events) if known["event"] == event]
+            if len(known) > more_than:
+                return known[more_than]
+            time.sleep(0.1)
+        return None
+
+    def screenshot(self, name: str) -> Path:
+        """Writes what the monitor shows to `NAME.png` in the folder of results."""
+        path = self.out / f"{name}.png"
+        self.qmp("screendump", filename=str(path.resolve()), format="png")
+        return path
+
+    # ---- The board's lines, from outside the guest -------------------------------------------------------------------
+
+    def _find_gpio(self) -> str:
+        for child in self.qmp("qom-list", path="/machine/unattached"):
+            if child["type"] == "child<pl061>":
+                return f"/machine/unattached/{child['name']}"
+        raise RigError("the board has no PL061")
+
+    def lines(self) -> int:
+        """Levels of the board's eight lines, bit 0 for line 0, as the chip has them."""
+        told = self.qmp("human-monitor-command", **{"command-line": f"xp /1xw {PL061_DATA:#x}"})
+        return int(re.search(r":\s*(0x[0-9a-f]+)", told)[1], 16)
+
+    def line(self, number: int) -> bool:
+        """Level of one of the board's lines."""
+        return bool(self.lines() >> number & 1)
+
+    def drive(self, number: int, high: bool) -> None:
+        """Puts a level on one of the board's lines, as a contact would."""
+        self._qtest.sendall(f"set_irq_in {self._gpio} unnamed-gpio-in {number} {int(high)}\n".encode())
+        answer = self._qtest.recv(4096).decode()
+        if not answer.startswith("OK"):
+            raise RigError(f"QEMU cannot drive line {number}: {answer.strip()}")
+
+    # ---- The guest ---------------------------------------------------------------------------------------------------
+
+    def guest(self, script: str, seconds: float = 60) -> Answer:
+        """Runs a shell script as root in the guest. Status 124: the guest ended it after `seconds`."""
+        with self._agent_lock:
+            self._requests += 1
+            request = self._requests
+            coded = base64.b64encode(script.encode()).decode()
+            self._agent.sendall(f"{request} {seconds:.0f} {coded}\n".encode())
+            deadline = time.monotonic() + seconds + 30
+            pending = b""
+            while True:
+                left = deadline - time.monotonic()
+                if left <= 0 or not self.running:
+                    return Answer(125, "no answer from the guest")
+                self._agent.settimeout(min(left, 5))
+                try:
+                    pending += self._agent.recv(1 << 16)
+                except TimeoutError:
+                    continue
+                while b"\n" in pending:
+                    line, _, pending = pending.partition(b"\n")
+                    words = line.split(b" ")
+                    # Answers to what was asked before a restart of the guest have other numbers.
+                    if len(words) == 3 and words[0] == str(request).encode():
+                        return Answer(int(words[1]), base64.b64decode(words[2]).decode(errors="replace"))
+
+    def wait_guest(self, seconds: float) -> bool:
+        """Waits until the agent answers: what is asked before it runs waits for it."""
+        return self.guest("true", seconds).good
+
+    def until(self, script: str, seconds: float, pause: float = 0.5) -> Answer:
+        """Runs a script again and again until it succeeds; the last answer, whatever it is, when the time is up."""
+        deadline = time.monotonic() + seconds
+        while True:
+            answer = self.guest(script, 30)
+            if answer.good or time.monotonic() > deadline or not self.running:
+                return answer
+            time.sleep(pause)
