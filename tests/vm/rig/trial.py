@@ -53,7 +53,7 @@ class Trial:
     display: str
     # Times of site/andon.toml.
     max_age_seconds: float = 5.0
-    watchdog_seconds: float = 20.0
+    watchdog_seconds: float = 40.0
     results: list[Result] = field(default_factory=list)
 
     # ---- Results -----------------------------------------------------------------------------------------------------
