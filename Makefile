@@ -38,10 +38,10 @@ demo: setup ## Build, run both jobs on the bundled clips, and say where the film
 
 # The doc tests go first: the last lines are then those of the tests proper.
 test: lint test-models ## Check everything: formatting, lints, dependencies, tests
-	cargo test --doc
+	cargo test --workspace --doc
 	cargo build
 	tests/yocto/check.py
-	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --no-fail-fast; else set -x; cargo test --all-targets; fi
+	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --workspace --no-fail-fast; else set -x; cargo test --workspace --all-targets; fi
 
 # In a small environment of its own; what needs TensorFlow is skipped and says so, unless `make models-env` has run.
 test-models: ## Test the Python package that makes the models
@@ -70,8 +70,8 @@ test-vm: aarch64 ## Start it without a window and check what it does
 # `cargo deny check advisories` does it by hand.
 lint: setup ## Formatting, clippy, documentation, licences and origins of the dependencies, shell scripts
 	cargo fmt --all --check
-	cargo clippy --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 	tools/cargo-deny.sh check --hide-inclusion-graph bans licenses sources
 	@if command -v shellcheck >/dev/null; then set -x; shellcheck .ci/run tools/*.sh tflite/*.sh yocto/tools/*.sh; \
 	else echo 'skipped: shellcheck is not installed (apt-get install shellcheck)'; fi

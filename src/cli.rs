@@ -80,6 +80,8 @@ enum Command {
     },
     /// Turn a keepout CSV of the original demo (x,y in pixels) into a keepout TOML.
     ImportKeepout(ImportKeepoutArgs),
+    /// Take over a signed configuration, such as from a stick.
+    ImportConfig(ImportConfigArgs),
     /// Measure how long from somebody stepping in until the run permission is OFF.
     ResponseTime(ResponseTimeArgs),
     /// Decide the persons of a report again, with other zones.
@@ -236,6 +238,22 @@ pub(crate) struct ImportKeepoutArgs {
     /// Everything else in it stays, comments too.
     #[arg(long, value_name = "FILE.toml")]
     into: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportConfigArgs {
+    /// Folder with andon-config.txt, andon-config.sig and the files that they sign.
+    from: PathBuf,
+    /// Folder of the configuration in force.
+    #[arg(long, value_name = "DIR", default_value = "/etc/andon")]
+    into: PathBuf,
+    /// Ed25519 public key in PEM that it must be signed with; of several files the first that exists
+    /// [default: /etc/andon/import.pub, then /usr/share/andon/import.pub].
+    #[arg(long, value_name = "FILE", conflicts_with = "unsigned")]
+    public_key: Vec<PathBuf>,
+    /// Take over what nobody has signed: for a person with a shell, who could edit the files as well.
+    #[arg(long)]
+    unsigned: bool,
 }
 
 #[derive(Debug, Args)]

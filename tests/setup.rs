@@ -135,7 +135,11 @@ fn the_models_scripts_use_the_cache_of_the_set_up() {
         (&[("XDG_CACHE_HOME", "xdg"), ("ANDON_CACHE", "own")], "own"),
     ] {
         let output = Command::new(&python)
-            .args(["-B", "-c", "import sources; print(sources.cache_dir())"])
+            .args([
+                "-B",
+                "-c",
+                "from andon_models import sources; print(sources.cache_dir())",
+            ])
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("models"))
             .env_remove("XDG_CACHE_HOME")
             .env_remove("ANDON_CACHE")

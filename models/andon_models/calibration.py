@@ -5,12 +5,14 @@ the temperature, mends most of it (Guo et al., 2017): the logits are divided by 
 photographs and built into the last layer, so that the exported score is the mended one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 TINY = 1e-9
 BINS = 10
+SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)  # thresholds that a card lists beside the chosen one
+PRECISION_TARGET = 0.99  # of the answers at or above the chosen threshold
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarra
     return scaled / scaled.sum(axis=1, keepdims=True)
 
 
+def listed(probabilities: np.ndarray, labels: np.ndarray) -> list[Threshold]:
+    """What some thresholds do, for the card."""
+    return [at(probabilities, labels, score) for score in SHOWN]
+
+
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> Reliability:
     """Bins the answers by their score, from chance to certainty, in steps of equal width."""
     score = probabilities.max(axis=1)
@@ -81,15 +88,16 @@ def choose_threshold(probabilities: np.ndarray, labels: np.ndarray, target: floa
 
     Where none reaches it, the one with the largest share of right answers, and `reached` says so.
     """
-    score, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    best = None
-    for percent in range(50, 100):
-        kept = score >= percent / 100
-        if not kept.any():
-            break
-        found = Threshold(percent / 100, float(right[kept].mean()), float(kept.mean()), False)
-        if found.right >= target:
-            return Threshold(found.score, found.right, found.kept, True)
-        if best is None or found.right > best.right:
-            best = found
-    return best or Threshold(0.5, 0.0, 0.0, False)
+    found = [at(probabilities, labels, percent / 100) for percent in range(50, 100)]
+    found = [one for one in found if one.kept > 0] or found[:1]
+    reached = next((one for one in found if one.right >= target), None)
+    if reached is not None:
+        return replace(reached, reached=True)
+    return max(found, key=lambda one: one.right)
+
+
+def at(probabilities: np.ndarray, labels: np.ndarray, score: float) -> Threshold:
+    """What a threshold does: the share of right answers among those that reach it, and how many do."""
+    kept = probabilities.max(axis=1) >= score
+    right = probabilities.argmax(axis=1)[kept] == np.asarray(labels)[kept]
+    return Threshold(score, float(right.mean()) if kept.any() else 0.0, float(kept.mean()), False)

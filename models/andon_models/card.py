@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -22,57 +22,71 @@ ON_CHIP_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class TestFigures:
-    """Figures of one test set, for both networks."""
+    """Figures of one test set, for the int8 network and, where it is there, the float one."""
 
     count: int
     photographs: int
     int8: list[ClassFigures]
-    float32: list[ClassFigures]
     accuracy_int8: Share
-    accuracy_float32: Share
-    agreement: Agreement
     confusion_int8: list[list[int]]
+    float32: list[ClassFigures] | None = None
+    accuracy_float32: Share | None = None
+    agreement: Agreement | None = None
 
     @staticmethod
     def of(
-        labels: np.ndarray, float32: np.ndarray, int8: np.ndarray, names: list[str], groups: np.ndarray
+        labels: np.ndarray, int8: np.ndarray, float32: np.ndarray | None, names: list[str], groups: np.ndarray
     ) -> "TestFigures":
         """Works them out from scores."""
-        said = {"float32": float32.argmax(axis=1), "int8": int8.argmax(axis=1)}
-        return TestFigures(
+        said = int8.argmax(axis=1)
+        found = TestFigures(
             len(labels),
             len(np.unique(groups)),
-            figures.per_class(labels, said["int8"], names, groups),
-            figures.per_class(labels, said["float32"], names, groups),
-            figures.accuracy(labels, said["int8"], groups),
-            figures.accuracy(labels, said["float32"], groups),
-            figures.agreement(float32, int8),
-            figures.confusion(labels, said["int8"], len(names)).tolist(),
+            figures.per_class(labels, said, names, groups),
+            figures.accuracy(labels, said, groups),
+            figures.confusion(labels, said, len(names)).tolist(),
+        )
+        if float32 is None:
+            return found
+        said = float32.argmax(axis=1)
+        return replace(
+            found,
+            float32=figures.per_class(labels, said, names, groups),
+            accuracy_float32=figures.accuracy(labels, said, groups),
+            agreement=figures.agreement(float32, int8),
         )
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Everything that a card says."""
+class Model:
+    """A model, and what its validation pictures said of it. Without `epochs` nothing was trained."""
 
     name: str
     labels: str
-    classes: list[str]
-    data: str
     base: str
     seed: int
-    notes: list[str]
-    split: dict[str, dict[str, dict[str, int]]]
-    leaks: int
-    leak_bits: int
     epochs: list[dict]
     best: int
     temperature: float
     reliability: Reliability
     error_before: float
     threshold: Threshold
-    tests: dict[str, TestFigures]
+    thresholds: list[Threshold]
     model_bytes: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything that a card says."""
+
+    model: Model
+    classes: list[str]
+    data: str
+    notes: list[str]
+    split: dict[str, dict[str, dict[str, int]]]
+    leaks: int
+    leak_bits: int
+    tests: dict[str, TestFigures]
 
 
 def write(summary: Summary, out: Path) -> None:
@@ -85,10 +99,10 @@ def write(summary: Summary, out: Path) -> None:
 def text(summary: Summary) -> str:
     """The card in Markdown."""
     lines = [
-        f"# {summary.name}",
+        f"# {summary.model.name}",
         "",
-        f"Tells {', '.join(summary.classes)} apart. int8, uint8 in and out, "
-        f"{summary.model_bytes:,} bytes; part of a MobileNetV2, started from {summary.base}, seed {summary.seed}.",
+        f"Tells {', '.join(summary.classes)} apart. int8, uint8 in and out, {summary.model.model_bytes:,} bytes; part "
+        f"of a MobileNetV2, started from {summary.model.base}, seed {summary.model.seed}.",
         "",
         "## Photographs",
         "",
@@ -111,28 +125,11 @@ def text(summary: Summary) -> str:
     for title, found in summary.tests.items():
         lines += _test_table(title, found)
     lines += ["![confusion](confusion.png)", "", "The most confident mistakes:", "", "![mistakes](mistakes.png)", ""]
-    threshold = summary.threshold
-    reached = "" if threshold.reached else " (no threshold reached the 99 % that were looked for)"
+    lines += [*_score_section(summary.model), *_training_section(summary.model)]
     lines += [
-        "## Score and threshold",
-        "",
-        f"Logits are divided by {summary.temperature:.2f}, built into the file; the expected calibration error on "
-        f"validation pictures went from {summary.error_before:.3f} to {summary.reliability.error:.3f}. "
-        f"`grade_threshold = {threshold.score:.2f}`: {threshold.right:.1%} of the answers from there on were "
-        f"right{reached}, and {threshold.kept:.1%} of all answers reach it. "
-        "The rest is shown as unsure and rejects nothing.",
-        "",
-        "![calibration](calibration.png)",
-        "",
-        "## Training",
-        "",
-        "![training](training.png)",
-        "",
-        f"Epoch {summary.best + 1} of {len(summary.epochs)} was kept (lowest validation loss).",
-        "",
         "## Size",
         "",
-        f"At most {summary.model_bytes * ON_CHIP_SHARE_MAX / 2**20:.2f} MiB on the Edge TPU's chip (estimate: "
+        f"At most {summary.model.model_bytes * ON_CHIP_SHARE_MAX / 2**20:.2f} MiB on the Edge TPU's chip (estimate: "
         f"{ON_CHIP_SHARE_MAX} × the file's bytes); `andon-models compile` says exactly.",
         "",
         "## Limits",
@@ -165,11 +162,10 @@ def closing(summary: Summary, out: Path) -> str:
             "For andon.toml (say for each class whether it is good):",
             "",
             "[models]",
-            f'classifier = "{(out / summary.name).resolve()}.tflite"',
+            f'classifier = "{(out / summary.model.name).resolve()}.tflite"',
             "",
             "[visual_inspection]",
-            f"grade_threshold = {summary.threshold.score:.2f}",
-            _accuracy(summary),
+            f"grade_threshold = {summary.model.threshold.score:.2f}",
             "",
             "[visual_inspection.grades]",
             grades,
@@ -179,7 +175,7 @@ def closing(summary: Summary, out: Path) -> str:
 
 def entry(summary: Summary, out: Path) -> str:
     """The `[[model]]` entry, as `models.toml` explains it."""
-    file, labels = out / f"{summary.name}.tflite", out / summary.labels
+    file, labels = out / f"{summary.model.name}.tflite", out / summary.model.labels
     model = tflite_file.read(file)
     source, result = model.inputs[0], model.outputs[0]
     files = sum(own["files"] for role in summary.split.values() for own in role.values())
@@ -187,7 +183,7 @@ def entry(summary: Summary, out: Path) -> str:
     today = datetime.datetime.now(tz=datetime.UTC).date()
     lines = [
         "[[model]]",
-        f'name = "{summary.name}"',
+        f'name = "{summary.model.name}"',
         'task = "classification"',
         f'file = "{file.name}"',
         f"bytes = {file.stat().st_size}",
@@ -196,10 +192,11 @@ def entry(summary: Summary, out: Path) -> str:
         f'input = {{ {_tensor(source)}, layout = "NHWC", colour = "RGB" }}',
         f'training_set = "{summary.data}, {shown} photographs"',
         'quantisation = "int8, post-training, convolutions per channel; 256 calibration pictures"',
-        f'source = "MobileNetV2, started from {summary.base}; trained on {files} files ({shown} photographs)"',
+        f'source = "MobileNetV2, started from {summary.model.base}; trained on {files} files ({shown} photographs)"',
         'licence = "of the photographs; see your own terms"',
-        f"grade_threshold = {summary.threshold.score:.2f}",
-        f'made_by = {{ script = "train-classifier", date = {today}, seed = {summary.seed}, {_versions()} }}',
+        f"grade_threshold = {summary.model.threshold.score:.2f}",
+        _accuracy(summary),
+        f'made_by = {{ script = "train-classifier", date = {today}, seed = {summary.model.seed}, {_versions()} }}',
         "",
         "[[model.output]]",
         'role = "probabilities"',
@@ -224,8 +221,38 @@ def entry(summary: Summary, out: Path) -> str:
 def as_json(summary: Summary) -> dict:
     """The figures for programs."""
     plain = asdict(summary)
-    plain["reliability"] = {key: np.asarray(value).tolist() for key, value in plain["reliability"].items()}
+    model = plain["model"]
+    model["reliability"] = {key: np.asarray(value).tolist() for key, value in model["reliability"].items()}
     return plain
+
+
+def _score_section(model: Model) -> list[str]:
+    threshold = model.threshold
+    reached = "" if threshold.reached else " (no threshold reached the 99 % that were looked for)"
+    error = f"The expected calibration error on validation pictures is {model.reliability.error:.3f}"
+    if model.epochs:
+        error += f", {model.error_before:.3f} before the logits were divided by {model.temperature:.2f}, as in the file"
+    return [
+        "## Score and threshold",
+        "",
+        f"{error}. `grade_threshold = {threshold.score:.2f}` is the lowest from which 99 % of the answers on them were "
+        f"right{reached}. Answers below the threshold are shown as unsure and reject nothing: choose a "
+        "lower one where that would be too many. Validation pictures are varied more than most cameras vary.",
+        "",
+        "| grade_threshold | right of those that reach it | answers that reach it |",
+        "|---|---|---|",
+        *(f"| {one.score:.2f} | {one.right:.1%} | {one.kept:.1%} |" for one in (*model.thresholds, threshold)),
+        "",
+        "![calibration](calibration.png)",
+        "",
+    ]
+
+
+def _training_section(model: Model) -> list[str]:
+    if not model.epochs:
+        return ["## Training", "", "Not part of this card: the model was there already and has been measured.", ""]
+    kept = f"Epoch {model.best + 1} of {len(model.epochs)} was kept (lowest validation loss)."
+    return ["## Training", "", "![training](training.png)", "", kept, ""]
 
 
 def _accuracy(summary: Summary) -> str:
@@ -264,19 +291,18 @@ def _split_table(summary: Summary) -> list[str]:
 
 
 def _test_table(title: str, found: TestFigures) -> list[str]:
-    rows = [
-        f"### {title}",
-        "",
-        f"{found.count} pictures of {found.photographs} photographs. Right: int8 {found.accuracy_int8.text()}, float "
-        f"{found.accuracy_float32.text()}. float and int8 agree on {found.agreement.same.value:.1%}; scores differ "
-        f"by {found.agreement.mean_difference:.3f} on average, {found.agreement.largest_difference:.3f} at most.",
-        "",
-        "| class | pictures | recall int8 | precision int8 | recall float |",
-        "|---|---|---|---|---|",
-    ]
-    for one, original in zip(found.int8, found.float32, strict=True):
-        rows.append(
-            f"| {one.name} | {one.recall.count} | {one.recall.text()} | {one.precision.text()} | "
-            f"{original.recall.text()} |"
+    told = f"{found.count} pictures of {found.photographs} photographs. Right: int8 {found.accuracy_int8.text()}"
+    if found.agreement and found.accuracy_float32:
+        alike = found.agreement
+        told += (
+            f", float {found.accuracy_float32.text()}. float and int8 agree on {alike.same.value:.1%}; scores differ "
+            f"by {alike.mean_difference:.3f} on average, {alike.largest_difference:.3f} at most"
         )
+    rows = [f"### {title}", "", f"{told}.", "", "| class | pictures | recall | precision | recall, float |"]
+    rows.append("|---|---|---|---|---|")
+    originals = found.float32 or [None] * len(found.int8)
+    for one, original in zip(found.int8, originals, strict=True):
+        float32 = original.recall.text() if original else "–"
+        cells = [one.name, str(one.recall.count), one.recall.text(), one.precision.text(), float32]
+        rows.append(f"| {' | '.join(cells)} |")
     return [*rows, ""]

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
         models, pairs = rows(figures), pair_rows(figures)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{arguments.figures}: not the figures of `andon bench models`: {error!r}") from error
-    draw(figures["engine"], models, pairs, arguments.png)
+    draw(figures["engine"].removesuffix(", 1 thread"), models, pairs, arguments.png)
     print(f"picture: {arguments.png}")
 
 

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from .errors import UserError
 
-COMMANDS = ("train-classifier", "evaluate", "build-detector", "compile", "table")
+COMMANDS = ("train-classifier", "card", "evaluate", "build-detector", "compile", "table")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,10 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _module(command: str) -> ModuleType:
-    from . import build_detector, choosing_table, compile_models, evaluate, train_classifier
+    from . import build_detector, choosing_table, compile_models, evaluate, measure_classifier, train_classifier
 
     return {
         "train-classifier": train_classifier,
+        "card": measure_classifier,
         "evaluate": evaluate,
         "build-detector": build_detector,
         "compile": compile_models,

@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shutil
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -196,8 +197,12 @@ def find_andon(given: Path | None) -> Path | None:
 
 
 def labels_beside(model: Path) -> Path:
-    """The label file that the product would take: `x_labels.txt`, `x.txt`, `labels.txt`."""
-    for name in (f"{model.stem}_labels.txt", f"{model.stem}.txt", "labels.txt", "apple_labels.txt"):
+    """The label file that the product would take: the one models.toml lists, `x_labels.txt`, `x.txt`, `labels.txt`."""
+    listed = []
+    if (registry := model.with_name("models.toml")).is_file():
+        entries = tomllib.loads(registry.read_text()).get("model", [])
+        listed = [one["labels"]["file"] for one in entries if one["file"] == f"{model.stem}.tflite"]
+    for name in (*listed, f"{model.stem}_labels.txt", f"{model.stem}.txt", "labels.txt"):
         if model.with_name(name).is_file():
             return model.with_name(name)
     raise UserError(f"{model}: no label file beside it; give --labels FILE")

@@ -8,7 +8,6 @@ Training has two stages. In the first, blocks up to 10 stand still (Keras counts
 the new layer on top finds its place; in the second, everything behind the frozen part is tuned.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +16,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from . import checkpoint, scenes
-
-log = logging.getLogger(__name__)
+from . import checkpoint, scenes, tflite_file
+from .errors import UserError
 
 # (channels out, stride) of MobileNetV2's inverted residual blocks; all but block 0 expand by 6.
 BLOCKS = [
@@ -115,6 +113,16 @@ class Classifier:
             name = f"{block}_{stage}"
             owner = self._frozen if any(layer.name == name for layer in self._frozen.layers) else self._trained
             owner.get_layer(name).set_weights([kernel, bias])
+
+    def load_trained(self, path: Path) -> None:
+        """Sets every layer from an int8 classifier of the same shape: a training goes on from an earlier result."""
+        blocks = [*self._frozen.layers, *self._trained.layers]
+        own = [layer for layer in blocks if layer.get_weights()]
+        found = tflite_file.layers(path)
+        if [layer.get_weights()[0].shape for layer in own] != [layer.kernel.shape for layer in found]:
+            raise UserError(f"{path}: another network or another number of classes; it cannot be gone on from")
+        for layer, weights in zip(own, found, strict=True):
+            layer.set_weights([weights.kernel, weights.bias])
 
     def features(self, inputs: np.ndarray) -> np.ndarray:
         """Outputs of the frozen part for pictures `[N, 224, 224, 3]` uint8."""

@@ -48,7 +48,7 @@ def curves(epochs: list[dict], best: int, path: Path) -> None:
 def confusion(tables: dict[str, np.ndarray], names: list[str], path: Path) -> None:
     """One matrix of counts per test set, rows true and columns answered."""
     figure, axes = pyplot.subplots(
-        1, len(tables), figsize=(1.2 + 2.6 * len(tables), 3.2), layout="constrained", squeeze=False
+        1, len(tables), figsize=(1.2 + 2.2 * len(tables), 3.4), layout="compressed", squeeze=False
     )
     for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
         rows = table / np.maximum(1, table.sum(axis=1, keepdims=True))
@@ -76,7 +76,7 @@ def calibration(found: Reliability, threshold: Threshold, path: Path) -> None:
     lower.set(xlabel="score", ylabel="answers", xlim=(0, 1.02))
     for axis in (upper, lower):
         axis.axvline(threshold.score, color=ORANGE, linestyle=":")
-    upper.text(threshold.score, 0.04, f" threshold {threshold.score:.2f}", color=ORANGE)
+    upper.text(threshold.score - 0.02, 0.04, f"threshold {threshold.score:.2f}", color=ORANGE, ha="right")
     _save(figure, path)
 
 

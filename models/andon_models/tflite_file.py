@@ -68,9 +68,63 @@ def parse(content: bytes, name: str) -> Model:
         raise UserError(f"{name} is damaged: {error}") from error
 
 
-def element_count(tensor: Tensor) -> int:
-    """Number of values in a tensor."""
-    return int(np.prod(tensor.shape))
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or dense layer with real-valued weights, laid out as Keras has them."""
+
+    kind: str  # "convolution", "depthwise" or "dense"
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+# Operator codes of layers with a kernel and a bias, and the axes that turn TFLite's kernels into Keras's.
+LAYERS = {
+    "builtin 3": ("convolution", (1, 2, 3, 0)),
+    "builtin 4": ("depthwise", (1, 2, 3, 0)),
+    "builtin 9": ("dense", (1, 0)),
+}
+
+
+def layers(path: Path) -> list[Layer]:
+    """Every convolution and dense layer of an int8 model, in the order they are run, dequantised."""
+    content = path.read_bytes()
+    parse(content, str(path))
+    try:
+        return _layers(content)
+    except (struct.error, IndexError, ValueError) as error:
+        raise UserError(f"{path}: its weights cannot be read: {error}") from error
+
+
+def _layers(content: bytes) -> list[Layer]:
+    model = _root(content)
+    codes = [_code(code) for code in _tables(model, 6)]
+    buffers = _tables(model, 12)
+    graph = _tables(model, 8)[0]
+    tensors = _tables(graph, 4)
+
+    def real(index: int, form: str) -> np.ndarray:
+        tensor = tensors[index]
+        quantisation = _table(tensor, 12)
+        if quantisation is None:
+            raise ValueError("a layer without quantisation")
+        shape = tuple(_numbers(tensor, 4, "<i4"))
+        stored = np.frombuffer(_bytes(buffers[_scalar(tensor, 8, "<I")], 4), form).reshape(shape)
+        scale = _numbers(quantisation, 8, "<f4")
+        if len(scale) == 1:
+            return stored * scale[0]
+        along = [1] * len(shape)
+        along[_scalar(quantisation, 16, "<i")] = -1
+        return stored * scale.reshape(along)
+
+    found = []
+    for operator in _tables(graph, 10):
+        code = codes[_scalar(operator, 4, "<I")]
+        if code in LAYERS:
+            kind, axes = LAYERS[code]
+            _, kernel, bias = _numbers(operator, 6, "<i4")
+            weights = np.transpose(real(int(kernel), "<i1"), axes).astype(np.float32)
+            found.append(Layer(kind, weights, real(int(bias), "<i4").astype(np.float32)))
+    return found
 
 
 def _parse(content: bytes) -> Model:

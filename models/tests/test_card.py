@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 import tomllib
@@ -22,25 +23,29 @@ def summary(out: Path) -> card.Summary:
     }
     test = card.TestFigures.of(labels, scores, scores, CLASSES, np.array([1, 2, 3, 3]))
     epoch = {"stage": "first", "loss": 0.5, "accuracy": 0.8, "validation_loss": 0.6, "validation_accuracy": 0.7}
-    return card.Summary(
+    model = card.Model(
         name="apples",
         labels="apples_labels.txt",
-        classes=CLASSES,
-        data="apples",
         base="none",
         seed=7,
-        notes=["a note"],
-        split=split,
-        leaks=1,
-        leak_bits=24,
         epochs=[epoch, {**epoch, "stage": "second"}],
         best=1,
         temperature=0.8,
         reliability=calibration.reliability(scores, labels),
         error_before=0.2,
         threshold=calibration.choose_threshold(scores, labels, 0.99),
-        tests={"as photographed": test},
+        thresholds=calibration.listed(scores, labels),
         model_bytes=(out / "apples.tflite").stat().st_size,
+    )
+    return card.Summary(
+        model=model,
+        classes=CLASSES,
+        data="apples",
+        notes=["a note"],
+        split=split,
+        leaks=1,
+        leak_bits=24,
+        tests={"as photographed": test},
     )
 
 
@@ -50,10 +55,23 @@ def test_the_card_says_what_was_measured(tmp_path):
     assert "4 pictures of 3 photographs. Right: int8 0.750" in text
     assert "| rotten_apple | 3 | 0.667 (" in text
     assert "**Note.** a note." in text
+    assert "| 0.80 | 66.7% | 75.0% |" in text
+    assert "0.200 before the logits were divided by 0.80" in text
     assert json.loads((tmp_path / "figures.json").read_text())["tests"]["as photographed"]["confusion_int8"] == [
         [1, 0],
         [1, 2],
     ]
+
+
+def test_the_card_of_a_model_that_was_there_says_nothing_of_training(tmp_path):
+    found = summary(tmp_path)
+    (title, test), *_ = found.tests.items()
+    test = dataclasses.replace(test, float32=None, accuracy_float32=None, agreement=None)
+    bare = dataclasses.replace(found, model=dataclasses.replace(found.model, epochs=[]), tests={title: test})
+    text = card.text(bare)
+    assert "training.png" not in text
+    assert "float and int8 agree" not in text
+    assert "| fresh_apple | 1 | 1.000 (0.21 to 1.00) | 0.500 (0.09 to 0.91) | – |" in text
 
 
 def test_the_entry_is_what_models_toml_lists(tmp_path):
@@ -72,6 +90,7 @@ def test_the_entry_is_what_models_toml_lists(tmp_path):
         "shape": [1, 2],
         "dtype": "uint8",
     }
+    assert model["accuracy"]["value"] == 0.75
     figure = model["figure"][1]
     assert (figure["metric"], figure["count"]) == ("recall rotten_apple", 3)
     assert figure["low"] < figure["value"] < figure["high"]
@@ -87,9 +106,9 @@ def test_the_shipped_list_names_the_shipped_files():
 def test_the_pictures_of_the_card_are_drawn(tmp_path):
     found = summary(tmp_path)
     mistakes = [plots.Mistake(np.full((60, 40, 3), 90, np.uint8), "rotten", "fresh", 0.9, "belt")] * 30
-    plots.curves(found.epochs, 1, tmp_path / "training.png")
+    plots.curves(found.model.epochs, 1, tmp_path / "training.png")
     plots.confusion({"belt": np.eye(2, dtype=int), "dark": np.eye(2, dtype=int)}, CLASSES, tmp_path / "confusion.png")
-    plots.calibration(found.reliability, found.threshold, tmp_path / "calibration.png")
+    plots.calibration(found.model.reliability, found.model.threshold, tmp_path / "calibration.png")
     plots.contact_sheet(mistakes, tmp_path / "mistakes.png")
     plots.contact_sheet([], tmp_path / "none.png")
     for name in ("training", "confusion", "calibration", "mistakes", "none"):

@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import made_models
+import numpy as np
 import pytest
 
 from andon_models import compile_models, compiler_log, tflite_file
@@ -61,6 +62,27 @@ def test_the_shipped_models_are_read_as_models_toml_lists_them():
     assert detector.operators[-1] == "TFLite_Detection_PostProcess"
     assert len(detector.outputs) == 4
     assert detector.packages == classifier.packages == []
+
+
+def test_the_weights_of_a_quantised_model_are_read_back():
+    found = tflite_file.layers(MODELS / "classifier_apple_224_int8.tflite")
+    kinds = [layer.kind for layer in found]
+    # The stem, block 0 without its expansion, 13 blocks of three, and the dense layer.
+    assert kinds == [
+        "convolution",
+        "depthwise",
+        "convolution",
+        *["convolution", "depthwise", "convolution"] * 13,
+        "dense",
+    ]
+    stem, dense = found[0], found[-1]
+    assert stem.kernel.shape == (3, 3, 3, 32)
+    assert dense.kernel.shape == (160, 2)
+    assert found[1].kernel.shape == (3, 3, 32, 1)
+    # int8, one scale for each channel: each channel's largest weight is 127 steps.
+    steps = np.abs(stem.kernel).max(axis=(0, 1, 2)) / 127
+    whole = stem.kernel / steps
+    assert np.abs(whole - whole.round()).max() < 1e-3
 
 
 def test_a_package_is_read():

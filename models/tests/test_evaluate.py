@@ -183,3 +183,13 @@ def test_labels_may_be_numbered_or_plain(tmp_path):
     plain.write_text("fresh\nrotten\n")
     assert evaluate.read_labels(numbered) == ["fresh apple", "?", "rotten"]
     assert evaluate.read_labels(plain) == ["fresh", "rotten"]
+
+
+def test_labels_are_looked_for_where_the_product_looks(tmp_path):
+    models = Path(__file__).parent.parent
+    found = evaluate.labels_beside(models / "classifier_apple_224_int8.tflite")
+    assert evaluate.read_labels(found) == ["fresh_apple", "rotten_apple"]
+    (tmp_path / "mine_labels.txt").write_text("0 a\n1 b\n")
+    assert evaluate.labels_beside(tmp_path / "mine.keras").name == "mine_labels.txt"
+    with pytest.raises(UserError, match="--labels"):
+        evaluate.labels_beside(tmp_path / "other.tflite")

@@ -3,13 +3,14 @@
 import argparse
 import json
 import tomllib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from conftest import CLASSES
 
-from andon_models import build_detector, card, imagenet, tflite_file, train_classifier
+from andon_models import build_detector, card, dataset, imagenet, tflite_file, train_classifier
 from andon_models.errors import UserError
 
 pytestmark = pytest.mark.tensorflow
@@ -67,8 +68,8 @@ def test_a_folder_of_made_up_parts_becomes_a_model_with_its_card(parts, tmp_path
     assert len({digest for _, digest in roles}) == len(roles) == 30
     assert not (out / "work").exists()
     figures = json.loads((out / "figures.json").read_text())
-    assert figures["tests"][train_classifier.PHOTOGRAPHS]["count"] == sum(role == "test" for role, _ in roles)
-    assert figures["tests"][train_classifier.PHOTOGRAPHS]["agreement"]["mean_difference"] < 0.05
+    assert figures["tests"][dataset.PHOTOGRAPHS]["count"] == sum(role == "test" for role, _ in roles)
+    assert figures["tests"][dataset.PHOTOGRAPHS]["agreement"]["mean_difference"] < 0.05
 
 
 def network_of(seed: int):
@@ -126,6 +127,21 @@ def test_a_temperature_is_built_into_the_last_layer():
     net.divide_logits(2.0)
     expected = calibration.with_temperature(before, 2.0)
     np.testing.assert_allclose(net.probabilities_of_features(data.features[:8]), expected, atol=1e-5)
+
+
+def test_a_training_goes_on_from_a_quantised_classifier():
+    from andon_models import network
+    from andon_models.runners import TfliteRunner
+
+    shipped = Path(__file__).parent.parent / "classifier_apple_224_int8.tflite"
+    net = network.Classifier(2, network.Shape(), 1)
+    net.load_trained(shipped)
+    pictures = np.random.default_rng(3).integers(0, 255, (4, 224, 224, 3)).astype(np.uint8)
+    pictures[2:] = cv2.GaussianBlur(pictures[2], (0, 0), 30)
+    quantised = TfliteRunner(shipped.read_bytes()).classify_pixels(pictures)
+    assert np.abs(net.probabilities(pictures) - quantised).mean() < 0.1
+    with pytest.raises(UserError, match="another number of classes"):
+        network.Classifier(3, network.Shape(), 1).load_trained(shipped)
 
 
 def test_imagenet_weights_are_folded_as_keras_runs_them():
@@ -230,10 +246,10 @@ def test_weights_of_classes_that_do_not_exist_are_refused():
     for given in ("c=1", "b", "b=0", "b=x"):
         with pytest.raises(UserError, match="CLASS=WEIGHT"):
             train_classifier.class_weights([given], ["a", "b"])
-    assert train_classifier.painted_class(None, ["fresh", "rotten_x"]) == 1
-    assert train_classifier.painted_class("none", ["fresh", "rotten_x"]) is None
+    assert dataset.painted_class(None, ["fresh", "rotten_x"]) == 1
+    assert dataset.painted_class("none", ["fresh", "rotten_x"]) is None
     with pytest.raises(UserError, match="the classes are"):
-        train_classifier.painted_class("mouldy", ["fresh", "rotten_x"])
+        dataset.painted_class("mouldy", ["fresh", "rotten_x"])
 
 
 def test_the_estimate_of_the_chips_memory_covers_what_is_known():

@@ -59,12 +59,23 @@ pub struct ModelRow {
     accuracy: Option<ListedAccuracy>,
 }
 
-/// One inference on the CPU: the engine's own time, and preprocessing from a 320×320 picture.
+/// One inference on the CPU: the engine's own time, and preprocessing from a 320×320 picture; medians.
 #[derive(Clone, Copy, Debug)]
 struct CpuCost {
     threads: u8,
     inference: Duration,
     preprocess: Duration,
+    /// The fastest inference: far below the median where the machine had other things to do.
+    fastest: Duration,
+}
+
+/// A median this many times the fastest says more about the machine's other work than about the model.
+const BUSY: u32 = 2;
+
+impl CpuCost {
+    fn disturbed(&self) -> bool {
+        self.inference > self.fastest * BUSY
+    }
 }
 
 /// One inference on an Edge TPU.
@@ -309,11 +320,12 @@ fn cpu_costs(
     let cores = u8::try_from(cores.min(16)).unwrap_or(1);
     let counts = BTreeSet::from([1, config.engine.threads.max(1), cores]);
     let cost = |threads: u8| {
-        let (inference, preprocess) = time(directory, model, &cpu_config(threads), runs)?;
+        let times = time(directory, model, &cpu_config(threads), runs)?;
         Ok(CpuCost {
             threads,
-            inference,
-            preprocess,
+            inference: times.inference,
+            preprocess: times.preprocess,
+            fastest: times.fastest,
         })
     };
     counts.into_iter().map(cost).collect()
@@ -333,9 +345,9 @@ fn tpu_cost(
     };
     if let Some(model) = compiled {
         match time(directory, model, &device, runs) {
-            Ok((inference, _)) => {
+            Ok(times) => {
                 return Some(TpuCost {
-                    milliseconds: millis(inference),
+                    milliseconds: millis(times.inference),
                     published: None,
                 });
             }
@@ -354,25 +366,37 @@ fn tpu_cost(
     })
 }
 
-/// Medians of inference and preprocessing.
+/// Medians, and the fastest inference.
+struct Times {
+    inference: Duration,
+    preprocess: Duration,
+    fastest: Duration,
+}
+
 fn time(
     directory: &Path,
     model: &ModelRef,
     engine: &EngineConfig,
     runs: u32,
-) -> Result<(Duration, Duration), InferenceError> {
+) -> Result<Times, InferenceError> {
     let mut files = [inference::load_model(directory, model)?];
     let engine = inference::engine(engine, &mut files)?;
     let [file] = files;
     let mut trial = Trial::load(file, engine.as_ref())?;
     let frame = known_picture()?;
     let [mut inference, mut preprocess] = [(); 2].map(|()| Latencies::default());
+    let mut fastest = Duration::MAX;
     for _ in 0..runs {
         let (_, timing) = trial.run(&frame, Score::percent(40), monotonic_now)?;
         inference.record(timing.inference);
         preprocess.record(timing.preprocess);
+        fastest = fastest.min(timing.inference);
     }
-    Ok((inference.summary().p50, preprocess.summary().p50))
+    Ok(Times {
+        inference: inference.summary().p50,
+        preprocess: preprocess.summary().p50,
+        fastest,
+    })
 }
 
 /// What the input says of its rate. One that cannot be opened now is a camera that is not here.

@@ -4,11 +4,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::gauge::{CaptureGauge, OVERTAKEN};
 use super::summary::Summary;
 use crate::health::LatencySummary;
 use crate::message::{
-    CameraState, Cause, ConfigurationOutcome, DetectorTest, DisplayChange, Event, OutputName,
-    OutputState, PermissionState,
+    CameraChange, CameraState, Cause, ConfigurationOutcome, DetectorTest, DisplayChange, Event,
+    OutputName, OutputState, PermissionState,
 };
 use crate::sync::Latest;
 use crate::ui::scene::{EventEntry, Gravity, InferenceStatus, InputStatus, Status};
@@ -24,7 +25,8 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Board {
     out: Latest<Status>,
-    inputs: [InputStatus; 2],
+    descriptions: [String; 2],
+    gauges: [CaptureGauge; 2],
     models: Vec<(String, String)>,
     self_test: Option<DetectorTest>,
     /// The run permission's state as it was told last.
@@ -36,18 +38,17 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// For a mailbox, with what the inputs are and the models: what for, name.
+    /// For a mailbox, with what the inputs are, what they count, and the models: what for, name.
     pub(super) fn new(
         out: Latest<Status>,
         descriptions: [String; 2],
+        gauges: [CaptureGauge; 2],
         models: Vec<(String, String)>,
     ) -> Self {
         Self {
             out,
-            inputs: descriptions.map(|description| InputStatus {
-                description,
-                ..InputStatus::default()
-            }),
+            descriptions,
+            gauges,
             models,
             self_test: None,
             state: None,
@@ -62,10 +63,20 @@ impl Board {
     /// it happened under.
     pub(super) fn note(&mut self, event: &Event, zone_names: &[String]) {
         match event {
-            Event::Decided(decided) => {
-                let input = &mut self.inputs[decided.meta.stream.index()];
-                input.frames = input.frames.max(decided.meta.sequence + 1);
+            Event::Camera(CameraChange {
+                stream,
+                state: CameraState::Back { description },
+                ..
+            }) => {
+                self.descriptions[stream.index()].clone_from(description);
+                self.tell(Gravity::Note, format!("Camera of {stream} is back"));
             }
+            Event::Camera(CameraChange {
+                stream,
+                state: CameraState::Lost { why },
+                ..
+            }) => self.tell(Gravity::Fault, format!("Camera of {stream} lost: {why}")),
+            Event::Decided(_) => {}
             Event::SelfTest { outcome, .. } => {
                 if *outcome == DetectorTest::Failed && self.self_test != Some(*outcome) {
                     self.tell(Gravity::Fault, "self-test failed".to_owned());
@@ -79,7 +90,6 @@ impl Board {
             | Event::Acknowledged { .. }
             | Event::Configured { .. }
             | Event::Display(_)
-            | Event::Camera(_)
             | Event::Accelerator { .. }
             | Event::Configuration(_)
             | Event::Started(_)
@@ -129,13 +139,10 @@ impl Board {
                 Some((Caution, format!("Monitor lost: {why}")))
             }
             Event::Display(DisplayChange::Back { .. }) => Some((Note, "Monitor back".to_owned())),
-            Event::Camera(change) => Some(match &change.state {
-                CameraState::Lost { why } => (Fault, format!("Camera lost: {why}")),
-                CameraState::Back { .. } => (Note, format!("Camera back: {}", change.source)),
-            }),
             Event::Accelerator { message, .. } => Some((Caution, message.clone())),
             Event::Lost(count) => Some((Caution, format!("{count} events are missing"))),
             Event::Decided(_)
+            | Event::Camera(_)
             | Event::SelfTest { .. }
             | Event::Configured { .. }
             | Event::Stopped(_) => None,
@@ -215,12 +222,21 @@ impl Board {
                 latency: pair(stream.latency.summary()),
             }
         });
-        let mut inputs = self.inputs.clone();
-        for (input, inference) in inputs.iter_mut().zip(inference) {
-            // Frames are counted where they come from, so that a gap is what was lost on the way.
-            let lost = input.frames.saturating_sub(inference.frames);
-            input.losses = vec![("not judged, too late or lost".to_owned(), lost)];
-        }
+        let inputs = [0, 1].map(|index: usize| {
+            let gauge = &self.gauges[index];
+            // What a camera or a film cannot lose is not told as not lost.
+            let of_note = |(words, count): &(&str, u64)| *count > 0 || *words == OVERTAKEN;
+            InputStatus {
+                description: self.descriptions[index].clone(),
+                frames: gauge.frames(),
+                losses: gauge
+                    .losses()
+                    .into_iter()
+                    .filter(of_note)
+                    .map(|(words, count)| (words.to_owned(), count))
+                    .collect(),
+            }
+        });
         Status {
             inputs,
             inference,
@@ -243,6 +259,7 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::Losses;
     use crate::message::{Fault, ResetRefusal, TripCause};
     use crate::sync::{Signal, Taken};
     use crate::units::ZoneIndex;
@@ -251,7 +268,10 @@ mod tests {
         let out = Latest::new(&Signal::new());
         let models = vec![("detector".to_owned(), "ssd".to_owned())];
         let descriptions = ["H.264".to_owned(), "H.264".to_owned()];
-        (Board::new(out.clone(), descriptions, models), out)
+        (
+            Board::new(out.clone(), descriptions, Default::default(), models),
+            out,
+        )
     }
 
     fn state(state: PermissionState) -> Event {
@@ -342,17 +362,32 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_were_not_judged_are_counted_as_lost() {
+    fn what_the_inputs_count_is_told_and_what_they_are_now() {
         let (mut board, out) = board();
-        let decided = crate::app::unjudged::tests::decided;
-        // Three of ten.
-        for frame in [0, 4, 9] {
-            board.note(&Event::Decided(decided(frame, None)), &[]);
-        }
+        let losses = Losses {
+            missed: 3,
+            ..Losses::default()
+        };
+        board.gauges[1].set(100, 0, losses);
+        let change = CameraChange {
+            at: MonotonicTime::ZERO,
+            stream: StreamId::VisualInspection,
+            source: "/dev/video2".to_owned(),
+            state: CameraState::Back {
+                description: "NV12 at 30 fps".to_owned(),
+            },
+        };
+        board.note(&Event::Camera(change), &[]);
         let status = shown(&mut board, &out);
-        let input = &status.inputs[StreamId::VisualInspection.index()];
-        assert_eq!(input.frames, 10);
-        // The summary here knows of none.
-        assert_eq!(input.losses[0].1, 10);
+        let expected = InputStatus {
+            description: "NV12 at 30 fps".to_owned(),
+            frames: 100,
+            losses: vec![
+                ("overtaken by newer".to_owned(), 0),
+                ("missed by the driver".to_owned(), 3),
+            ],
+        };
+        assert_eq!(status.inputs[1], expected);
+        assert_eq!(status.events[0].text, "Camera of visual_inspection is back");
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rtrb::Producer;
 
+use super::gauge::CaptureGauge;
 use super::summary::CaptureFigures;
 use crate::capture::{CaptureError, Captured, Due, FrameSource, Pacer, SourceNews, Timekeeping};
 use crate::config::Pace;
@@ -33,6 +34,8 @@ pub(super) struct CaptureThread {
     pub(super) beat: Beat,
     /// What becomes of a camera; the main thread tells it.
     pub(super) news: Producer<CameraChange>,
+    /// For whoever wants to know how it goes.
+    pub(super) gauge: CaptureGauge,
 }
 
 /// How a capture thread ended.
@@ -72,6 +75,7 @@ impl CaptureThread {
                 Captured::End => break,
                 Captured::Nothing => {
                     self.tell_news();
+                    self.tell_figures(figures.frames);
                     continue;
                 }
             };
@@ -86,8 +90,14 @@ impl CaptureThread {
                 .record(monotonic_now().saturating_since(started));
             figures.frames += 1;
             self.hand_on(frame);
+            self.tell_figures(figures.frames);
         }
         Ok(())
+    }
+
+    fn tell_figures(&self, frames: u64) {
+        let losses = self.source.losses();
+        self.gauge.set(frames, self.out.dropped(), losses);
     }
 
     /// Tells the main thread what became of the source. What finds no room there is in the log at
@@ -206,6 +216,7 @@ mod tests {
         let origin = monotonic_now();
         let (news, _) = rtrb::RingBuffer::new(1);
         let thread = CaptureThread {
+            gauge: CaptureGauge::default(),
             stream: StreamId::WorkerSafety,
             news,
             source: Box::new(TooSlow(source)),

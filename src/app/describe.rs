@@ -210,7 +210,7 @@ pub struct Machine {
 pub fn machine(loaded: &Loaded) -> Machine {
     let config = &loaded.config;
     let mut missing = None;
-    let mut text = format!("andon {}\n", env!("CARGO_PKG_VERSION"));
+    let mut text = format!("andon {}\n", super::system::system().with_version());
     // First, while nobody has any of them.
     text += &capture::describe_cameras();
     for stream in StreamId::ALL {

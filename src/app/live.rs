@@ -114,7 +114,7 @@ pub(super) struct Live {
     untold: VecDeque<(Generation, Applied)>,
     file_notice: Option<String>,
     log_notice: Option<String>,
-    /// By [`StreamId::index`].
+    /// By [`crate::units::StreamId::index`].
     camera_notices: [Option<String>; 2],
     blind: bool,
 }

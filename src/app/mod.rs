@@ -14,6 +14,7 @@ mod describe_display;
 mod describe_ground;
 mod desk;
 mod event_thread;
+mod gauge;
 mod infer_thread;
 mod input_thread;
 mod line_file;
@@ -35,6 +36,7 @@ pub mod bench;
 pub mod bench_models;
 pub mod describe;
 pub mod events;
+pub mod import_config;
 pub mod infer;
 pub mod keepout;
 pub mod models;
@@ -42,6 +44,7 @@ pub mod outputs;
 pub mod reference;
 pub mod replay;
 pub mod response_time;
+pub mod system;
 
 use std::io;
 

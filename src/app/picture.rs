@@ -272,7 +272,7 @@ fn first_splash(config: &Config) -> Splash {
         detail: config.engine.engine.name().to_owned(),
     };
     Splash {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: super::system::system().with_version(),
         lines: vec![
             camera("Worker safety", &config.worker_safety.input),
             camera("Visual inspection", &config.visual_inspection.input),
@@ -305,7 +305,7 @@ fn scene_context(config: &Config) -> SceneContext {
         detector_labels: Vec::new(),
         classifier_labels: Vec::new(),
         engine: String::new(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: super::system::system().with_version(),
         sources: [String::new(), String::new()],
         people: if config.display.anonymize {
             People::Masked(MaskMemory::default())

@@ -7,6 +7,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use super::capture_thread::{CaptureOutcome, CaptureThread};
 use super::day_clock::DayClock;
 use super::decide_thread::{DecideOutcome, DecideThread};
+use super::gauge::CaptureGauge;
 use super::infer_thread::{InferThread, allowances};
 use super::live::Controls;
 use super::outputs::Outputs;
@@ -63,6 +64,8 @@ pub(super) struct Pipeline {
     pub(super) events: Consumer<Event>,
     /// What becomes of the cameras, by [`StreamId::index`].
     pub(super) news: [Consumer<CameraChange>; 2],
+    /// What the cameras count, by [`StreamId::index`].
+    pub(super) gauges: [CaptureGauge; 2],
     pub(super) day_clock: DayClock,
     /// Instant of media time zero on the decision clock.
     pub(super) origin: MonotonicTime,
@@ -81,7 +84,11 @@ impl Pipeline {
         beats: &Beats,
     ) -> Result<(Self, Controls), RunError> {
         let day_clock = DayClock::default();
-        let scrutiny = reference::scrutiny(&config.camera_checks)?;
+        let scrutiny = reference::scrutiny(&config.camera_checks).inspect_err(|_| {
+            if let Some(ui) = &ui {
+                ui.inbox.close();
+            }
+        })?;
         let snapshots = ui.as_ref().map(|ui| ui.inbox.clone());
         // A decision clock of media time has no hours to compare a finger's with.
         let desk = match options.pace {
@@ -140,9 +147,11 @@ impl Pipeline {
             out: found,
             beat: beats.infer.clone(),
         };
+        let gauges = [CaptureGauge::default(), CaptureGauge::default()];
         let ([safety, inspection], news) = capture_threads(sources, |stream, source, news| {
             let index = stream.index();
             CaptureThread {
+                gauge: gauges[index].clone(),
                 stream,
                 source,
                 news,
@@ -166,6 +175,7 @@ impl Pipeline {
             ui,
             events,
             news,
+            gauges,
             day_clock,
             origin,
             started,

@@ -245,14 +245,7 @@ fn run_shown(
     let beats = Beats::default();
     let over = StopFlag::new();
     let pulse = PipelinePulse::new(beats.by_name());
-    let watchdog = WatchdogThread::open(config.watchdog.as_ref(), pulse, over.clone());
-    let watchdog = watchdog.map_err(|source| {
-        let device = config.watchdog.as_ref().map(|config| &config.device);
-        RunError::Watchdog {
-            device: device.cloned().unwrap_or_default(),
-            source,
-        }
-    })?;
+    let watchdog = open_watchdog(config, pulse, &over)?;
     let started = Event::Started(Box::new(Started {
         version: header.version,
         engine: header.engine.clone(),
@@ -261,12 +254,6 @@ fn run_shown(
     }));
     let labels = inferencer.labels();
     let events = EventSink::start(&config.events).map_err(cannot_start("events"))?;
-    let models = inferencer
-        .models()
-        .into_iter()
-        .map(|(role, name, _)| (role.to_string(), name.to_string()))
-        .collect();
-    let descriptions = [0, 1].map(|index: usize| sources[index].info().description.clone());
     let picture = match picture {
         Some(picture) => Some(picture.opened(opened(&sources, &inferencer))?),
         None => None,
@@ -274,10 +261,7 @@ fn run_shown(
     let devices = (sources, outputs);
     let (mut pipeline, controls) =
         Pipeline::start(config, options, stop, devices, inferencer, picture, &beats)?;
-    let board = pipeline
-        .ui
-        .as_ref()
-        .map(|ui| Board::new(ui.status.clone(), descriptions, models));
+    let board = board(&pipeline, &header);
     let watchdog = match watchdog {
         Some(watchdog) => Some(spawn("watchdog", move || watchdog.run())?),
         None => None,
@@ -321,6 +305,39 @@ fn run_shown(
         });
     }
     Ok(outcome)
+}
+
+/// Takes the hardware watchdog where one is configured.
+fn open_watchdog(
+    config: &Config,
+    pulse: PipelinePulse,
+    over: &StopFlag,
+) -> Result<Option<WatchdogThread>, RunError> {
+    let opened = WatchdogThread::open(config.watchdog.as_ref(), pulse, over.clone());
+    opened.map_err(|source| {
+        let device = config.watchdog.as_ref().map(|config| &config.device);
+        RunError::Watchdog {
+            device: device.cloned().unwrap_or_default(),
+            source,
+        }
+    })
+}
+
+/// What the status pages show, where there is a picture.
+fn board(pipeline: &Pipeline, header: &Header) -> Option<Board> {
+    let ui = pipeline.ui.as_ref()?;
+    let description = |index: usize| {
+        let input = header.inputs.get(index);
+        input.map_or_else(String::new, |input| input.description.clone())
+    };
+    let models = header.models.iter();
+    let models = models.map(|model| (model.role.to_string(), model.name.to_string()));
+    Some(Board::new(
+        ui.status.clone(),
+        [description(0), description(1)],
+        pipeline.gauges.clone(),
+        models.collect(),
+    ))
 }
 
 /// Puts the virtual terminal back when the run ends, however it ends: the ui thread, which does so

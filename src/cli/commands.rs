@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    BenchArgs, Cli, Command, ConfigArgs, Exit, ImportKeepoutArgs, ModelsCommand, OutputsCommand,
-    ReferenceCommand, ReplayArgs, ResponseTimeArgs, RunArgs, events, measure,
+    BenchArgs, Cli, Command, ConfigArgs, Exit, ImportConfigArgs, ImportKeepoutArgs, ModelsCommand,
+    OutputsCommand, ReferenceCommand, ReplayArgs, ResponseTimeArgs, RunArgs, events, measure,
 };
 use crate::app::clash::{self, ClashError, Named};
 use crate::app::describe::Unusable;
+use crate::app::import_config::Trust;
 use crate::app::keepout::ImportError;
 use crate::app::reference::ReferenceFileError;
 use crate::app::report::ReportError;
@@ -80,6 +81,7 @@ pub(super) fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Infer(args)) => measure::infer(&args),
         Some(Command::Models { command }) => models(&command),
         Some(Command::ImportKeepout(args)) => import_keepout(&args),
+        Some(Command::ImportConfig(args)) => import_config(&args),
         Some(Command::Replay(args)) => replay(&args),
         Some(Command::Outputs {
             command: OutputsCommand::Off(args),
@@ -113,7 +115,9 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let nothing_asked = options.report.is_none()
         && options.record.is_none()
         && options.snapshots.is_empty()
-        && args.config.display.is_none();
+        && args.config.display.is_none()
+        // A configuration of one's own, as on the appliance, says itself what is written and shown.
+        && args.config.config.is_none();
     if nothing_asked {
         let out = Path::new(OUT);
         options.report = Some(out.join("report.jsonl"));
@@ -297,6 +301,31 @@ fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
         }
         None => print(&toml),
     }
+    Ok(Exit::Done)
+}
+
+/// Where the public key for configurations is looked for: the installation's own, then the image's.
+const IMPORT_KEYS: [&str; 2] = ["/etc/andon/import.pub", "/usr/share/andon/import.pub"];
+
+fn import_config(args: &ImportConfigArgs) -> Result<Exit, Failure> {
+    let trust = if args.unsigned {
+        Trust::Anybody
+    } else if args.public_key.is_empty() {
+        Trust::Keys(IMPORT_KEYS.map(PathBuf::from).to_vec())
+    } else {
+        Trust::Keys(args.public_key.clone())
+    };
+    let imported = app::import_config::import(&args.from, &args.into, &trust)
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let number = imported.sequence.map_or_else(
+        || ", not signed".to_owned(),
+        |number| format!(", number {number}"),
+    );
+    print(&format!(
+        "taken over into {}{number}: {}\n",
+        imported.folder.display(),
+        imported.files.join(", ")
+    ));
     Ok(Exit::Done)
 }
 

@@ -581,9 +581,36 @@ mod tests {
         assert_eq!(changes(|_| {}), []);
     }
 
-    const CASES: [(&str, Impact, Edit); 57] = [
+    const CASES: [(&str, Impact, Edit); 65] = [
         ("worker_safety.input", NeedsRestart, |c| {
             c.worker_safety.input = InputSpec::Pattern("x".into())
+        }),
+        ("worker_safety.camera.size", NeedsRestart, |c| {
+            c.worker_safety.camera.size = Some(c.display.size)
+        }),
+        ("worker_safety.camera.fps", NeedsRestart, |c| {
+            c.worker_safety.camera.frame_rate = Some(15.0)
+        }),
+        ("worker_safety.camera.format", NeedsRestart, |c| {
+            c.worker_safety.camera.format = Some(*b"NV12")
+        }),
+        ("worker_safety.camera.exposure_us", NeedsRestart, |c| {
+            c.worker_safety.camera.exposure_us = Some(8000)
+        }),
+        ("worker_safety.camera.gain", NeedsRestart, |c| {
+            c.worker_safety.camera.gain = Some(7)
+        }),
+        (
+            "worker_safety.camera.power_line_frequency",
+            NeedsRestart,
+            |c| c.worker_safety.camera.power_line = Some(crate::config::PowerLine::Auto),
+        ),
+        ("worker_safety.camera.controls", NeedsRestart, |c| {
+            let value = crate::config::ControlValue::Boolean(true);
+            c.worker_safety.camera.controls = vec![("hue".to_owned(), value)]
+        }),
+        ("visual_inspection.camera.fps", NeedsRestart, |c| {
+            c.visual_inspection.camera.frame_rate = Some(15.0)
         }),
         ("worker_safety.threshold", SafetyRelevant, |c| {
             c.worker_safety.threshold = Score::ONE

@@ -9,7 +9,10 @@ use proptest::prelude::*;
 
 use super::super::source::FILE_BYTES_MAX;
 use super::*;
-use crate::config::{DisplayChoice, EngineChoice, InputSpec, ModelRef, OutputConfig, Restart};
+use crate::config::{
+    CameraConfig, ControlValue, DisplayChoice, EngineChoice, InputSpec, ModelRef, OutputConfig,
+    PowerLine, Restart,
+};
 use crate::units::{Score, ZoneKind};
 
 const MAIN: &str = r#"[worker_safety]
@@ -284,6 +287,102 @@ fn a_kept_reference_is_looked_for_beside_the_file() {
     let config = site.load(&Overrides::default()).expect("valid").config;
     let moved = config.camera_checks.moved.expect("on");
     assert_eq!(moved.reference, Some(site.path("ref.png")));
+}
+
+#[test]
+fn what_is_asked_of_a_camera_is_read() {
+    let keys = "\
+size = \"640x480\"
+fps = 12.5
+format = \"YUYV\"
+exposure_us = 8000
+gain = 16
+power_line_frequency = \"50 Hz\"
+controls = { brightness = -16, \"Auto Focus\" = false, scene = \"night\" }";
+    let site = Site::new(with("[visual_inspection.camera]", keys), KEEPOUT);
+    let config = site.load(&Overrides::default()).expect("valid").config;
+    assert_eq!(config.worker_safety.camera, CameraConfig::default());
+    let expected = CameraConfig {
+        size: Some("640x480".parse().expect("a size")),
+        frame_rate: Some(12.5),
+        format: Some(*b"YUYV"),
+        exposure_us: Some(8000),
+        gain: Some(16),
+        power_line: Some(PowerLine::Hz50),
+        controls: vec![
+            ("brightness".to_owned(), ControlValue::Integer(-16)),
+            ("Auto Focus".to_owned(), ControlValue::Boolean(false)),
+            ("scene".to_owned(), ControlValue::Text("night".to_owned())),
+        ],
+    };
+    assert_eq!(config.visual_inspection.camera, expected);
+}
+
+#[test]
+fn each_wrong_value_asked_of_a_camera_is_named() {
+    let value = "it must be a whole number, true, false or the name of a menu's item";
+    for (line, expected) in [
+        ("size = \"0x480\"", "size is \"0x480\"; ".to_owned()),
+        (
+            "size = \"99999x480\"",
+            "size is \"99999x480\"; each side must be 1 to 16384 pixels".to_owned(),
+        ),
+        (
+            "fps = 0",
+            "fps is 0; it must be a number from 0.1 to 1000 frames per second".to_owned(),
+        ),
+        ("fps = nan", "fps is nan; ".to_owned()),
+        (
+            "format = \"H264\"",
+            "format is \"H264\"; it must be \"NV12\" or \"NM12\" or ".to_owned(),
+        ),
+        (
+            "exposure_us = 0",
+            "exposure_us is 0; it must be a whole number from 1 to 10000000 microseconds"
+                .to_owned(),
+        ),
+        ("gain = -1", "gain is -1; ".to_owned()),
+        (
+            "power_line_frequency = 50",
+            "power_line_frequency is 50; it must be \"off\" or \"50 Hz\" or \"60 Hz\" or \"auto\""
+                .to_owned(),
+        ),
+        (
+            "controls = 7",
+            "controls is 7; it must be a table".to_owned(),
+        ),
+        (
+            "controls = { hue = 1.5 }",
+            format!("controls.hue is 1.5; {value}"),
+        ),
+        (
+            "controls = { hue = [] }",
+            format!("controls.hue is []; {value}"),
+        ),
+        (
+            "controls = { hue = \"\" }",
+            format!("controls.hue is \"\"; {value}"),
+        ),
+        (
+            "controls = { hue = 99999999999999999999 }",
+            format!("controls.hue is 99999999999999999999; {value}"),
+        ),
+        (
+            "controls = { \"Auto Focus\" = true, auto_focus = false }",
+            "controls has \"auto_focus\" twice".to_owned(),
+        ),
+        ("exposure = 5", "has no key exposure".to_owned()),
+    ] {
+        let text = complaint(&with("[worker_safety.camera]", line), KEEPOUT);
+        let first = text.lines().next().expect("a line").to_owned();
+        let stop = if expected.starts_with("has no") {
+            " "
+        } else {
+            "."
+        };
+        let wanted = format!("worker_safety.camera{stop}{expected}");
+        assert!(first.contains(&wanted), "`{wanted}` is not in {first}");
+    }
 }
 
 /// One wrong line in a section of `andon.toml`, and the first line of the answer.

@@ -1,5 +1,5 @@
-//! From an SSD's raw outputs to boxes: what the operator `TFLite_Detection_PostProcess` does in its
-//! fast mode, outside TFLite.
+//! From an SSD's raw outputs to boxes: what the operator `TFLite_Detection_PostProcess` does, in its
+//! fast mode and in its regular one, which thins out class by class, outside TFLite.
 //!
 //! Role words: an *anchor* is one of the fixed boxes (centre y, centre x, height, width, normalised)
 //! that the network looks at; its *encoding* says how the object's box differs from it; its *scores*
@@ -18,7 +18,8 @@
 //!
 //! The result of `run` is the operator's, bit for bit where the compiler rounds alike (x86-64; elsewhere it
 //! may fuse a multiplication with an addition in TFLite, and the last bit differs). Ties go as there:
-//! of equal classes the first, of equal anchors the first. Where it differs, on purpose:
+//! of equal classes the first, of equal anchors the first; in the regular mode of equal detections the
+//! one of the later class, as TFLite on one thread merges them. Where it differs, on purpose:
 //!
 //! - Scores that are no finite numbers are an error; the operator overlooks a row that begins with NaN.
 //! - With more than one class per detection the operator counts anchors instead of rows, so that
@@ -60,6 +61,8 @@ pub(super) struct PostProcess {
     /// Classes put out per anchor.
     per_anchor: usize,
     candidates: Vec<Candidate>,
+    /// Detections of the classes so far, in the regular mode.
+    merged: Vec<Candidate>,
     boxes: Vec<Four>,
     classes: Vec<f32>,
     row_scores: Vec<f32>,
@@ -104,9 +107,6 @@ impl PostProcess {
         encodings: &TensorSpec,
         scores: &TensorSpec,
     ) -> Result<Self, String> {
-        if options.suppression == Suppression::Regular {
-            return Err("it suppresses class by class, which only TFLite does".to_owned());
-        }
         let (encodings, scores) = (
             Form::of(encodings, anchors.len())?,
             Form::of(scores, anchors.len())?,
@@ -133,7 +133,10 @@ impl PostProcess {
         if let Some(index) = anchors.iter().position(|anchor| !is_box(anchor)) {
             return Err(format!("its anchor {index} is {:?}", anchors[index]));
         }
-        let per_anchor = options.classes_per_detection.min(options.classes);
+        let per_anchor = match options.suppression {
+            Suppression::Fast => options.classes_per_detection.min(options.classes),
+            Suppression::Regular => 1,
+        };
         let rows = options.detections_max.saturating_mul(per_anchor);
         if rows > DETECTIONS_MAX {
             return Err(format!(
@@ -153,6 +156,7 @@ impl PostProcess {
             first_class,
             per_anchor,
             candidates: Vec::with_capacity(anchors.len()),
+            merged: Vec::with_capacity(2 * rows),
             anchors,
             boxes: Vec::with_capacity(DETECTIONS_MAX),
             classes: Vec::with_capacity(DETECTIONS_MAX),
@@ -175,12 +179,68 @@ impl PostProcess {
         encodings: TensorView<'_>,
         scores: TensorView<'_>,
     ) -> Result<Rows<'_>, String> {
+        if self.options.suppression == Suppression::Regular {
+            return self.run_by_class(encodings, scores);
+        }
         let (classes, threshold) = (0..self.options.classes, self.options.score_threshold);
         self.find_candidates(encodings, scores, classes, threshold)?;
         self.sort_candidates();
         let rows = self.options.detections_max * self.per_anchor;
         let _ = self.suppress(encodings, scores, rows, self.per_anchor);
         Ok(self.rows())
+    }
+
+    /// The regular mode: each class by itself, then the best of all.
+    fn run_by_class(
+        &mut self,
+        encodings: TensorView<'_>,
+        scores: TensorView<'_>,
+    ) -> Result<Rows<'_>, String> {
+        let most = self.options.detections_max;
+        let per_class = self.options.detections_per_class.min(most);
+        self.merged.clear();
+        for class in 0..self.options.classes {
+            let threshold = self.options.score_threshold;
+            self.find_candidates(encodings, scores, std::iter::once(class), threshold)?;
+            self.sort_candidates();
+            self.boxes.clear();
+            for candidate in &self.candidates {
+                let bbox = self.decode(encodings, candidate.anchor);
+                let iou_threshold = self.options.iou_threshold;
+                let mut kept = self.boxes.iter();
+                if kept.any(|kept| overlap(kept, &bbox) > iou_threshold) {
+                    continue;
+                }
+                if self.boxes.len() >= per_class {
+                    break;
+                }
+                self.boxes.push(bbox);
+                self.merged.push(*candidate);
+            }
+            // No two are equal: of one class they differ in their anchor.
+            self.merged.sort_unstable_by(|a, b| {
+                let by_score = b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal);
+                let by_class = || b.class.cmp(&a.class);
+                by_score.then_with(by_class).then(a.anchor.cmp(&b.anchor))
+            });
+            self.merged.truncate(most);
+        }
+        self.boxes.clear();
+        self.classes.clear();
+        self.row_scores.clear();
+        for candidate in &self.merged {
+            self.boxes.push(self.decode(encodings, candidate.anchor));
+            self.classes.push(class_number(candidate.class));
+            self.row_scores.push(candidate.score);
+        }
+        Ok(self.rows())
+    }
+
+    /// The box of an anchor.
+    fn decode(&self, encodings: TensorView<'_>, anchor: usize) -> Four {
+        let at = anchor * self.encodings.length;
+        let encoding = [0, 1, 2, 3].map(|i| self.encodings.real(encodings, at + i));
+        decode(encoding, self.anchors[anchor], self.options.scales)
     }
 
     /// The objects of these classes in an inference's raw outputs that score at least `threshold`,
@@ -322,13 +382,7 @@ impl PostProcess {
         self.classes.clear();
         self.row_scores.clear();
         for candidate in &self.candidates {
-            let at = candidate.anchor * self.encodings.length;
-            let encoding = [0, 1, 2, 3].map(|i| self.encodings.real(encodings, at + i));
-            let bbox = decode(
-                encoding,
-                self.anchors[candidate.anchor],
-                self.options.scales,
-            );
+            let bbox = self.decode(encodings, candidate.anchor);
             let mut kept = self.boxes.iter().step_by(per_anchor);
             if kept.any(|kept| overlap(kept, &bbox) > self.options.iou_threshold) {
                 continue;

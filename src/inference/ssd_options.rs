@@ -5,6 +5,9 @@ use crate::flat::flexbuffer::{Map, Number};
 /// Counts above this are damage: no detector has as many anchors.
 const COUNT_MAX: i64 = 65_535;
 
+/// TFLite's own, where the option is missing.
+const PER_CLASS_DEFAULT: usize = 100;
+
 /// How overlapping boxes are thinned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suppression {
@@ -19,7 +22,9 @@ pub(super) enum Suppression {
 pub(super) struct Options {
     /// Most anchors that become detections, 1 or more.
     pub(super) detections_max: usize,
-    /// Best classes of each that are put out, 1 or more.
+    /// Most anchors of one class that become detections, 1 or more; in the regular mode.
+    pub(super) detections_per_class: usize,
+    /// Best classes of each that are put out, 1 or more; in the fast mode.
     pub(super) classes_per_detection: usize,
     /// Classes, the background not counted, 1 or more.
     pub(super) classes: usize,
@@ -84,11 +89,13 @@ impl Options {
             }
         };
         // Read by the regular mode alone; TFLite reads it in any case.
-        if find("detections_per_class")?.is_some() {
-            count("detections_per_class")?;
-        }
+        let detections_per_class = match find("detections_per_class")? {
+            Some(_) => count("detections_per_class")?,
+            None => PER_CLASS_DEFAULT,
+        };
         let options = Self {
             detections_max: count("max_detections")?,
+            detections_per_class,
             classes_per_detection: count("max_classes_per_detection")?,
             classes: count("num_classes")?,
             score_threshold: float("nms_score_threshold")?,

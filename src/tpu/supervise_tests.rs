@@ -274,3 +274,37 @@ fn two_runs_under_way_at_once_both_come() {
     }
     assert_eq!(bench.host.world().uploads, 1);
 }
+
+#[test]
+fn registers_and_events_that_say_anything_end_in_errors_and_no_panic() {
+    let Some(sound) = Bench::new(&SMALL) else {
+        return;
+    };
+    drop(sound);
+    for seed in 0..60 {
+        let mut bench = Bench::new(&SMALL).unwrap();
+        // From the first register on, or once it runs.
+        if seed % 2 == 1 {
+            bench.device.start(Duration::from_secs(10)).unwrap();
+            bench.run(0).unwrap();
+        }
+        bench.host.world().noise = Some(seed);
+        let _ = bench.device.start(Duration::from_secs(10));
+        for _ in 0..60 {
+            let inputs: Vec<&[u8]> = bench.inputs[0].iter().map(Vec::as_slice).collect();
+            let before = bench.host.world().now;
+            let _ = bench
+                .device
+                .run(bench.programs[0], &inputs, &mut bench.outputs[0]);
+            let took = bench.host.world().now - before;
+            assert!(took < Duration::from_secs(3), "seed {seed}: {took:?}");
+            bench.host.world().now += Duration::from_millis(30);
+        }
+        bench.host.world().noise = None;
+        assert!(
+            bench.until_success(3_000).is_some(),
+            "seed {seed}: {:?}",
+            bench.device
+        );
+    }
+}

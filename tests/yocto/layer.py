@@ -2,12 +2,13 @@
 
 import fnmatch
 import re
+import shutil
 import sys
 import tomllib
 from pathlib import Path
 
 import appliance
-from common import KAS, LAYER, TREE, run, tools
+from common import KAS, LAYER, TREE, good, needs, run, tools
 
 # Rust in the series that the layer is for.
 RUST_OF_WRYNOSE = (1, 94)
@@ -254,6 +255,30 @@ def users_agree() -> None:
     assert supplementary == groups, f"andon.service: {supplementary}; sysusers: {groups}"
 
 
+def recipe_has_every_source(folder: Path) -> None:
+    """What the recipe takes of the repository is a whole program: cargo finds every target, and every file included in the
+    source is there."""
+    needs("cargo")
+    recipe = (LAYER / "recipes-andon/andon/andon_0.1.0.bb").read_text()
+    taken = re.findall(r"file://(\S+);subdir=\$\{BP\}", recipe)
+    assert "src" in taken and "Cargo.lock" in taken, taken
+    for name in taken:
+        source = TREE / name
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copy(source, target)
+    good("cargo", "metadata", "--format-version=1", "--no-deps", "--offline", cwd=folder)
+    for path in (folder / "src").rglob("*.rs"):
+        for name in re.findall(r'include_(?:bytes|str)!\(\s*"([^"]+)"', path.read_text()):
+            # Golden files and media of tests are not built into the program.
+            if path.stem.endswith("tests") or "/tests/" in name:
+                continue
+            assert (path.parent / name).exists(), f"{path.relative_to(folder)} includes {name}"
+
+
 CHECKS = [
     ("generated include files equal Cargo.lock and tflite/sources.txt", generated_files_are_current),
     ("rust-version is not more than wrynose's", rust_is_old_enough),
@@ -261,6 +286,7 @@ CHECKS = [
     ("oelint-adv finds nothing", recipes_are_linted),
     ("licences are SPDX identifiers", license_identifiers_are_spdx),
     ("every file:// is there", local_files_are_there),
+    ("the recipe takes every source of the program", recipe_has_every_source),
     ("no file beside the recipes is unused", nothing_is_left_over),
     ("patches say their Upstream-Status", patches_say_their_status),
     ("the layer has what yocto-check-layer wants", layer_has_what_check_layer_wants),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{ModelRow, ModelsTable, ON_CHIP_BYTES_OF_TWO, OnChip, PairRow};
+use super::{CpuCost, ModelRow, ModelsTable, ON_CHIP_BYTES_OF_TWO, OnChip, PairRow};
 use crate::app::report::millis;
 
 impl ModelsTable {
@@ -14,7 +14,7 @@ impl ModelsTable {
         let mut text = format!("engine: {}\n\n", self.engine);
         let _ = writeln!(
             text,
-            "{:<40} {:>9} {:>9} {:>22} {:>16} {:>7}  accuracy (training set)",
+            "{:<40} {:>9} {:>9} {:>22} {:>20} {:>7}",
             "model", "input", "file", "on chip", "CPU ms (threads)", "TPU ms"
         );
         for model in &self.models {
@@ -40,6 +40,12 @@ impl ModelsTable {
             let _ = writeln!(text, "{}", pair_line(pair));
         }
         text.push_str("\n~ estimated from the file's size   † published, not measured here");
+        let mut costs = self.models.iter().flat_map(|model| &model.cpu);
+        if costs.any(CpuCost::disturbed) {
+            text.push_str(
+                "\n! the machine had other things to do: the fastest inference took less than half of this",
+            );
+        }
         for model in &self.models {
             if let Some(source) = model.tpu.as_ref().and_then(|tpu| tpu.published.as_ref()) {
                 let _ = write!(text, "\n† {}: {source}", model.name);
@@ -70,7 +76,10 @@ impl ModelsTable {
 fn line(model: &ModelRow) -> String {
     let costs = model.cpu.iter();
     let costs: Vec<String> = costs
-        .map(|cost| format!("{:.1} ({})", millis(cost.inference), cost.threads))
+        .map(|cost| {
+            let mark = if cost.disturbed() { "!" } else { "" };
+            format!("{:.1}{mark} ({})", millis(cost.inference), cost.threads)
+        })
         .collect();
     let cpu = model.cpu_reason.clone().unwrap_or_else(|| costs.join(" "));
     let tpu = model.tpu.as_ref().map_or_else(
@@ -101,7 +110,7 @@ fn line(model: &ModelRow) -> String {
     let megabytes = model.bytes as f64 / 1e6;
     let trained = model.training_set.as_deref().unwrap_or("–");
     format!(
-        "{:<40} {:>9} {megabytes:>6.1} MB {:>22} {cpu:>16} {tpu:>7}  {accuracy} ({trained})",
+        "{:<40} {:>9} {megabytes:>6.1} MB {:>22} {cpu:>20} {tpu:>7}\n    trained on {trained}; accuracy {accuracy}",
         model.name,
         format!("{width}×{height}"),
         chip(model.on_chip),
@@ -154,7 +163,7 @@ fn model_json(model: &ModelRow) -> Value {
         .map(|cost| {
             json!({
                 "threads": cost.threads, "p50_ms": millis(cost.inference),
-                "preprocess_p50_ms": millis(cost.preprocess),
+                "fastest_ms": millis(cost.fastest), "preprocess_p50_ms": millis(cost.preprocess),
             })
         })
         .collect();

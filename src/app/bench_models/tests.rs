@@ -12,6 +12,7 @@ fn model(name: &str, task: &str, bytes: u64, cpu_ms: u64, tpu_ms: Option<f64>) -
             threads: 1,
             inference: Duration::from_millis(cpu_ms),
             preprocess: Duration::ZERO,
+            fastest: Duration::from_millis(cpu_ms),
         }],
         cpu_reason: None,
         tpu: tpu_ms.map(|milliseconds| TpuCost {
@@ -82,6 +83,25 @@ fn a_pair_that_streams_or_is_too_large_does_not_fit() {
     assert!(fits(&models));
     models[1].on_chip.streamed_bytes = 1;
     assert!(!fits(&models));
+}
+
+#[test]
+fn a_busy_machine_is_said() {
+    let mut models = vec![model("d", "detection", 5_343_248, 9, None)];
+    let table = |models: &[ModelRow]| ModelsTable {
+        engine: "CPU".to_owned(),
+        rates: rates(10.0, 25.0),
+        crops: 1.0,
+        models: models.to_vec(),
+        pairs: Vec::new(),
+    };
+    assert!(!table(&models).table().contains("other things to do"));
+    models[0].cpu[0].fastest = Duration::from_millis(4);
+    let text = table(&models).table();
+    assert!(
+        text.contains("9.0! (1)") && text.contains("other things to do"),
+        "{text}"
+    );
 }
 
 #[test]

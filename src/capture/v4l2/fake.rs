@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::identity::Identity;
 use super::kernel::{
@@ -121,6 +122,8 @@ pub(super) struct Device {
     next_at: MonotonicTime,
     /// Rises when it is plugged in again: what was opened before is dead.
     plugged: u32,
+    /// Which opened node has the buffers, counted from 1.
+    owner: Option<u32>,
     opened: u32,
 }
 
@@ -166,6 +169,7 @@ impl Device {
             sequence: 0,
             next_at: MonotonicTime::ZERO,
             plugged: 0,
+            owner: None,
             opened: 0,
         }
     }
@@ -178,7 +182,7 @@ impl Device {
         self.order.clear();
         self.done.clear();
         self.on = false;
-        self.opened = 0;
+        self.owner = None;
         self.format = None;
     }
 
@@ -331,6 +335,7 @@ impl Cameras for FakeCameras {
         Ok(Box::new(FakeNode {
             cameras: self.clone(),
             index,
+            number: device.opened,
             plugged: device.plugged,
             capabilities: device.capabilities.clone(),
         }))
@@ -363,11 +368,21 @@ fn pass_time(world: &mut World, until: MonotonicTime) {
 struct FakeNode {
     cameras: FakeCameras,
     index: usize,
+    /// Among the nodes that were opened of this camera.
+    number: u32,
     plugged: u32,
     capabilities: Capabilities,
 }
 
 impl FakeNode {
+    /// As [`FakeNode::call`], for what only the owner of the buffers may do.
+    fn own<R>(&self, act: impl FnOnce(&mut Device) -> io::Result<R>) -> io::Result<R> {
+        self.call(|device| match device.owner {
+            Some(owner) if owner != self.number => Err(Errno::EBUSY.into()),
+            Some(_) | None => act(device),
+        })
+    }
+
     /// One call: fails where it is to, and with `ENODEV` where the camera is gone.
     fn call<R>(&self, act: impl FnOnce(&mut Device) -> io::Result<R>) -> io::Result<R> {
         let mut world = self.cameras.world();
@@ -437,11 +452,8 @@ impl Node for FakeNode {
     }
 
     fn set_format(&self, size: Size, fourcc: FourCc) -> io::Result<Format> {
-        self.call(|device| {
-            assert!(!device.on, "VIDIOC_S_FMT while streaming");
-            if !device.buffers.is_empty() {
-                return Err(Errno::EBUSY.into());
-            }
+        self.own(|device| {
+            assert!(device.buffers.is_empty(), "VIDIOC_S_FMT with buffers");
             let offered = device.offers.iter().find(|offer| offer.fourcc == fourcc);
             let offered = offered.or(device.offers.first()).ok_or(Errno::EINVAL)?;
             // As drivers do: the size that is nearest.
@@ -477,8 +489,9 @@ impl Node for FakeNode {
     }
 
     fn request_buffers(&self, count: u32) -> io::Result<u32> {
-        self.call(|device| {
+        self.own(|device| {
             assert!(!device.on, "VIDIOC_REQBUFS while streaming");
+            device.owner = (count > 0).then_some(self.number);
             device.buffers.clear();
             device.order.clear();
             device.done.clear();
@@ -492,7 +505,8 @@ impl Node for FakeNode {
                     .max()
                     .expect("a memory");
                 let files = memories.iter().map(|_| {
-                    let file = tempfile::tempfile().expect("a file");
+                    let memory = memfd_create(c"fake camera", MFdFlags::MFD_CLOEXEC);
+                    let file = File::from(memory.expect("memory"));
                     file.set_len(length as u64).expect("room");
                     file
                 });
@@ -542,7 +556,7 @@ impl Node for FakeNode {
     }
 
     fn queue(&self, index: u32, memories: usize) -> io::Result<()> {
-        self.call(|device| {
+        self.own(|device| {
             let buffer = &mut device.buffers[index as usize];
             assert!(!buffer.queued, "buffer {index} is queued already");
             assert_eq!(
@@ -561,7 +575,7 @@ impl Node for FakeNode {
     }
 
     fn dequeue(&self) -> io::Result<Filled> {
-        self.call(|device| {
+        self.own(|device| {
             assert!(device.on, "VIDIOC_DQBUF before VIDIOC_STREAMON");
             if device.io_errors > 0 {
                 device.io_errors -= 1;
@@ -575,7 +589,7 @@ impl Node for FakeNode {
 
     fn stream_on(&self) -> io::Result<()> {
         let now = self.cameras.now();
-        self.call(|device| {
+        self.own(|device| {
             assert!(!device.on, "VIDIOC_STREAMON twice");
             assert!(!device.order.is_empty(), "VIDIOC_STREAMON without a buffer");
             device.on = true;
@@ -585,7 +599,7 @@ impl Node for FakeNode {
     }
 
     fn stream_off(&self) -> io::Result<()> {
-        self.call(|device| {
+        self.own(|device| {
             device.on = false;
             device.order.clear();
             device.done.clear();
@@ -692,7 +706,10 @@ impl Drop for FakeNode {
         if device.plugged != self.plugged || !device.present {
             return;
         }
-        device.opened -= 1;
+        if device.owner != Some(self.number) {
+            return;
+        }
+        device.owner = None;
         // Closing does what was forgotten; only a call that was made to fail may have been the reason.
         if !failing && !std::thread::panicking() {
             assert!(!device.on, "closed while streaming");

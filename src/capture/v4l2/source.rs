@@ -48,6 +48,10 @@ const WAIT_MAX: Duration = Duration::from_millis(50);
 /// Wait after a driver failed to fill a buffer, so that failures in a row take some time.
 const FAILURE_WAIT: Duration = Duration::from_millis(5);
 
+/// A picture that comes this late counts as an occupied zone with the default `max_age_ms`, so that the
+/// reason has to be said.
+const OLD_AFTER: Duration = Duration::from_millis(500);
+
 /// A jump of the driver's counter beyond this is no gap: it began anew.
 const GAP_MAX: u32 = 100_000;
 
@@ -92,6 +96,7 @@ struct Said {
     copy: bool,
     clock: bool,
     future: bool,
+    old: bool,
     starved: bool,
     undecodable: bool,
 }
@@ -466,7 +471,18 @@ impl V4l2Source {
     /// tells nothing new: such a frame is left out and counted.
     fn timestamp(&mut self, filled: &Filled, now: MonotonicTime) -> Option<MonotonicTime> {
         let timestamp = match filled.stamp {
-            Stamp::Monotonic(at) if at <= now => at,
+            Stamp::Monotonic(at) if at <= now => {
+                let age = now.saturating_since(at);
+                if age > OLD_AFTER && !self.said.old {
+                    self.said.old = true;
+                    log::warn!(
+                        "{}: a picture of the camera is {} ms old when it comes",
+                        self.stream,
+                        age.as_millis()
+                    );
+                }
+                at
+            }
             Stamp::Monotonic(_) => {
                 if !self.said.future {
                     self.said.future = true;

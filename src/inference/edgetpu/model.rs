@@ -124,14 +124,6 @@ impl EdgeTpuModel {
             input,
             spare,
         };
-        if let Some(spare) = &model.spare
-            && spare.input().element != model.input.element
-        {
-            // Both were folded in the same way, or this was found out before.
-            return Err(unsuitable(
-                "its counterpart for the CPU takes other input".to_owned(),
-            ));
-        }
         // Weights go to the accelerator now, and what fails had better fail now.
         model.invoke()?;
         Ok(model)
@@ -225,10 +217,18 @@ impl EdgeTpuModel {
             );
             self.is_on_spare = true;
         }
+        // Either may have had the operator folded away that flips the top bit of each byte.
+        let flip = if spare.input().element == self.input.element {
+            0
+        } else {
+            0x80
+        };
         let (TensorMut::U8(to) | TensorMut::I8Bits(to)) = spare.input_mut() else {
             return None;
         };
-        to.copy_from_slice(&self.given);
+        for (to, from) in to.iter_mut().zip(&self.given) {
+            *to = from ^ flip;
+        }
         Some(spare.invoke())
     }
 }

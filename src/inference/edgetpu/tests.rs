@@ -110,10 +110,11 @@ fn with_on_tpu_loss_cpu_the_counterpart_runs_until_it_is_back() {
     let mut model = engine.load(file).unwrap();
     let mut cpu = CpuEngine::new(1).load(twin).unwrap();
     for model in [&mut model, &mut cpu] {
-        let TensorMut::U8(input) = model.input_mut() else {
-            unreachable!("the classifier takes uint8")
-        };
-        input.fill(90);
+        match model.input_mut() {
+            TensorMut::U8(input) => input.fill(90),
+            TensorMut::I8Bits(input) => input.fill(90 ^ 0x80),
+            TensorMut::F32(_) => unreachable!("the classifier takes bytes"),
+        }
     }
     cpu.invoke().unwrap();
     host.world().unplug();

@@ -1,6 +1,6 @@
 //! The SSD post-process operator: checking it, and cutting it out so that the step runs outside.
 
-use super::super::ssd_options::{Options, Suppression};
+use super::super::ssd_options::Options;
 use super::{
     CUSTOM, ElementType, Graph, GraphError, Operator, POST_PROCESS, Result, Tensor, TensorView,
 };
@@ -109,9 +109,6 @@ impl Graph {
             return Err(format!("it has {} subgraphs", self.subgraphs));
         }
         let options = options(Bytes(file), operator)?;
-        if options.suppression == Suppression::Regular {
-            return Err("its operator suppresses class by class".to_owned());
-        }
         if self.post_process_outputs().is_none() || self.outputs.len() != 4 {
             return Err("its outputs are not those of the operator".to_owned());
         }

@@ -5,6 +5,7 @@
 )]
 
 use super::*;
+use crate::inference::ssd_options::Suppression;
 use crate::inference::test_model::{OptionValue, TestOperator, TestTensor, flexbuffer, model};
 
 const SHIPPED: &str = "models/detector_coco_ssd_300_int8.tflite";
@@ -163,6 +164,7 @@ fn the_shipped_detector_is_cut_down_to_its_raw_int8_outputs() {
         cut.options,
         Options {
             detections_max: 50,
+            detections_per_class: 100,
             classes_per_detection: 1,
             classes: 90,
             score_threshold: 0.1,
@@ -236,10 +238,6 @@ fn unknown_forms_keep_their_operator() {
         ..tensor(&[3, 4], 9)
     };
     for (word, small) in [
-        (
-            "class by class",
-            Small::with(&[("use_regular_nms", OptionValue::Truth(true))]),
-        ),
         ("outputs are not", more),
         ("uses the outputs", used),
         ("not one operator", twice),

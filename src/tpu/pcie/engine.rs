@@ -150,7 +150,8 @@ impl Engine {
         };
         let mut programs = programs.into_iter();
         while let Some(program) = programs.next() {
-            if let Err((error, program)) = engine.add(program) {
+            if let Err(refused) = engine.add(program) {
+                let (error, program) = *refused;
                 let mut back = std::mem::take(&mut engine.programs);
                 back.push(program);
                 back.extend(programs);
@@ -178,15 +179,15 @@ impl Engine {
         Ok((ring, count))
     }
 
-    /// Places a model.
-    pub(super) fn add(&mut self, program: Program) -> Result<ProgramId, (TpuError, Program)> {
+    /// Places a model; gives it back where that fails.
+    pub(super) fn add(&mut self, program: Program) -> Result<ProgramId, Box<(TpuError, Program)>> {
         match self.place(&program) {
             Ok(resident) => {
                 self.residents.push(resident);
                 self.programs.push(program);
                 Ok(ProgramId(self.programs.len() - 1))
             }
-            Err(error) => Err((error, program)),
+            Err(error) => Err(Box::new((error, program))),
         }
     }
 

@@ -109,7 +109,7 @@ impl Backend for Pcie {
         let loader = u32::try_from(id).map_err(|_many| TpuError::Unknown("many models"))?;
         let program = Program::new(Arc::clone(package), LoaderId(loader))?;
         match &mut self.state {
-            State::Working(engine) => engine.add(program).map_err(|(error, _)| error),
+            State::Working(engine) => engine.add(program).map_err(|refused| refused.0),
             State::Out => {
                 self.programs.push(program);
                 Ok(ProgramId(id))

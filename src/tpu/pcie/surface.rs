@@ -1,6 +1,6 @@
 //! What the driver needs of the kernel to work an accelerator on PCIe.
 //!
-//! Today that is the gasket/apex module's device node ([`gasket`](super::gasket)); a backend on VFIO
+//! Today that is the gasket/apex module's device node (`gasket`); a backend on VFIO
 //! has its own way to map memory and to be interrupted and comes in through the same two traits.
 
 use std::fmt;

@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::csr::UsbCsr;
-use super::stream::{OUTPUT_READS, Program, Run, SENDS_MAX, Step, output_read_bytes};
+use super::stream::{Awaited, OUTPUT_READS, Program, Run, SENDS_MAX, Step, output_read_bytes};
 use super::transport::{
     Completion, EVENT_IN, EndpointAddress, INTERRUPT_IN, OUTPUT_IN, STREAM_OUT, UsbDevice,
 };
@@ -60,16 +60,7 @@ struct Request {
     cursor: usize,
     /// Sends on the bus.
     sending: usize,
-    /// Outputs, or parts of them, that have not come, in order.
-    awaited: VecDeque<Awaited>,
     has_event: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Awaited {
-    layer: usize,
-    next: usize,
-    end: usize,
 }
 
 impl Request {
@@ -78,7 +69,7 @@ impl Request {
     }
 
     fn is_complete(&self) -> bool {
-        self.is_sent() && self.awaited.is_empty() && self.has_event
+        self.is_sent() && self.run.awaited.is_empty() && self.has_event
     }
 
     /// What is missing, for whoever waited too long.
@@ -94,8 +85,8 @@ impl Request {
                 "{what} is at step {} of {steps}, {} transfers unanswered",
                 self.cursor, self.sending
             )
-        } else if let Some(output) = self.awaited.front() {
-            let missing: usize = self.awaited.iter().map(|a| a.end - a.next).sum();
+        } else if let Some(output) = self.run.awaited.front() {
+            let missing: usize = self.run.awaited.iter().map(|a| a.end - a.next).sum();
             format!(
                 "{what} waits for {missing} bytes, next of output {}",
                 output.layer
@@ -212,7 +203,6 @@ impl Engine {
         self.queue.push_back(Request {
             ticket: Ticket(self.next_ticket),
             program,
-            awaited: VecDeque::with_capacity(run.outputs.len()),
             run,
             cursor: 0,
             sending: 0,
@@ -257,7 +247,7 @@ impl Engine {
         let mut outputs_awaited = false;
         let mut all_over = true;
         for request in &mut self.queue {
-            outputs_awaited |= !request.awaited.is_empty();
+            outputs_awaited |= !request.run.awaited.is_empty();
             while let Some(step) = request.run.steps.get(request.cursor) {
                 match *step {
                     Step::Send { piece } => {
@@ -275,7 +265,7 @@ impl Engine {
                         offset,
                         length,
                     } => {
-                        request.awaited.push_back(Awaited {
+                        request.run.awaited.push_back(Awaited {
                             layer,
                             next: offset,
                             end: offset + length,
@@ -362,14 +352,14 @@ impl Engine {
 
     fn take_output(&mut self, mut bytes: &[u8]) -> Result<(), TpuError> {
         while !bytes.is_empty() {
-            let mut awaiting = self.queue.iter_mut().filter(|r| !r.awaited.is_empty());
+            let mut awaiting = self.queue.iter_mut().filter(|r| !r.run.awaited.is_empty());
             let Some(request) = awaiting.next() else {
                 return Err(TpuError::Nonsense(format!(
                     "{} bytes of output that nobody awaits",
                     bytes.len()
                 )));
             };
-            if let Some(awaited) = request.awaited.front_mut() {
+            if let Some(awaited) = request.run.awaited.front_mut() {
                 let (now, later) = bytes.split_at(bytes.len().min(awaited.end - awaited.next));
                 let output = request.run.outputs.get_mut(awaited.layer);
                 let place = output.and_then(|o| o.get_mut(awaited.next..awaited.next + now.len()));
@@ -379,7 +369,7 @@ impl Engine {
                 awaited.next += now.len();
                 bytes = later;
                 if awaited.next == awaited.end {
-                    request.awaited.pop_front();
+                    request.run.awaited.pop_front();
                 }
             }
         }

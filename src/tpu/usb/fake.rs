@@ -58,6 +58,8 @@ pub(crate) struct World {
     dfu_state: u8,
     detach: bool,
     pub(crate) hib_error: u64,
+    /// Registers and events say anything, from this on.
+    pub(crate) noise: Option<u64>,
     event_fault: Option<Fault>,
     chip: Chip,
     pending: HashMap<u8, VecDeque<Vec<u8>>>,
@@ -124,6 +126,7 @@ impl FakeHost {
             dfu_state: 2,
             detach: false,
             hib_error: 0,
+            noise: None,
             event_fault: None,
             chip: Chip::default(),
             pending: HashMap::new(),
@@ -271,7 +274,25 @@ impl World {
         });
     }
 
-    fn read_register(&self, offset: u32) -> u64 {
+    /// The next of some arbitrary numbers, once there is noise.
+    fn arbitrary(&mut self) -> Option<u64> {
+        let seed = self.noise.as_mut()?;
+        *seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        // Often a small number, as registers have.
+        let value = *seed >> 17;
+        Some(if value & 1 == 0 {
+            value
+        } else {
+            value & 0xff00
+        })
+    }
+
+    fn read_register(&mut self, offset: u32) -> u64 {
+        if let Some(value) = self.arbitrary() {
+            return value;
+        }
         let stored = self.registers.get(&offset).copied().unwrap_or(0);
         match offset {
             0x1a318 if stored >> 22 & 3 == 3 => stored & !0x300 | 0x200,
@@ -291,7 +312,10 @@ impl World {
 
     /// Bytes on the one endpoint inward.
     fn take(&mut self, bytes: &[u8]) {
-        assert!(self.is_running(), "a stream before the chip runs");
+        assert!(
+            self.noise.is_some() || self.is_running(),
+            "a stream before the chip runs"
+        );
         let Some((tag, missing, mut stream)) = self.chip.stream.take() else {
             let &[a, b, c, d, tag, e, f, g] = bytes else {
                 unreachable!("a header of 8 bytes")
@@ -368,6 +392,16 @@ impl World {
                         Some(Fault::ShortEvent) => event.truncate(8),
                         Some(_) => event[12] = 3,
                         None => {}
+                    }
+                    if let Some(value) = self.arbitrary() {
+                        event.clear();
+                        event.extend(value.to_le_bytes());
+                        event.resize(usize::try_from(value % 40).unwrap_or(0), 0xa4);
+                        if value & 2 == 0 {
+                            self.chip
+                                .interrupts
+                                .push_back(value.to_le_bytes()[..4].to_vec());
+                        }
                     }
                     self.chip.events.push_back(event);
                     let count = if executable.outputs.is_empty() {

@@ -17,6 +17,8 @@ mod engine;
 #[cfg(test)]
 pub(crate) mod fake;
 mod nusb_host;
+#[cfg(feature = "tpu-sim")]
+pub mod simulated;
 mod stream;
 pub mod transport;
 

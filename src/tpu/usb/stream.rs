@@ -1,5 +1,6 @@
 //! A model as transfers: what each run sends, cut into buffers that are used again and again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::transport::Speed;
@@ -135,10 +136,20 @@ impl Plan {
     }
 }
 
+/// An output, or a part of one, that has not come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Awaited {
+    pub(super) layer: usize,
+    pub(super) next: usize,
+    pub(super) end: usize,
+}
+
 /// A run's buffers. Those being sent are with the host and are empty here.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) steps: Arc<[Step]>,
+    /// In order.
+    pub(super) awaited: VecDeque<Awaited>,
     pub(super) pieces: Vec<Vec<u8>>,
     /// Wire bytes of each output layer.
     pub(super) outputs: Vec<Vec<u8>>,
@@ -182,6 +193,7 @@ impl Program {
     fn new_run(&self) -> Run {
         Run {
             steps: Arc::clone(&self.main.steps),
+            awaited: VecDeque::with_capacity(self.main.steps.len()),
             pieces: self.main.pieces.clone(),
             outputs: self
                 .outputs
@@ -199,6 +211,7 @@ impl Program {
         let plan = Plan::new(caching)?;
         Ok(Some(Run {
             steps: plan.steps,
+            awaited: VecDeque::new(),
             pieces: plan.pieces,
             outputs: Vec::new(),
         }))
@@ -254,7 +267,8 @@ impl Program {
     }
 
     /// Takes the buffers of a run back. One that lost some to a device that is gone is replaced.
-    pub(super) fn give_back(&mut self, run: Run) {
+    pub(super) fn give_back(&mut self, mut run: Run) {
+        run.awaited.clear();
         let whole = run
             .pieces
             .iter()

@@ -194,6 +194,7 @@ impl Decoder {
     }
 
     fn report(&mut self, event: RawEvent, told: &mut impl FnMut(InputEvent)) {
+        let moved = std::mem::take(&mut self.moved);
         match self.abilities.pointing {
             Some(Pointing::Fingers(ranges) | Pointing::Finger(ranges)) => {
                 self.report_fingers(event, ranges, told);
@@ -204,13 +205,11 @@ impl Decoder {
                     told(self.event(event, Action::MouseBy { dx, dy }));
                 }
             }
-            Some(Pointing::Tablet(ranges)) => {
-                if std::mem::take(&mut self.moved) {
-                    let at = place(self.place, ranges);
-                    told(self.event(event, Action::MouseTo(at)));
-                }
+            Some(Pointing::Tablet(ranges)) if moved => {
+                let at = place(self.place, ranges);
+                told(self.event(event, Action::MouseTo(at)));
             }
-            None => {}
+            Some(Pointing::Tablet(_)) | None => {}
         }
         if let Some(push) = self.button.take() {
             told(self.event(event, Action::Button(push)));

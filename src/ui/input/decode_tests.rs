@@ -130,7 +130,11 @@ fn a_finger_that_takes_anothers_slot_at_once_is_another_finger() {
         .iter()
         .filter_map(|action| match action {
             Action::Touch { touch, .. } => Some(*touch),
-            _ => None,
+            Action::MouseBy { .. }
+            | Action::MouseTo(_)
+            | Action::Button(_)
+            | Action::Key(..)
+            | Action::Lost => None,
         })
         .collect();
     assert_eq!(touches, [Touch::Down, Touch::Up, Touch::Down]);
@@ -281,7 +285,10 @@ proptest! {
                     prop_assert!((0.0..=1.0).contains(&at.x) && (0.0..=1.0).contains(&at.y));
                 }
                 Action::Lost => down = [false; FINGERS_MAX],
-                _ => {}
+                Action::MouseBy { .. }
+                | Action::MouseTo(_)
+                | Action::Button(_)
+                | Action::Key(..) => {}
             }
         }
     }

@@ -25,6 +25,8 @@ heartbeat = { chip = "rig-board", line = "PULSE" }
 reset = { chip = "rig-board", line = "RESET_BUTTON" }
 """,
     "outside": """
+edm_within_ms = 5000
+
 [output.lines]
 run_permission = { chip = "9030000.pl061", line = 0 }
 fault = { chip = "9030000.pl061", line = 1 }

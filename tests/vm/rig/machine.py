@@ -226,14 +226,16 @@ class Machine:
         with self._agent_lock:
             self._requests += 1
             request = self._requests
+            resets = self.count("RESET")
             coded = base64.b64encode(script.encode()).decode()
             self._agent.sendall(f"{request} {seconds:.0f} {coded}\n".encode())
             deadline = time.monotonic() + seconds + 30
             pending = b""
             while True:
                 left = deadline - time.monotonic()
-                if left <= 0 or not self.running:
-                    return Answer(125, "no answer from the guest")
+                if left <= 0 or not self.running or self.count("RESET") > resets:
+                    why = "it was reset" if self.count("RESET") > resets else "it does not answer"
+                    return Answer(125, f"the guest ended no script: {why}")
                 self._agent.settimeout(min(left, 5))
                 try:
                     pending += self._agent.recv(1 << 16)

@@ -53,7 +53,7 @@ class Trial:
     display: str
     # Times of site/andon.toml.
     max_age_seconds: float = 5.0
-    watchdog_seconds: float = 20.0
+    watchdog_seconds: float = 40.0
     results: list[Result] = field(default_factory=list)
 
     # ---- Results -----------------------------------------------------------------------------------------------------
@@ -157,8 +157,7 @@ class Trial:
 
     def line_base(self) -> int:
         """The number that the kernel's record gives to the simulated chip's first line."""
-        chip = self.must(f"basename $(echo {BANK})").strip()
-        return int(self.must(f"cat /sys/class/gpio/{chip}/base 2>/dev/null || cat /sys/class/gpio/chip*/base").split()[-1])
+        return int(self.must("cat $(dirname $(grep -l rig-board /sys/class/gpio/gpiochip*/label))/base"))
 
     # ---- The way to ON -----------------------------------------------------------------------------------------------
 

@@ -62,8 +62,7 @@ do_install() {
     cp -R --no-preserve=ownership ${B}/out/licenses ${D}${docdir}/${BPN}/
 }
 
-# Only a library to link with: nothing of it is installed on the device by itself.
-PACKAGES = "${PN}-staticdev ${PN}-dev ${PN}-doc"
+# Only a library to link with: the package of that name would be empty and is not made, so nothing may ask for it.
 FILES:${PN}-staticdev += "${libdir}/andon-tflite/libtflite_all.a"
 FILES:${PN}-dev += "${includedir}/andon-tflite ${libdir}/andon-tflite/libtensorflowlite_c.so"
 RDEPENDS:${PN}-dev = ""

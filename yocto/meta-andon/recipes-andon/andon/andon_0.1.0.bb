@@ -19,6 +19,7 @@ SRC_URI += "\
     file://config;subdir=${BP} \
     file://models;subdir=${BP} \
     file://src;subdir=${BP} \
+    file://tests/tpu-sim;subdir=${BP} \
     file://tools/install-appliance.sh;subdir=${BP} \
 "
 
