@@ -65,7 +65,7 @@ impl Screen {
 
     /// Whether a picture would be drawn now; without a monitor it would not.
     #[must_use]
-    pub fn can_draw(&self) -> bool {
+    pub const fn can_draw(&self) -> bool {
         match self {
             Self::Memory(_) => true,
             Self::Monitor(monitor) => monitor.can_draw(),

@@ -16,6 +16,11 @@ use crate::sys::monotonic_now;
 use crate::ui::UiError;
 use crate::ui::gles::FrameCopies;
 use crate::ui::scene::Scene;
+use crate::units::MonotonicTime;
+
+/// Time between two looks at the wires where the kernel says nothing: a driver that is not told of a
+/// plug looks as seldom itself.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// Takes the pixels of a picture.
 pub(super) type Keep<'a> = &'a mut dyn FnMut(&[u8]);
@@ -31,11 +36,17 @@ const NEWS_MAX: usize = 32;
 #[derive(Debug)]
 pub struct KmsScreen {
     stage: Option<Stage>,
+    /// Whether the stage has a monitor that may be drawn to.
+    ready: bool,
     watch: Watch,
     config: KmsConfig,
     /// Of the last picture, and until there is one what the configuration says.
     size: Size,
     uevents: Option<Uevents>,
+    /// Whether the kernel spoke of a card since the wires were looked at.
+    changed: bool,
+    /// When they were.
+    probed: MonotonicTime,
     news: VecDeque<DisplayNews>,
     /// Of stages that are gone.
     copies: FrameCopies,
@@ -64,10 +75,13 @@ impl KmsScreen {
             .ok();
         Ok(Self {
             stage: None,
+            ready: false,
             watch: Watch::new(monotonic_now()),
             config: config.clone(),
             size,
             uevents,
+            changed: false,
+            probed: monotonic_now(),
             news: VecDeque::new(),
             copies: FrameCopies::default(),
             vt,
@@ -88,10 +102,8 @@ impl KmsScreen {
 
     /// Whether a picture would be drawn now.
     #[must_use]
-    pub fn can_draw(&self) -> bool {
-        self.stage
-            .as_ref()
-            .is_some_and(|stage| stage.size().is_some())
+    pub const fn can_draw(&self) -> bool {
+        self.ready
     }
 
     /// Frames by how they came to the graphics device.
@@ -115,8 +127,11 @@ impl KmsScreen {
             stage.release_frames();
         }
         let changed = self.uevents.as_ref().is_some_and(Uevents::card_changed);
+        self.changed |= changed;
         match self.watch.due(monotonic_now(), changed) {
             Todo::Nothing => {}
+            // Without messages a driver that tells nothing else would never be asked.
+            Todo::Look if self.uevents.is_none() && self.is_probe_due() => self.look(Look::Fresh),
             Todo::Look => self.look(Look::Known),
             Todo::LookClosely => self.look(Look::Fresh),
             Todo::Try => {
@@ -127,7 +142,19 @@ impl KmsScreen {
         }
     }
 
+    fn is_probe_due(&self) -> bool {
+        self.changed || monotonic_now().saturating_since(self.probed) >= PROBE_EVERY
+    }
+
+    fn note(&mut self, look: Look) {
+        if look == Look::Fresh {
+            self.changed = false;
+            self.probed = monotonic_now();
+        }
+    }
+
     fn look(&mut self, look: Look) {
+        self.note(look);
         let looked = self.stage.as_mut().map(|stage| {
             stage.wait_for_flip(Duration::ZERO)?;
             stage.look(look)
@@ -169,9 +196,15 @@ impl KmsScreen {
                 "another virtual terminal is in front".to_owned(),
             ));
         }
+        let look = if self.stage.is_none() || self.is_probe_due() {
+            Look::Fresh
+        } else {
+            Look::Known
+        };
+        self.note(look);
         match &mut self.stage {
             Some(stage) if stage.size().is_some() => stage.take_again(),
-            Some(stage) => stage.take_monitor(&self.config),
+            Some(stage) => stage.take_monitor(&self.config, look),
             None => {
                 self.stage = Some(open(&self.config)?);
                 Ok(())
@@ -180,6 +213,7 @@ impl KmsScreen {
         if let Some(size) = self.stage.as_ref().and_then(Stage::size) {
             self.size = size;
         }
+        self.ready = true;
         Ok(())
     }
 
@@ -199,7 +233,7 @@ impl KmsScreen {
         if scene.size != self.size {
             return false;
         }
-        let Some(stage) = self.stage.as_mut().filter(|stage| stage.size().is_some()) else {
+        let Some(stage) = self.stage.as_mut().filter(|_| self.ready) else {
             return false;
         };
         match stage.show(scene, frames, keep) {
@@ -220,6 +254,7 @@ impl KmsScreen {
     }
 
     fn lost(&mut self, loss: Loss) {
+        self.ready = false;
         match loss.keeps() {
             Kept::Everything => {}
             Kept::Card => {
@@ -286,7 +321,7 @@ fn open_one(path: &Path, config: &KmsConfig) -> Result<Stage, Loss> {
         Loss::Card(format!("cannot open {}: {error}; {help}", path.display()))
     })?;
     let mut stage = Stage::open(card, config.import)?;
-    stage.take_monitor(config)?;
+    stage.take_monitor(config, Look::Fresh)?;
     Ok(stage)
 }
 

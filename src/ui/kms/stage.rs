@@ -25,8 +25,8 @@ use crate::ui::scene::Scene;
 use crate::units::MonotonicTime;
 
 /// Longest time for a page flip to be confirmed. At 24 pictures per second one takes 42 ms; a virtual
-/// machine's card may take a second.
-const FLIP_MAX: Duration = Duration::from_secs(3);
+/// machine's card on a busy host may take seconds.
+const FLIP_MAX: Duration = Duration::from_secs(5);
 
 /// Longest wait for the flip before while a new picture is due: after that the picture is left out.
 const FLIP_WAIT: Duration = Duration::from_millis(100);
@@ -140,25 +140,24 @@ impl Stage {
         )
     }
 
-    /// Chooses a monitor and makes buffers of its size; the first picture lights it.
-    pub(super) fn take_monitor(&mut self, config: &KmsConfig) -> Result<(), Loss> {
+    /// Chooses a monitor and makes buffers of its size; the first picture lights it. With
+    /// [`Look::Known`] the wires are looked at only where the kernel knows of a monitor.
+    pub(super) fn take_monitor(&mut self, config: &KmsConfig, look: Look) -> Result<(), Loss> {
         self.drop_monitor();
         let path = self.card.path().display().to_string();
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             Loss::Card(format!("{path}: {what}: {error}"))
         };
-        let connectors = self
-            .card
-            .connectors(Look::Fresh)
-            .map_err(|error| failed("cannot list connectors", &error))?;
-        let infos: Vec<_> = connectors.iter().map(|c| c.info.clone()).collect();
+        if look == Look::Known {
+            self.choose(config, look)?;
+        }
+        let (connectors, chosen) = self.choose(config, Look::Fresh)?;
         let Chosen {
             connector,
             mode,
             crtcs,
             remarks,
-        } = choice::choose(&infos, config.connector.as_deref(), config.mode)
-            .map_err(|error| Loss::Monitor(format!("{path}: {error}")))?;
+        } = chosen;
         let Some(connector) = connectors.into_iter().nth(connector) else {
             return Err(Loss::Monitor(path));
         };
@@ -189,6 +188,18 @@ impl Stage {
             words,
         });
         self.attach().map_err(|error| failed("cannot draw", &error))
+    }
+
+    fn choose(&self, config: &KmsConfig, look: Look) -> Result<(Vec<Connector>, Chosen), Loss> {
+        let path = self.card.path().display();
+        let connectors = self
+            .card
+            .connectors(look)
+            .map_err(|error| Loss::Card(format!("{path}: cannot list connectors: {error}")))?;
+        let infos: Vec<_> = connectors.iter().map(|c| c.info.clone()).collect();
+        let chosen = choice::choose(&infos, config.connector.as_deref(), config.mode)
+            .map_err(|error| Loss::Monitor(format!("{path}: {error}")))?;
+        Ok((connectors, chosen))
     }
 
     /// The first CRTC that the driver lets drive the connector.
@@ -234,6 +245,11 @@ impl Stage {
 
     /// Lets go of the monitor; card and context stay.
     pub(super) fn drop_monitor(&mut self) {
+        if let Some(monitor) = &mut self.monitor {
+            // EGL frees the buffers with its end of the surface: they must be given back before.
+            monitor.front = None;
+            monitor.coming = None;
+        }
         self.context.detach_window();
         self.monitor = None;
     }
@@ -246,7 +262,9 @@ impl Stage {
         })?;
         if let Some(monitor) = &mut self.monitor {
             monitor.unset = true;
-            // Its flip was another program's to confirm.
+            // What was on its way is shown or not; a word of it that is still unread is about nothing
+            // that comes.
+            let _ = monitor.output.flipped();
             monitor.coming = None;
         }
         Ok(())
