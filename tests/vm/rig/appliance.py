@@ -39,18 +39,25 @@ edm = { chip = "9030000.pl061", line = 5 }
 }
 
 CAMERAS = {
-    "vivid": ("/dev/v4l/by-path/platform-vivid.0-video-index0", "/dev/v4l/by-path/platform-vivid.1-video-index0"),
+    "vivid": ("/dev/v4l/by-path/vivid-000-vid-cap", "/dev/v4l/by-path/vivid-001-vid-cap"),
     "pattern": ("pattern:moving?size=320x180&fps=5", "pattern:bars?size=320x180&fps=5"),
 }
 
 
-def configuration(wiring: str, cameras: str, display: str) -> str:
-    """The text of andon.toml."""
+# What is asked of the simulated cameras: pictures that an emulated processor can draw.
+SMALL = 'size = "320x180"\nfps = 5'
+
+
+def configuration(wiring: str, cameras: str, display: str, asked: tuple[str, str] = (SMALL, SMALL)) -> str:
+    """The text of andon.toml; `asked` is what is asked of the two cameras."""
     worker_safety, visual_inspection = CAMERAS[cameras]
+    tables = asked if cameras == "vivid" else ("", "")
     text = (SITE / "andon.toml").read_text()
     for name, value in {
         "WORKER_SAFETY": worker_safety,
         "VISUAL_INSPECTION": visual_inspection,
+        "WORKER_SAFETY_CAMERA": tables[0],
+        "VISUAL_INSPECTION_CAMERA": tables[1],
         "OUTPUTS": WIRINGS[wiring],
         "DISPLAY": display,
     }.items():

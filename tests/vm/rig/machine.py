@@ -84,6 +84,7 @@ class Machine:
             *("-chardev", f"socket,id=agent,path={self._folder}/agent,server=on,wait=off", "-device", "virtio-serial-pci"),
             *("-device", "virtserialport,chardev=agent,name=andon.rig"),
             *("-qmp", f"unix:{self._folder}/qmp,server=on,wait=off"),
+            *([] if display.startswith("vnc") else ("-vnc", f"unix:{self._folder}/vnc")),
             *("-qtest", f"unix:{self._folder}/qtest,server=on,wait=off", "-qtest-log", "/dev/null"),
             *("-serial", "mon:stdio" if console else f"file:{out}/serial.log"),
             *(more or []),
@@ -194,6 +195,32 @@ class Machine:
         path = self.out / f"{name}.png"
         self.qmp("screendump", filename=str(path.resolve()), format="png")
         return path
+
+    @property
+    def monitor(self) -> Path:
+        """Where the monitor's cable is (monitor.py)."""
+        return self._folder / "vnc"
+
+    # ---- Keyboard and touch screen -----------------------------------------------------------------------------------
+
+    def key(self, name: str) -> None:
+        """Presses a key of the keyboard, by QEMU's name for it."""
+        for down in (True, False):
+            self._input({"type": "key", "data": {"down": down, "key": {"type": "qcode", "data": name}}})
+            time.sleep(0.1)
+
+    def touch(self, x: float, y: float) -> None:
+        """Touches the picture, with places as shares of its width and height."""
+        places = [
+            {"type": "abs", "data": {"axis": axis, "value": int(32767 * share)}} for axis, share in (("x", x), ("y", y))
+        ]
+        self._input(*places)
+        for down in (True, False):
+            time.sleep(0.2)
+            self._input({"type": "btn", "data": {"down": down, "button": "left"}})
+
+    def _input(self, *events: dict) -> None:
+        self.qmp("input-send-event", events=list(events))
 
     # ---- The board's lines, from outside the guest -------------------------------------------------------------------
 

@@ -74,10 +74,67 @@ def predicted(kind: int, left: int, above: int, corner: int) -> int:
     return min((left, above, corner), key=lambda value: abs(nearest - value))
 
 
-def looks_like_the_kiosk(path: Path) -> str:
-    """A banner and two live pictures, not a text console or an empty screen."""
-    picture = read(path)
-    colours = {picture.at(x, y) for y in range(0, picture.height, 8) for x in range(0, picture.width, 8)}
-    if len(colours) < 32:
-        raise Failed(f"{path.name} shows {len(colours)} colours: not two pictures")
-    return f"{picture.width}x{picture.height}, {len(colours)} colours sampled"
+# The colour bars that vivid shows, at three quarters of full strength, from left to right.
+BARS = {
+    "white": (191, 191, 191),
+    "yellow": (191, 191, 0),
+    "cyan": (0, 191, 191),
+    "green": (0, 191, 0),
+    "magenta": (191, 0, 191),
+    "red": (191, 0, 0),
+    "blue": (0, 0, 191),
+    "black": (0, 0, 0),
+}
+# What a colour may be off by in each channel: conversion to YUV and back, and drawing to scale.
+BAR_TOLERANCE = 14
+# Pixels of a colour in a row that count as a bar: narrower ones are edges and letters.
+BAR_WIDTH = 12
+
+
+def bar_of(pixel: tuple[int, int, int]) -> str | None:
+    """Name of the bar that a pixel may be of."""
+    for name, colour in BARS.items():
+        if all(abs(one - other) <= BAR_TOLERANCE for one, other in zip(pixel, colour)):
+            return name
+    return None
+
+
+def runs(picture: Picture, y: int) -> list[str]:
+    """Names of the bars along a row, from left to right."""
+    found: list[str] = []
+    last, length = None, 0
+    for x in range(picture.width):
+        name = bar_of(picture.at(x, y))
+        length = length + 1 if name == last else 1
+        last = name
+        if name is not None and length == BAR_WIDTH and (not found or found[-1] != name):
+            found.append(name)
+    return found
+
+
+def test_cards(picture: Picture) -> int:
+    """How many times a row crosses all colour bars in their order: one for each camera that is shown side by side."""
+    wanted = list(BARS)
+    best = 0
+    for y in range(0, picture.height, 6):
+        names, count, at = runs(picture, y), 0, 0
+        for name in names:
+            at = at + 1 if name == wanted[at] else int(name == wanted[0])
+            if at == len(wanted):
+                count, at = count + 1, 0
+        best = max(best, count)
+    return best
+
+
+def difference(one: Picture, other: Picture) -> float:
+    """Share of the pixels, of a sample, that are clearly of another colour."""
+    if (one.width, one.height) != (other.width, other.height):
+        return 1.0
+    places = [(x, y) for y in range(0, one.height, 4) for x in range(0, one.width, 4)]
+    changed = sum(max(abs(a - b) for a, b in zip(one.at(x, y), other.at(x, y))) > 40 for x, y in places)
+    return changed / len(places)
+
+
+def colours(picture: Picture) -> int:
+    """How many colours a sample of the pixels has."""
+    return len({picture.at(x, y) for y in range(0, picture.height, 8) for x in range(0, picture.width, 8)})

@@ -16,7 +16,6 @@ from .places import RigError
 RELAY, LAMP, PUSHER, STACK_LIGHT, PULSE, RESET_BUTTON = range(6)
 
 BANK = "/sys/devices/platform/gpio-sim.0/gpiochip*"
-REPORT = "/run/andon/report.jsonl"
 EVENTS = "andon events --directory /var/lib/andon/events --json"
 
 
@@ -33,6 +32,14 @@ class Edge:
     high: bool
 
 
+@dataclass(frozen=True)
+class Line:
+    """A line of the journal."""
+
+    seconds: float
+    text: str
+
+
 @dataclass
 class Result:
     """How a check ended."""
@@ -47,10 +54,14 @@ class Result:
 class Trial:
     """A machine, the settings that the checks go by, and what they found."""
 
+    REPORT = "/run/andon/report.jsonl"
+    CONFIG = "/etc/andon"
+
     machine: Machine
     out: Path
     cameras: str
     display: str
+    size: str
     # Times of site/andon.toml.
     max_age_seconds: float = 5.0
     watchdog_seconds: float = 40.0
@@ -99,10 +110,21 @@ class Trial:
         names = "".join(f" -p {name}" for name in properties)
         return dict(line.split("=", 1) for line in self.must(f"systemctl show andon{names}").splitlines())
 
+    def report_lines(self, kind: str) -> list[dict]:
+        """Lines of a kind in the current run's report, oldest first."""
+        text = self.machine.guest(f"grep '\"type\":\"{kind}\"' {self.REPORT}").text
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def header(self) -> dict:
+        """The first line of the current run's report."""
+        lines = self.report_lines("header")
+        if not lines:
+            raise Failed("the report has no header")
+        return lines[0]
+
     def states(self) -> list[dict]:
         """The state lines of the current run's report, oldest first."""
-        text = self.machine.guest(f"grep '\"type\":\"state\"' {REPORT}").text
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        return self.report_lines("state")
 
     def state(self) -> str:
         """The state of the run permission, by the report."""
@@ -113,6 +135,21 @@ class Trial:
         """The event log, of all runs."""
         text = self.machine.guest(EVENTS).text
         return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def count_events(self, kind: str) -> int:
+        """How many events of a kind the log has."""
+        return sum(1 for event in self.events() if event["type"] == kind)
+
+    def write(self, name: str, text: str) -> None:
+        """Replaces a file of the configuration, as an editor does."""
+        path = f"{self.CONFIG}/{name}"
+        self.must(f"cat >{path}.new <<'EOF'\n{text}\nEOF\nmv {path}.new {path}")
+
+    def log_lines(self) -> list[Line]:
+        """The service's log, with times of CLOCK_MONOTONIC."""
+        text = self.machine.guest("journalctl --unit andon --no-pager --output short-monotonic").text
+        found = re.findall(r"^\[ *([0-9.]+)\] \S+ (.*)$", text, re.MULTILINE)
+        return [Line(float(seconds), words) for seconds, words in found]
 
     def log(self, lines: int = 15) -> str:
         """The end of the service's log, for evidence of a failure."""
@@ -154,6 +191,17 @@ class Trial:
             if int(number) == base + line and float(seconds) >= since:
                 found.append(Edge(float(seconds), line, value == "1"))
         return found
+
+    def first_off(self, since: float, bound: float, what: str) -> float:
+        """Seconds from then until the relay dropped; more than the bound, or not at all, is a failure."""
+
+        def dropped() -> list[Edge]:
+            return [edge for edge in self.edges(RELAY, since) if not edge.high]
+
+        seconds = self.wait(f"the relay drops after {what}", dropped, bound + 60)[0].seconds - since
+        if seconds > bound:
+            raise Failed(f"the relay dropped {seconds:.2f} s after {what}; the bound is {bound:.2f} s")
+        return seconds
 
     def line_base(self) -> int:
         """The number that the kernel's record gives to the simulated chip's first line."""
