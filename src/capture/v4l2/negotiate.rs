@@ -178,7 +178,11 @@ pub(super) fn negotiate(
             .map_err(CameraProblem::of("VIDIOC_S_FMT"));
         let format = match format {
             Ok(format) => format,
-            Err(CameraProblem::Call { operation, source }) => {
+            // The driver does not do it after all. Any other failure may be over the next time, and
+            // must not lead to another format: a sensor may crop where it did not before.
+            Err(CameraProblem::Call { operation, source })
+                if errno(&source) == Some(Errno::EINVAL) =>
+            {
                 refused.get_or_insert(CameraProblem::Call { operation, source });
                 continue;
             }

@@ -29,6 +29,7 @@ use crate::capture::{
 };
 use crate::config::CameraConfig;
 use crate::frame::{Frame, FrameMeta};
+use crate::geometry::Size;
 use crate::units::{MonotonicTime, StreamId};
 
 /// First wait before a camera is looked for again.
@@ -66,6 +67,8 @@ pub struct V4l2Source {
     identity: Option<Identity>,
     /// What is open now, or was last.
     present: Option<Identity>,
+    /// Size of the first pictures of this run; zones lie in pictures of this shape.
+    shape: Option<Size>,
     state: State,
     info: SourceInfo,
     clock: Clock,
@@ -160,6 +163,7 @@ impl V4l2Source {
             config: config.clone(),
             identity: None,
             present: None,
+            shape: None,
             state: State::Down {
                 retry_at: now,
                 wait: RETRY_FIRST,
@@ -244,6 +248,10 @@ impl V4l2Source {
             place.identity.device = PathBuf::from(&capabilities.bus);
         }
         let agreement = negotiate::negotiate(node.as_ref(), &self.config)?;
+        let now = agreement.format.size;
+        if let Some(before) = self.shape.filter(|before| !is_same_shape(*before, now)) {
+            return Err(CameraProblem::OtherShape { before, now });
+        }
         for remark in controls::apply(node.as_ref(), &self.config)? {
             log::warn!("{}: {remark}", self.stream);
         }
@@ -308,6 +316,7 @@ impl V4l2Source {
             .map_or("", |identity| identity.name.as_str());
         self.info.description = format!("{words}{sharing}, {camera}");
         self.info.size = agreement.format.size;
+        self.shape.get_or_insert(agreement.format.size);
         self.info.frame_rate = rate;
         log::info!(
             "{}: {}: {} ({} buffers)",
@@ -510,6 +519,16 @@ impl V4l2Source {
         }
         Some(timestamp)
     }
+}
+
+/// Whether pictures of both sizes have the same ratio of width to height, to one part in a hundred: 1366
+/// by 768 pixels are meant as 16 to 9.
+fn is_same_shape(one: Size, other: Size) -> bool {
+    let (a, b) = (
+        u64::from(one.width) * u64::from(other.height),
+        u64::from(other.width) * u64::from(one.height),
+    );
+    a.abs_diff(b) * 100 <= a.max(b)
 }
 
 /// What a refused opening means.

@@ -299,15 +299,59 @@ fn a_camera_that_comes_back_different_is_agreed_with_anew() {
     let held = next(&mut source);
     cameras.with(0, |device| {
         device.unplug();
-        device.offers = vec![offered(b"YUYV", &[(32, 16)], &[10])];
+        device.offers = vec![offered(b"YUYV", &[(32, 24)], &[10])];
         device.plug_in(0);
     });
     let frame = frames_within(&cameras, &mut source, 2 * SECOND).remove(0);
     assert_eq!(frame.format().pixel_format, PixelFormat::Yuyv);
-    assert_eq!(frame.size().to_string(), "32x16");
+    assert_eq!(frame.size().to_string(), "32x24");
     assert_ne!(held.buffer_id(), frame.buffer_id());
     assert_eq!(number_shown(&held), 0);
-    assert_eq!(source.info().size.to_string(), "32x16");
+    assert_eq!(source.info().size.to_string(), "32x24");
+}
+
+#[test]
+fn a_picture_of_another_shape_is_not_taken_because_zones_would_lie_elsewhere() {
+    let cameras = one_camera();
+    let mut source = open(&cameras);
+    next(&mut source);
+    cameras.with(0, |device| {
+        device.unplug();
+        device.offers = vec![offered(b"NV12", &[(64, 36)], &[30])];
+        device.plug_in(0);
+    });
+    assert!(frames_within(&cameras, &mut source, 5 * SECOND).is_empty());
+    let why = source.down().expect("down");
+    assert!(why.contains("was 64x48 and is 64x36 now"), "{why}");
+    // As it was it is taken again.
+    cameras.with(0, |device| {
+        device.unplug();
+        device.offers = nv12();
+        device.plug_in(0);
+    });
+    assert!(!frames_within(&cameras, &mut source, 5 * SECOND).is_empty());
+}
+
+#[test]
+fn a_call_that_fails_once_never_leads_to_another_shape() {
+    let offers = vec![
+        offered(b"NV12", &[(64, 48)], &[30]),
+        offered(b"YUYV", &[(64, 36)], &[30]),
+    ];
+    for errno in [Errno::EIO, Errno::ETIMEDOUT, Errno::EPIPE] {
+        for number in 0..60 {
+            let cameras = FakeCameras::new(vec![Device::new(0, "cam", offers.clone())]);
+            cameras.world().fail = Some((number, errno));
+            let Ok(mut source) = open_path(&cameras, "/dev/video0") else {
+                continue;
+            };
+            let frames = frames_within(&cameras, &mut source, 3 * SECOND);
+            assert!(frames.len() > 1, "call {number}: {errno}");
+            for frame in frames {
+                assert_eq!(frame.size().to_string(), "64x48", "call {number}: {errno}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -317,11 +361,11 @@ fn a_change_of_the_source_is_followed_at_once() {
     next(&mut source);
     cameras.with(0, |device| {
         device.source_change = true;
-        device.offers = vec![offered(b"NV12", &[(32, 16)], &[30])];
+        device.offers = vec![offered(b"NV12", &[(32, 24)], &[30])];
     });
     let start = cameras.now();
     let frame = next(&mut source);
-    assert_eq!(frame.size().to_string(), "32x16");
+    assert_eq!(frame.size().to_string(), "32x24");
     let took = cameras.now().saturating_since(start);
     assert!(took < Duration::from_millis(100), "{took:?}");
 }

@@ -22,6 +22,7 @@ use crate::sys::monotonic_now;
 use crate::ui::UiError;
 use crate::ui::gles::{Context, EGL_LIBRARY, ReadBack, Renderer, Target};
 use crate::ui::scene::Scene;
+use crate::ui::screen::Seen;
 use crate::units::MonotonicTime;
 
 /// Longest time for a page flip to be confirmed. At 24 pictures per second one takes 42 ms; a virtual
@@ -126,6 +127,16 @@ impl Stage {
     /// Width and height of the monitor in millimetres, where it says so.
     pub(super) fn millimetres(&self) -> Option<(u32, u32)> {
         self.monitor.as_ref()?.connector.info.millimetres
+    }
+
+    /// What the card has said that it shows.
+    pub(super) fn seen(&self) -> Seen {
+        let monitor = self.monitor.as_ref();
+        match monitor.map(|monitor| (&monitor.coming, &monitor.front)) {
+            None | Some((None, None)) => Seen::Nothing,
+            Some((Some(_), _)) => Seen::Earlier,
+            Some((None, Some(_))) => Seen::Newest,
+        }
     }
 
     /// What shows the pictures, in words.
@@ -355,8 +366,10 @@ impl Stage {
         loop {
             let path = self.card.path().display();
             let flipped = monitor.output.flipped();
-            if flipped.map_err(|error| Loss::Card(format!("{path}: {error}")))? {
-                monitor.front = monitor.coming.take().map(|(buffer, _)| buffer);
+            let flipped = flipped.map_err(|error| Loss::Card(format!("{path}: {error}")))?;
+            // A word about a picture that nobody waits for any more leaves alone what is shown.
+            if flipped && let Some((buffer, _)) = monitor.coming.take() {
+                monitor.front = Some(buffer);
             }
             let Some((_, since)) = &monitor.coming else {
                 return Ok(true);
