@@ -140,6 +140,20 @@ fn frames_outlive_their_camera_and_its_source() {
 }
 
 #[test]
+fn whoever_lets_go_of_a_frame_does_not_unmap_its_buffer() {
+    let cameras = one_camera();
+    let mut source = open(&cameras);
+    let frame = next(&mut source);
+    let memory = frame.memory_watch().expect("a device's memory");
+    cameras.with(0, Device::unplug);
+    frames_within(&cameras, &mut source, SECOND);
+    drop(frame);
+    assert!(!memory.is_gone(), "that is the source's work");
+    look(&mut source);
+    assert!(memory.is_gone());
+}
+
+#[test]
 fn planes_are_exported_with_their_layout_or_said_to_be_copied() {
     let cameras = one_camera();
     cameras.with(0, |device| device.padding = 64);
@@ -387,6 +401,78 @@ fn a_camera_that_falls_silent_is_opened_anew() {
     cameras.with(0, |device| device.silent = false);
     assert!(!frames_within(&cameras, &mut source, 5 * SECOND).is_empty());
     assert!(source.losses().interruptions >= 1);
+}
+
+#[test]
+fn a_camera_that_starts_and_never_delivers_is_tried_ever_more_rarely_and_is_not_back() {
+    let cameras = one_camera();
+    let mut source = open(&cameras);
+    next(&mut source);
+    cameras.with(0, |device| {
+        device.mishaps = vec![Mishap::Io; 100_000].into();
+    });
+    let until = cameras.now() + 60 * SECOND;
+    let mut told = Vec::new();
+    while cameras.now() < until {
+        assert!(look(&mut source).is_none());
+        told.extend(source.take_news());
+    }
+    let backs = told
+        .iter()
+        .filter(|news| matches!(news, SourceNews::Up { .. }));
+    assert_eq!(backs.count(), 0, "{told:?}");
+    let tries = source.losses().interruptions;
+    assert!((5..40).contains(&tries), "{tries} tries within a minute");
+    cameras.with(0, |device| device.mishaps.clear());
+    assert!(!frames_within(&cameras, &mut source, 5 * SECOND).is_empty());
+    assert!(matches!(source.take_news(), Some(SourceNews::Up { .. })));
+    // Waits begin anew.
+    cameras.with(0, |device| device.mishaps = vec![Mishap::Io; 12].into());
+    assert!(!frames_within(&cameras, &mut source, SECOND).is_empty());
+}
+
+#[test]
+fn a_source_that_changes_all_the_time_is_not_opened_all_the_time() {
+    let cameras = one_camera();
+    let mut source = open(&cameras);
+    let until = cameras.now() + 20 * SECOND;
+    while cameras.now() < until {
+        if look(&mut source).is_some() {
+            cameras.with(0, |device| device.source_change = true);
+        }
+    }
+    let tries = source.losses().interruptions;
+    assert!((10..200).contains(&tries), "{tries} in 20 s");
+}
+
+#[test]
+fn what_may_take_long_is_announced() {
+    let cameras = one_camera();
+    let mut source = open(&cameras);
+    next(&mut source);
+    cameras.with(0, Device::unplug);
+    let until = cameras.now() + 5 * SECOND;
+    let mut announced = 0;
+    while cameras.now() < until {
+        let (long, opened) = (
+            source.may_take_long(),
+            cameras.with(0, |device| device.opened()),
+        );
+        assert!(look(&mut source).is_none());
+        announced += u32::from(long);
+        let more = cameras.with(0, |device| device.opened()) > opened;
+        assert!(long || !more, "opened without a word");
+        if announced == 3 {
+            cameras.with(0, |device| device.plug_in(0));
+            break;
+        }
+    }
+    while source.down().is_some() {
+        let long = source.may_take_long();
+        look(&mut source);
+        assert!(long || source.down().is_some(), "opened without a word");
+    }
+    assert!(!source.may_take_long());
 }
 
 #[test]
