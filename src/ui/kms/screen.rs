@@ -337,7 +337,7 @@ fn open_one(path: &Path, config: &KmsConfig) -> Result<Stage, Loss> {
         let help = "check display.card, and that the program may open it (group video, or root)";
         Loss::Card(format!("cannot open {}: {error}; {help}", path.display()))
     })?;
-    let mut stage = Stage::open(card, config.import)?;
+    let mut stage = Stage::open(card, config)?;
     stage.take_monitor(config, Look::Fresh)?;
     Ok(stage)
 }
@@ -349,12 +349,12 @@ fn gravest(losses: Vec<Loss>) -> Loss {
     let rank = |loss: &Loss| match loss {
         Loss::Monitor(_) => 0,
         Loss::Master(_) => 1,
-        Loss::Card(_) | Loss::Flip | Loss::Drawing(_) => 2,
+        Loss::Card(_) | Loss::Flip(_) | Loss::Drawing(_) => 2,
     };
     match losses.into_iter().min_by_key(rank) {
         Some(Loss::Monitor(_)) => Loss::Monitor(words),
         // Nothing was kept of it: the card is opened anew.
         Some(Loss::Master(_)) => Loss::Master(words),
-        Some(Loss::Card(_) | Loss::Flip | Loss::Drawing(_)) | None => Loss::Card(words),
+        Some(Loss::Card(_) | Loss::Flip(_) | Loss::Drawing(_)) | None => Loss::Card(words),
     }
 }
