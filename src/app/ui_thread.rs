@@ -3,7 +3,7 @@
 //! believes none of it.
 
 use std::path::PathBuf;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SendError, SyncSender};
 use std::time::Duration;
 
 use rtrb::{Consumer, Producer};
@@ -220,7 +220,10 @@ pub(super) fn run(
             ui
         }
         Err(error) => {
-            let _ = ready.send(Err(error));
+            // Whoever has stopped waiting learns it from the log, and from the end of this thread.
+            if let Err(SendError(Err(error))) = ready.send(Err(error)) {
+                log::error!("{error}; the run goes on without a picture");
+            }
             return UiFigures::default();
         }
     };
