@@ -441,6 +441,47 @@ fn object_frame(
 }
 
 #[test]
+fn a_frame_that_cannot_be_shown_leaves_the_rest_of_the_picture_alone() {
+    let Some(mut renderer) = renderer(HD) else {
+        return;
+    };
+    renderer.prepare_videos_by(VideoMeans::Shader).unwrap();
+    let everything = bbox(0.0, 0.0, 1.0, 1.0);
+    let white = |frame_size| object_frame(frame_size, PixelFormat::I420, everything);
+    // Wider than any texture.
+    let shown = |safety_size| {
+        let streams = [
+            Some(view(white(safety_size), safety(&[]))),
+            Some(view(white(size(640, 480)), inspection(&[]))),
+        ];
+        snapshot(PermissionState::On, 1000, streams)
+    };
+    let mut context = context();
+    context.zones.clear();
+    let middle = |seen: &Snapshot, stream| {
+        let rect = video_rect(&build(seen, &context, HD), stream);
+        let x = rect.left() + 0.25 * rect.width();
+        (x, f32::midpoint(rect.top(), rect.bottom()))
+    };
+    for (wide, is_shown) in [(true, false), (false, true)] {
+        let seen = shown(if wide {
+            size(33_000, 400)
+        } else {
+            size(640, 480)
+        });
+        let picture = draw(&mut renderer, &seen, &context);
+        let (x, y) = middle(&seen, StreamId::VisualInspection);
+        assert!(
+            close(pixel(&picture, x, y), [255; 3], 8),
+            "the other stream"
+        );
+        let (x, y) = middle(&seen, StreamId::WorkerSafety);
+        let safety = pixel(&picture, x, y);
+        assert_eq!(close(safety, [255; 3], 8), is_shown, "{safety:?}");
+    }
+}
+
+#[test]
 fn boxes_lie_on_their_objects_for_every_aspect_ratio_and_format() {
     let Some(mut renderer) = renderer(HD) else {
         return;

@@ -578,3 +578,48 @@ fn pictures_to_look_at() {
         );
     }
 }
+
+#[test]
+fn reset_is_offered_only_where_every_guarding_camera_is_shown() {
+    let snapshot = invited(shown(PermissionState::Interlocked, grey_frames()));
+    let kiosk = kiosk(Page::Cameras);
+    let offered = |streams| {
+        let view = View {
+            kiosk: Some(&kiosk),
+            streams,
+            ..View::still(HD)
+        };
+        let composed = compose(&snapshot, &context(), &view);
+        composed.targets.place_of(Target::Reset).is_some()
+    };
+    assert!(offered(ShownStreams::Both));
+    assert!(offered(ShownStreams::Only(StreamId::WorkerSafety)));
+    assert!(!offered(ShownStreams::Only(StreamId::VisualInspection)));
+}
+
+#[test]
+fn a_decision_that_fell_silent_does_not_pass_for_now() {
+    let snapshot = invited(shown(PermissionState::On, grey_frames()));
+    let kiosk = kiosk(Page::Cameras);
+    for page in [None, Some(&kiosk)] {
+        let at_age = |ms| {
+            let view = View {
+                kiosk: page,
+                age: Duration::from_millis(ms),
+                ..View::still(HD)
+            };
+            compose(&snapshot, &context(), &view)
+        };
+        let fresh = at_age(1000);
+        assert!(texts(&fresh.scene).contains(&"RUN"));
+        let old = at_age(2500);
+        let said = texts(&old.scene).join("\n");
+        assert!(said.contains("NO DECISION"), "{said}");
+        assert!(said.contains("OLD PICTURE"), "{said}");
+        assert!(
+            !said.contains("RUN") && !said.contains("Run permission ON"),
+            "{said}"
+        );
+        assert_eq!(old.targets.place_of(Target::Reset), None);
+    }
+}

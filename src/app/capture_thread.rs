@@ -9,7 +9,7 @@ use super::summary::CaptureFigures;
 use crate::capture::{CaptureError, Captured, Due, FrameSource, Pacer, SourceNews, Timekeeping};
 use crate::config::Pace;
 use crate::frame::Frame;
-use crate::health::Beat;
+use crate::health::{Beat, LONG_MAX};
 use crate::message::{CameraChange, CameraState};
 use crate::sync::Latest;
 use crate::sys::{StopFlag, monotonic_now};
@@ -66,7 +66,7 @@ impl CaptureThread {
         while !self.stop.is_raised() && self.frames_max.is_none_or(|max| figures.frames < max) {
             self.beat.strike();
             let started = monotonic_now();
-            let frame = match self.source.next_frame()? {
+            let frame = match self.next_frame()? {
                 Captured::Frame(frame) => frame,
                 Captured::End if self.repeat && figures.frames > 0 => {
                     self.source.rewind()?;
@@ -93,6 +93,16 @@ impl CaptureThread {
             self.tell_figures(figures.frames);
         }
         Ok(())
+    }
+
+    /// The source may take long only where it says so before: then no frame comes anyway.
+    fn next_frame(&mut self) -> Result<Captured, CaptureError> {
+        if !self.source.may_take_long() {
+            return self.source.next_frame();
+        }
+        let source = &mut self.source;
+        self.beat
+            .during(monotonic_now(), LONG_MAX, || source.next_frame())
     }
 
     fn tell_figures(&self, frames: u64) {
@@ -240,5 +250,77 @@ mod tests {
         // 120 ms behind in the end, of which the last 40 ms need not have been noticed.
         let behind = figures.slippage.behind;
         assert!(behind >= Duration::from_millis(80), "{behind:?}");
+    }
+
+    /// A camera that hangs while it is opened: announced, and looked at from within.
+    #[derive(Debug)]
+    struct Hanging {
+        inner: PatternSource,
+        turns: u32,
+        pulse: crate::health::PipelinePulse,
+        other: Beat,
+        alive: std::sync::mpsc::Sender<bool>,
+    }
+
+    impl FrameSource for Hanging {
+        fn info(&self) -> &SourceInfo {
+            self.inner.info()
+        }
+
+        fn may_take_long(&self) -> bool {
+            self.turns == 1
+        }
+
+        fn next_frame(&mut self) -> Result<Captured, CaptureError> {
+            self.turns += 1;
+            // Once the thread has come round, only a declared operation counts as life.
+            for later in [0, 30] {
+                self.other.strike();
+                let now = monotonic_now() + Duration::from_secs(later);
+                let _ = self.alive.send(self.pulse.has_come_round(now));
+            }
+            match self.turns {
+                1 | 2 => Ok(Captured::Nothing),
+                _ => Ok(Captured::End),
+            }
+        }
+
+        fn rewind(&mut self) -> Result<(), CaptureError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_camera_that_hangs_while_it_is_opened_is_no_dead_pipeline() {
+        let inner = PatternSource::open("moving?size=64x64&frames=1", StreamId::WorkerSafety);
+        let (beat, other) = (Beat::new(), Beat::new());
+        let beats = [("capture", beat.clone()), ("other", other.clone())];
+        let (alive, told) = std::sync::mpsc::channel();
+        let source = Hanging {
+            inner: inner.expect("a pattern"),
+            turns: 0,
+            pulse: crate::health::PipelinePulse::new(beats),
+            other,
+            alive,
+        };
+        let origin = monotonic_now();
+        let (news, _) = rtrb::RingBuffer::new(1);
+        let thread = CaptureThread {
+            gauge: CaptureGauge::default(),
+            stream: StreamId::WorkerSafety,
+            news,
+            source: Box::new(source),
+            pace: Pace::Realtime,
+            origin,
+            pacer: Pacer::starting_at(origin),
+            frames_max: None,
+            repeat: false,
+            out: Latest::new(&Signal::new()),
+            stop: StopFlag::new(),
+            beat,
+        };
+        thread.run();
+        let told: Vec<bool> = told.try_iter().collect();
+        assert_eq!(told, [true, false, true, true, true, false]);
     }
 }

@@ -12,7 +12,7 @@ use super::infer_thread::{FromInfer, SELF_TEST_WITHIN};
 use super::live::Configure;
 use crate::config::{Impact, Pace};
 use crate::decision::interlock::Proof;
-use crate::decision::{Actions, Decision};
+use crate::decision::{Actions, Decision, screen};
 use crate::health::{Beat, RateMeter};
 use crate::message::{
     Cause, Decided, Event, Fault, FieldLevels, Generation, Inferred, LineHealth, OperatorCommand,
@@ -247,7 +247,8 @@ impl Running {
             self.advance(monotonic_now());
             let actions = self.thread.decision.on_operator(command, self.now);
             self.carry_out(&actions);
-            if command.order == OperatorOrder::Acknowledge {
+            let fresh = screen::is_fresh(command.at, self.now);
+            if command.order == OperatorOrder::Acknowledge && fresh {
                 self.send(Event::Acknowledged { at: self.now });
             }
         }

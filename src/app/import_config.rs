@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Files that were edited by hand since, and so are no links, are taken into account as they are. Nothing is
-//! exchanged before the program's own loader has accepted the new files together.
+//! exchanged before the program's own loader has accepted the new files together. Two imports at once, as of two
+//! sticks, come one after the other: each has the folder to itself.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -140,7 +141,7 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Imp
 }
 
 /// Takes the configuration in the folder `from` over into the folder `into`. Blocks for as long as the file
-/// systems take.
+/// systems take, and another import into the same folder.
 ///
 /// # Errors
 ///
@@ -150,6 +151,9 @@ pub fn import(from: &Path, into: &Path, trust: &Trust) -> Result<Imported, Impor
         Trust::Keys(keys) => signed(from, &installed_key(keys)?)?,
         Trust::Anybody => unsigned(from)?,
     };
+    // Until it is closed; a lock of the kernel's, which no crash leaves behind.
+    let lock = fs::File::open(into).map_err(failed("open", into))?;
+    lock.lock().map_err(failed("lock", into))?;
     let installed = installed_sequence(into)?;
     if let (Some(offered), Some(installed)) = (offer.sequence, installed)
         && offered <= installed

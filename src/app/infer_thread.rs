@@ -6,7 +6,7 @@ use super::capture_thread::CloseOnDrop;
 use super::live::{Configure, InferCommand};
 use crate::config::{Config, Pace};
 use crate::frame::Frame;
-use crate::health::Beat;
+use crate::health::{Beat, LONG_MAX};
 use crate::inference::scheduler::{Due, Head, Next, Scheduler};
 use crate::inference::{Inferencer, InspectionJob, Step};
 use crate::message::{DetectorTest, Inferred, PictureDoubt};
@@ -117,15 +117,15 @@ impl InferThread {
             let done = match scheduler.next(heads, begun) {
                 Next::Start(StreamId::WorkerSafety) => {
                     let frame = self.take(StreamId::WorkerSafety);
-                    frame.map(|frame| self.judge(frame))
+                    frame.map(|frame| self.patiently(|this| this.judge(frame)))
                 }
                 Next::Start(StreamId::VisualInspection) => {
                     job = self.take(StreamId::VisualInspection).map(Inferencer::begin);
-                    self.step(&mut job)
+                    self.patiently(|this| this.step(&mut job))
                 }
-                Next::Continue => self.step(&mut job),
+                Next::Continue => self.patiently(|this| this.step(&mut job)),
                 Next::Wait => {
-                    self.inferencer.tick();
+                    self.patiently(|this| this.inferencer.tick());
                     self.signal.wait_newer(seen, WAIT_MAX);
                     None
                 }
@@ -154,8 +154,18 @@ impl InferThread {
 
     /// Makes a self-test and hands on its outcome. False where nobody takes results any more.
     fn self_test(&mut self) -> bool {
-        let outcome = self.inferencer.self_test();
+        let outcome = self.patiently(|this| this.inferencer.self_test());
         self.hand_on(StreamId::WorkerSafety, FromInfer::SelfTest(outcome))
+    }
+
+    /// Does something with the models. Where an accelerator is being brought back into service that may
+    /// take longer than a turn: nothing is inferred meanwhile, and that is no dead pipeline.
+    fn patiently<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        if !self.inferencer.is_recovering() {
+            return work(self);
+        }
+        let beat = self.beat.clone();
+        beat.during(monotonic_now(), LONG_MAX, || work(self))
     }
 
     fn head(&self, index: usize) -> Head {

@@ -50,11 +50,11 @@ use std::io;
 
 use crate::sys::StopFlag;
 
-/// A stop flag that SIGINT, SIGTERM and SIGHUP raise.
+/// A stop flag that SIGINT, SIGTERM and SIGHUP raise. Whoever does not want to wait finds the terminal put back.
 ///
 /// # Errors
 ///
 /// The handlers cannot be installed.
 pub fn stop_on_signals() -> io::Result<StopFlag> {
-    StopFlag::on_signals()
+    StopFlag::on_signals(crate::ui::kms::restore_terminal)
 }

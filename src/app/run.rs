@@ -15,7 +15,7 @@ use super::report::{
     Header, InputEntry, ModelEntry, Names, ReportError, ReportWriter, zone_entries,
 };
 use super::summary::Summary;
-use super::supervisor::Supervisor;
+use super::supervisor::{PictureEnd, Supervisor};
 use super::ui_thread::{PictureError, SnapshotRequest};
 use super::unjudged::{Unjudged, UnjudgedError};
 use super::watchdog_thread::WatchdogThread;
@@ -289,6 +289,7 @@ fn run_shown(
         day_clock: pipeline.day_clock.clone(),
         clock_looked_at: None,
         board,
+        picture_end: PictureEnd::default(),
     };
     supervisor.record(&started);
     supervisor.follow(&mut pipeline, stop);

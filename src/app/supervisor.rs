@@ -19,8 +19,8 @@ use super::summary::Summary;
 use super::unjudged::Unjudged;
 use super::watchdog_thread::tell;
 use crate::message::{
-    CameraChange, Cause, Decided, Event, OutputChange, OutputName, OutputState, PermissionState,
-    StopReason, Verdict,
+    CameraChange, Cause, Decided, DisplayChange, Event, OutputChange, OutputName, OutputState,
+    PermissionState, StopReason, Verdict,
 };
 use crate::sys::{StopFlag, monotonic_now, process_usage};
 use crate::units::{MonotonicTime, StreamId};
@@ -33,6 +33,10 @@ const EVENTS_WAIT: Duration = Duration::from_millis(5);
 
 /// Time between two looks at the wall clock, for zones that have hours.
 const CLOCK_LOOK: Duration = Duration::from_secs(1);
+
+/// A picture's thread that has ended by itself for so long ended too early: at the end of a run the decide
+/// thread tells it to end, and follows at once.
+const UI_END_GRACE: Duration = Duration::from_millis(500);
 
 /// Longest time for a thread to end once it was asked to; an inference or a picture takes a fraction.
 const END_MAX: Duration = Duration::from_secs(10);
@@ -57,6 +61,34 @@ pub(super) struct Supervisor {
     pub(super) clock_looked_at: Option<MonotonicTime>,
     /// What the status pages show; `None` without a picture.
     pub(super) board: Option<Board>,
+    pub(super) picture_end: PictureEnd,
+}
+
+/// Whether the thread of the picture lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum PictureEnd {
+    /// It does, or there is none.
+    #[default]
+    None,
+    /// It was found to have ended at this time.
+    Found(MonotonicTime),
+    /// That was said.
+    Said,
+}
+
+impl PictureEnd {
+    /// Takes that the thread has ended, as seen at `now`; whether that has to be said.
+    fn has_to_be_said(&mut self, now: MonotonicTime) -> bool {
+        match *self {
+            Self::None => *self = Self::Found(now),
+            Self::Found(since) if now.saturating_since(since) >= UI_END_GRACE => {
+                *self = Self::Said;
+                return true;
+            }
+            Self::Found(_) | Self::Said => {}
+        }
+        false
+    }
 }
 
 impl Supervisor {
@@ -76,6 +108,9 @@ impl Supervisor {
             self.take_all(events);
             if let Some(ui) = ui {
                 self.take_all(&mut ui.news);
+                if ui.thread.is_finished() && !stopping {
+                    self.without_picture(monotonic_now());
+                }
             }
             for change in news.iter_mut().flat_map(|news| news.pop().ok()) {
                 self.camera(change);
@@ -90,6 +125,19 @@ impl Supervisor {
             thread::sleep(EVENTS_WAIT);
         }
         self.progress.finish();
+    }
+
+    /// The thread of the picture has ended before the run. The machine does not depend on it; whoever
+    /// stands before a dark monitor does.
+    fn without_picture(&mut self, now: MonotonicTime) {
+        if !self.picture_end.has_to_be_said(now) {
+            return;
+        }
+        let reason = "ended while the run went on: nothing is shown any more".to_owned();
+        log::error!("the thread of the picture {reason}");
+        let why = format!("the thread of the picture {reason}");
+        self.record(&Event::Display(DisplayChange::Lost { why }));
+        self.fault(RunError::Thread { name: "ui", reason });
     }
 
     fn take_all(&mut self, events: &mut Consumer<Event>) {

@@ -19,7 +19,27 @@ fn supervisor() -> Supervisor {
         day_clock: DayClock::default(),
         clock_looked_at: None,
         board: None,
+        picture_end: PictureEnd::default(),
     }
+}
+
+#[test]
+fn a_picture_whose_thread_ends_in_a_run_is_a_fault_and_said_once() {
+    let at = |ms| MonotonicTime::from_duration(Duration::from_millis(ms));
+    let mut supervisor = supervisor();
+    for ms in [1000, 1005, 1400] {
+        supervisor.without_picture(at(ms));
+        assert_eq!(supervisor.summary.faults, [""; 0], "the run may be ending");
+    }
+    for ms in [1500, 1505, 9000] {
+        supervisor.without_picture(at(ms));
+        assert_eq!(supervisor.summary.faults.len(), 1);
+    }
+    let error = supervisor.error.expect("the run failed").to_string();
+    assert!(
+        error.contains("ui") && error.contains("nothing is shown"),
+        "{error}"
+    );
 }
 
 #[test]

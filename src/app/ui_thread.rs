@@ -3,7 +3,7 @@
 //! believes none of it.
 
 use std::path::PathBuf;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SendError, SyncSender};
 use std::time::Duration;
 
 use rtrb::{Consumer, Producer};
@@ -38,6 +38,9 @@ const OPERATED_WAIT: Duration = Duration::from_millis(20);
 
 /// Time between two looks at a monitor while the program starts.
 const START_LOOK: Duration = Duration::from_millis(50);
+
+/// While the decision says nothing the picture that says so is drawn this often.
+const SILENCE_SHOWN_EVERY: Duration = Duration::from_millis(500);
 
 /// In real time a snapshot of a film tick that was drawn already waits this long for the next tick's,
 /// unless it shows another state: then it is drawn at once.
@@ -173,6 +176,9 @@ struct Ui {
     mail: Mail,
     /// Where somebody can press something.
     desk: Option<Desk>,
+    /// What was drawn last, and when: to be drawn anew when somebody touches something, and when nothing
+    /// newer comes.
+    last: Option<(Snapshot, MonotonicTime)>,
     /// Pictures per second of the film.
     frame_rate: f64,
     /// Instant of the first snapshot, where the film starts.
@@ -214,7 +220,10 @@ pub(super) fn run(
             ui
         }
         Err(error) => {
-            let _ = ready.send(Err(error));
+            // Whoever has stopped waiting learns it from the log, and from the end of this thread.
+            if let Err(SendError(Err(error))) = ready.send(Err(error)) {
+                log::error!("{error}; the run goes on without a picture");
+            }
             return UiFigures::default();
         }
     };
@@ -239,6 +248,7 @@ impl Ui {
             dark: None,
             mail,
             desk,
+            last: None,
             frame_rate: 1.0,
             origin: None,
             figures: UiFigures::default(),
@@ -339,6 +349,27 @@ impl Ui {
     fn attend(&mut self) {
         self.screen.attend();
         self.tell_news();
+        if let Some(desk) = &mut self.desk {
+            desk.look(self.screen.seen(), monotonic_now());
+        }
+    }
+
+    /// How old a snapshot is. A decision clock of media time tells nothing of it.
+    fn age(&self, snapshot: &Snapshot) -> Duration {
+        match self.plan.pace {
+            Pace::Realtime => monotonic_now().saturating_since(snapshot.at),
+            Pace::Asap => Duration::ZERO,
+        }
+    }
+
+    /// Whether the monitor has to say that the decision has fallen silent, or for how much longer.
+    fn is_silent(&self) -> bool {
+        let watched = matches!(self.screen, Screen::Monitor(_));
+        watched
+            && self.last.as_ref().is_some_and(|(last, drawn_at)| {
+                let drawn_for = monotonic_now().saturating_since(*drawn_at);
+                self.age(last) > scene::UNDECIDED_AFTER && drawn_for >= SILENCE_SHOWN_EVERY
+            })
     }
 
     fn tell_news(&mut self) {
@@ -404,9 +435,10 @@ impl Ui {
             }
             self.attend();
             let idle = self.desk.as_ref().map_or(WAIT_MAX, |_| OPERATED_WAIT);
-            if self.operate() && pending.is_none() {
+            let touched = self.operate();
+            if (touched || self.is_silent()) && pending.is_none() {
                 // What somebody touches answers at once, also where no frame comes.
-                pending = self.desk.as_mut().and_then(Desk::last_shown);
+                pending = self.last.as_ref().map(|(last, _)| last.clone());
                 drawn = None;
             }
             let wait = pending.as_ref().map_or(idle, |_| HELD_BACK_MAX.min(idle));
@@ -516,6 +548,7 @@ impl Ui {
         let started = monotonic_now();
         let size = self.screen.size();
         let factor = self.factor();
+        let age = self.age(snapshot);
         let view = match &mut self.desk {
             Some(desk) => {
                 desk.kiosk.resize(size);
@@ -527,6 +560,7 @@ impl Ui {
                 ..View::still(size)
             },
         };
+        let view = View { age, ..view };
         let Composed { scene, targets } = scene::compose(snapshot, &self.plan.context, &view);
         let frames: [Option<&Frame>; 2] =
             [0, 1].map(|index: usize| snapshot.streams[index].as_ref().map(|view| &view.frame));
@@ -554,7 +588,10 @@ impl Ui {
         match shown {
             Ok(true) => {
                 if let Some(desk) = &mut self.desk {
-                    desk.shown(targets, snapshot);
+                    desk.drawn(targets, started - age);
+                }
+                if self.desk.is_some() || matches!(self.screen, Screen::Monitor(_)) {
+                    self.last = Some((snapshot.clone(), monotonic_now()));
                 }
                 if !kept && matches!(self.screen, Screen::Monitor(_)) {
                     let took = monotonic_now().saturating_since(started);

@@ -1,5 +1,6 @@
 //! The watchdog thread: tells the service manager and the hardware watchdog that the pipeline lives,
-//! and only when every thread of it has come round since it told so last. There is no timer that
+//! and only when every thread of it has come round since it told so last, or said that it is in something
+//! long (`health::Beat::during`). There is no timer that
 //! feeds: a pipeline that hangs anywhere is restarted, and starts OFF.
 
 use std::io;
@@ -9,7 +10,7 @@ use sd_notify::NotifyState;
 
 use crate::config::WatchdogConfig;
 use crate::health::PipelinePulse;
-use crate::sys::{StopFlag, Watchdog};
+use crate::sys::{StopFlag, Watchdog, monotonic_now};
 
 /// Time between two looks at the pipeline: well below the shortest timeout, one second.
 const LOOK: Duration = Duration::from_millis(100);
@@ -70,7 +71,7 @@ impl WatchdogThread {
     /// Feeds until the run is over; then disarms the device.
     pub(super) fn run(mut self) {
         while !self.over.is_raised() {
-            if self.pulse.has_come_round() {
+            if self.pulse.has_come_round(monotonic_now()) {
                 self.feed();
             }
             std::thread::sleep(LOOK);

@@ -113,6 +113,12 @@ pub trait FrameSource: Send + std::fmt::Debug {
     /// again gives an error again; [`FrameSource::rewind`] may help.
     fn next_frame(&mut self) -> Result<Captured, CaptureError>;
 
+    /// Whether the next [`FrameSource::next_frame`] may take seconds: it opens or closes a device, and a
+    /// driver waits seconds for each answer of a device that hangs.
+    fn may_take_long(&self) -> bool {
+        false
+    }
+
     /// Starts again from the first frame; sequence and media time go on counting.
     ///
     /// # Errors

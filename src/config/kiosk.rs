@@ -2,8 +2,8 @@
 
 use super::error::{Origin, Problems};
 use super::table::Table;
-use super::{Config, DisplayChoice, DisplayConfig, OutputBackend, OutputConfig};
-use crate::units::StreamId;
+use super::{Config, DisplayChoice, DisplayConfig, OutputBackend, OutputConfig, Zone};
+use crate::units::{StreamId, ZoneKind};
 
 /// How large text and buttons are against the picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -171,8 +171,15 @@ impl Config {
             OutputBackend::Gpio(gpio) => gpio.reset.is_none(),
         };
         let KioskConfig { touch, reset, .. } = self.display.kiosk;
-        reset && touch && alone && self.display.display == DisplayChoice::Kms
+        let seen = unseen_guard(&self.display.kiosk, &self.zones).is_none();
+        reset && touch && alone && seen && self.display.display == DisplayChoice::Kms
     }
+}
+
+/// A stop zone whose camera the camera page does not show, if there is one.
+fn unseen_guard<'a>(kiosk: &KioskConfig, zones: &'a [Zone]) -> Option<&'a Zone> {
+    let mut stops = zones.iter().filter(|zone| zone.kind == ZoneKind::Stop);
+    stops.find(|zone| !kiosk.streams.contains(zone.camera))
 }
 
 /// Whether `[display]` asks for a reset button on the screen, and where it says so.
@@ -271,6 +278,28 @@ pub(super) fn check_reset(
             "display.touch is false: nobody can press",
             "leave out touch = false, or reset",
         );
+    }
+}
+
+/// Whoever resets sees the cameras that guard.
+pub(super) fn check_sight(
+    key: &ScreenResetKey,
+    kiosk: &KioskConfig,
+    zones: &[Zone],
+    problems: &Problems,
+) {
+    let ScreenResetKey::Asked(origin) = key else {
+        return;
+    };
+    if let Some(zone) = unseen_guard(kiosk, zones) {
+        let message = format!(
+            "display.reset is true, and display.streams is \"{}\": whoever resets does not see the stop zone \"{}\" of {}",
+            kiosk.streams.name(),
+            zone.name,
+            zone.camera
+        );
+        let help = "write streams = \"both\", or leave out reset";
+        problems.add_with_help(origin.clone(), message, help);
     }
 }
 

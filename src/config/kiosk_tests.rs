@@ -112,6 +112,8 @@ fn the_screen_resets_only_where_it_is_asked_to_and_nothing_else_does() {
     assert!(good(asked).screen_may_reset());
     assert!(good(&format!("{RELAY}{asked}")).screen_may_reset());
     assert!(!good("[display]\ndisplay = \"kms\"\n").screen_may_reset());
+    let only = "streams = \"worker_safety\"\n";
+    assert!(good(&format!("{asked}{only}")).screen_may_reset());
     let wired = format!("{RELAY}{BUTTON}");
     assert!(!good(&wired).screen_may_reset());
 }
@@ -135,6 +137,10 @@ fn two_places_to_reset_from_and_a_button_that_nobody_reaches_are_refused() {
         (
             format!("{kms}touch = false\n"),
             "display.reset is true, and display.touch is false: nobody can press",
+        ),
+        (
+            format!("{kms}streams = \"visual_inspection\"\n"),
+            "whoever resets does not see the stop zone \"press\" of worker_safety",
         ),
     ] {
         let said = read(&text, &Overrides::default()).expect_err("is refused");

@@ -6,7 +6,7 @@ use super::error::{Origin, Problems};
 use super::input::has_extension;
 use super::keepout::Keepout;
 use super::source::{Content, SeenFile, Source};
-use super::{Anchor, Config, ConfigError, Overrides, keepout, sections};
+use super::{Anchor, Config, ConfigError, Overrides, keepout, kiosk, sections};
 use crate::geometry::Size;
 
 /// A file that the configuration was read from.
@@ -90,6 +90,8 @@ fn load_noting(
     let keepout_source = Source::read(&keepout_path, help, problems, seen)?;
     let Keepout { zones, ground } = keepout(&keepout_source, overrides, problems)?;
     let settings = settings?;
+    let kiosk = &settings.display.kiosk;
+    kiosk::check_sight(&settings.screen_reset, kiosk, &zones, problems);
     let config = Config {
         worker_safety: settings.worker_safety?,
         visual_inspection: settings.visual_inspection?,

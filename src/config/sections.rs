@@ -50,6 +50,8 @@ pub(super) struct Settings {
     pub(super) output: OutputConfig,
     pub(super) events: EventsConfig,
     pub(super) display: DisplayConfig,
+    /// Whether `display` asks for a reset button on the screen.
+    pub(super) screen_reset: ScreenResetKey,
     pub(super) watchdog: Option<WatchdogConfig>,
 }
 
@@ -103,6 +105,7 @@ pub(super) fn read(
         output,
         events,
         display,
+        screen_reset,
         watchdog,
     }
 }

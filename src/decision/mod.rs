@@ -261,9 +261,9 @@ impl Decision {
     }
 
     /// Takes what an operator did at the screen. Nobody there has to be believed: an order that is
-    /// late, told twice or out of order does nothing.
+    /// late ([`screen::is_fresh`]), told twice or out of order does nothing.
     pub fn on_operator(&mut self, command: OperatorCommand, now: MonotonicTime) -> Actions {
-        if command.order == OperatorOrder::Acknowledge {
+        if command.order == OperatorOrder::Acknowledge && screen::is_fresh(command.at, now) {
             self.fault.acknowledge();
         }
         let signal = self.screen.take(command, now);
@@ -478,8 +478,14 @@ impl Decision {
             lines: self.lines,
             self_test: self.self_test.state(now),
         };
+        let before = self.permission();
         let (interlock, outcome) = self.interlock.step(&self.settings, &inputs, now);
         self.interlock = interlock;
+        if interlock.state() != before && is_alarm(interlock.state()) {
+            // Whoever presses now began before this happened, and does not mean it.
+            self.interlock.void_press();
+            self.fault.void_press();
+        }
         self.prompt = outcome.prompt;
         self.proof = outcome.proof;
         let mut actions = Actions {
@@ -553,6 +559,16 @@ impl Rules {
             grading,
             dwell,
         }
+    }
+}
+
+/// States in which something took the run permission away, or has to be proved anew.
+const fn is_alarm(state: PermissionState) -> bool {
+    match state {
+        PermissionState::SelfTest | PermissionState::Tripped(_) | PermissionState::LockedOut(_) => {
+            true
+        }
+        PermissionState::Interlocked | PermissionState::On => false,
     }
 }
 

@@ -25,7 +25,8 @@ pub const PRESS_MIN: Duration = Duration::from_millis(30);
 /// A press longer than this is a held or stuck button.
 pub const PRESS_MAX: Duration = Duration::from_secs(3);
 
-/// What the reset button has been doing.
+/// What the reset button has been doing. A press that lasts while the run permission is taken away
+/// began before that and is void ([`ResetButton::void`]): the decision sees to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ResetButton {
     /// Not yet seen released since the program started: a press now proves nothing.

@@ -30,6 +30,13 @@ pub const LAG_MAX: Duration = Duration::from_millis(500);
 /// hangs, and nobody knows what the operator sees.
 pub const SILENCE_MAX: Duration = Duration::from_secs(1);
 
+/// Whether an order stamped `at` says something about `now`. A stamp from the future is as little worth
+/// as an old one.
+#[must_use]
+pub fn is_fresh(at: MonotonicTime, now: MonotonicTime) -> bool {
+    now.checked_since(at).is_some_and(|lag| lag <= LAG_MAX)
+}
+
 /// Whether the screen may reset: only where no button is wired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ScreenReset {
@@ -91,10 +98,7 @@ impl ScreenButton {
 
     /// Takes what the operator did, which arrives at `now`.
     pub fn take(&mut self, command: OperatorCommand, now: MonotonicTime) -> ScreenSignal {
-        // A stamp from the future is as little worth as an old one.
-        let fresh = now
-            .checked_since(command.at)
-            .is_some_and(|lag| lag <= LAG_MAX);
+        let fresh = is_fresh(command.at, now);
         match command.order {
             OperatorOrder::PressReset(id) => self.press(id, command.at, fresh, now),
             OperatorOrder::HoldReset(id) => {

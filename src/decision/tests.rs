@@ -10,7 +10,8 @@ use crate::config::{
 };
 use crate::geometry::{Point, Polygon, Rect, Size};
 use crate::message::{
-    Detection, DetectorTest, Fault, Feedback, Grade, GradedItem, GradedItems, InputState, TripCause,
+    Detection, DetectorTest, Fault, Feedback, Grade, GradedItem, GradedItems, InputState, PressId,
+    TripCause,
 };
 use crate::units::{LabelId, ZoneIndex};
 use OutputName::{Fault as FaultLamp, Reject, RunPermission, Warning as WarningLamp};
@@ -260,6 +261,104 @@ fn a_failed_inference_trips_and_lights_the_lamp() {
         stage.edges_of(WarningLamp).last(),
         Some(&(200, Active, unjudged))
     );
+}
+
+/// A press that lasts from before to after whatever `meanwhile` does, by wire or at the screen: the state
+/// that it ends in.
+fn pressed_over(screen: bool, meanwhile: impl Fn(&mut Stage)) -> PermissionState {
+    let mut config = config();
+    if screen {
+        config.display.display = DisplayChoice::Kms;
+        config.display.kiosk.reset = true;
+    }
+    let mut stage = Stage::new(&config);
+    stage.frame(0, &people(&[]));
+    stage.frame(100, &people(&[]));
+    let press = |stage: &mut Stage, ms, number, level| {
+        stage.ms = ms;
+        if screen {
+            let id = PressId(number);
+            let order = match level {
+                InputState::Active => OperatorOrder::PressReset(id),
+                InputState::Inactive => OperatorOrder::ReleaseReset(id),
+            };
+            let command = OperatorCommand { at: at(ms), order };
+            let actions = stage.decision.on_operator(command, at(ms));
+            stage.take(actions);
+        } else {
+            stage.tick(ms, level);
+        }
+    };
+    stage.tick(100, InputState::Inactive);
+    press(&mut stage, 110, 1, InputState::Active);
+    press(&mut stage, 150, 1, InputState::Inactive);
+    assert!(stage.decision.permission().is_on(), "this one counts");
+    press(&mut stage, 160, 2, InputState::Active);
+    meanwhile(&mut stage);
+    for ms in [500, 600, 700] {
+        stage.frame(ms, &people(&[]));
+    }
+    press(&mut stage, 710, 2, InputState::Inactive);
+    let end = stage.decision.permission();
+    // And the next one counts again.
+    press(&mut stage, 720, 3, InputState::Active);
+    press(&mut stage, 760, 3, InputState::Inactive);
+    assert_ne!(stage.decision.permission(), end, "the next press");
+    end
+}
+
+#[test]
+fn a_press_that_began_before_the_permission_went_resets_nothing() {
+    use PermissionState::{Interlocked, LockedOut};
+    for screen in [false, true] {
+        let tripped = pressed_over(screen, |stage| {
+            stage.frame(200, &people(&[IN_PRESS]));
+            stage.frame(300, &people(&[]));
+            stage.frame(400, &people(&[]));
+        });
+        assert_eq!(tripped, Interlocked, "screen: {screen}");
+        let changed = pressed_over(screen, |stage| {
+            let mut config = config();
+            config.safety.clear_after = 1;
+            stage.ms = 200;
+            let actions = stage.decision.reconfigure(&config, &labels(), at(200));
+            stage.take(actions);
+            stage.frame(300, &people(&[]));
+        });
+        assert_eq!(changed, Interlocked, "screen: {screen}");
+        let locked = pressed_over(screen, |stage| {
+            stage.ms = 200;
+            let lost = stage
+                .decision
+                .tick(at(200), stage.decision.field, LineHealth::Lost);
+            stage.take(lost);
+            let healthy = stage
+                .decision
+                .tick(at(210), stage.decision.field, LineHealth::Healthy);
+            stage.ms = 210;
+            stage.take(healthy);
+        });
+        assert_eq!(locked, LockedOut(Fault::OutputLost), "screen: {screen}");
+    }
+}
+
+#[test]
+fn an_acknowledgement_that_comes_late_is_none() {
+    let mut stage = Stage::on(&config());
+    stage.decision.miss(7);
+    stage.tick(200, InputState::Inactive);
+    assert_eq!(stage.decision.alarm(), Some(Cause::RejectMissed(7)));
+    let mut acknowledge = |stamp, now| {
+        let command = OperatorCommand {
+            at: at(stamp),
+            order: OperatorOrder::Acknowledge,
+        };
+        stage.decision.on_operator(command, at(now));
+        stage.decision.alarm()
+    };
+    assert_eq!(acknowledge(210, 711), Some(Cause::RejectMissed(7)));
+    assert_eq!(acknowledge(800, 750), Some(Cause::RejectMissed(7)));
+    assert_eq!(acknowledge(750, 800), None);
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod event_lines;
 mod event_log;
 mod metrics;
 
-pub use beat::{Beat, PipelinePulse};
+pub use beat::{Beat, LONG_MAX, PipelinePulse};
 pub use event_lines::{EventKind, EventLine, Stamp, configuration, lines};
 pub use event_log::{EventLog, EventLogError, LINE_BYTES_MAX, LastLine, ReadLine, read};
 pub use metrics::{Latencies, LatencySummary, RateMeter, StreamMetrics};

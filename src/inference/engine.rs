@@ -151,8 +151,15 @@ pub trait Engine: Send + fmt::Debug {
     /// The engine cannot run this model; says why and which file.
     fn load(&self, file: ModelFile) -> Result<Box<dyn Model>, InferenceError>;
 
-    /// One bounded step of whatever the engine does on its own; called when there is nothing to infer.
+    /// One step of whatever the engine does on its own; called when there is nothing to infer. Takes a
+    /// fraction of a second, or as announced by [`Engine::is_recovering`].
     fn tick(&self) {}
+
+    /// Whether the next [`Engine::tick`], or inference, may take as many seconds as the kernel gives the
+    /// reset of a device.
+    fn is_recovering(&self) -> bool {
+        false
+    }
 
     /// What else is to be known of it, a line each: for people who look into it.
     fn notes(&self) -> Vec<String> {

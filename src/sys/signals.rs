@@ -33,12 +33,12 @@ impl StopFlag {
 
     /// A flag that SIGINT, SIGTERM and SIGHUP raise; SIGHUP only where it was not ignored before, as
     /// `nohup` asks for. A signal that comes more than a second after the first one ends the process
-    /// at once. SIGXFSZ no longer kills, so that a file size limit reaches whoever writes.
+    /// at once, after `last_act`, which must be safe in a signal handler. SIGXFSZ no longer kills, so that a file size limit reaches whoever writes.
     ///
     /// # Errors
     ///
     /// The handlers cannot be installed.
-    pub fn on_signals() -> io::Result<Self> {
+    pub fn on_signals(last_act: fn()) -> io::Result<Self> {
         let flag = Self::default();
         // A file that grows beyond a limit is an error of that write, not the end of the process.
         let exceeded = Signal::SIGXFSZ as i32;
@@ -52,10 +52,14 @@ impl StopFlag {
             let handler = move || match note(&first, now_ns()) {
                 Request::Stop => flag.raise(),
                 Request::Again => {}
-                Request::Impatient => low_level::exit(128 + signal),
+                Request::Impatient => {
+                    last_act();
+                    low_level::exit(128 + signal)
+                }
             };
-            // SAFETY: the handler reads the clock, changes atomics and may call _exit: all of it is
-            // safe in a signal handler. It neither allocates, locks nor panics.
+            // SAFETY: the handler reads the clock, changes atomics and may call _exit, and `last_act` is
+            // what its caller promises: all of it is safe in a signal handler. It neither allocates,
+            // locks nor panics.
             unsafe { low_level::register(signal, handler) }?;
         }
         Ok(flag)

@@ -27,6 +27,17 @@ pub enum Pixels {
     Unwanted,
 }
 
+/// What can be seen of the pictures that were drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing: there is no monitor, or another program has it.
+    Nothing,
+    /// An earlier picture than the newest: that one is on its way.
+    Earlier,
+    /// The newest.
+    Newest,
+}
+
 impl Screen {
     /// Opens what the configuration names; a few hundred milliseconds.
     ///
@@ -96,6 +107,15 @@ impl Screen {
                 Pixels::Wanted => monitor.show(scene, frames, Some(keep)),
                 Pixels::Unwanted => monitor.show(scene, frames, None),
             }),
+        }
+    }
+
+    /// What can be seen, as of the last [`Screen::attend`].
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        match self {
+            Self::Memory(_) => Seen::Newest,
+            Self::Monitor(monitor) => monitor.seen(),
         }
     }
 

@@ -308,3 +308,20 @@ fn a_pipe_on_the_stick_is_not_waited_for() {
         Err(ImportConfigError::File { .. })
     ));
 }
+
+#[test]
+fn an_import_waits_for_another_one_into_the_same_folder() {
+    let bench = Bench::new();
+    bench.sign(1, &[("keepout.toml", &zones("press"))]);
+    let other = fs::File::open(bench.etc()).expect("opened");
+    other.lock().expect("locked");
+    std::thread::scope(|scope| {
+        let import = scope.spawn(|| bench.import());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert!(!import.is_finished(), "it did not wait");
+        assert_eq!(bench.zone(), "factory");
+        drop(other);
+        import.join().expect("it lives").expect("imported");
+    });
+    assert_eq!(bench.zone(), "press");
+}

@@ -193,6 +193,11 @@ impl Device {
         self.path = PathBuf::from(format!("/dev/video{number}"));
     }
 
+    /// How often it was opened.
+    pub(super) fn opened(&self) -> u32 {
+        self.opened
+    }
+
     fn period(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.interval.rate().expect("an interval"))
     }

@@ -291,17 +291,18 @@ pub(super) fn layouts(
     Some(layouts)
 }
 
-/// Bytes that each memory must hold for a whole picture.
-pub(super) fn bytes_needed(frame: &FrameFormat, layouts: &[PlaneLayout; 3]) -> [usize; 3] {
+/// Bytes that each memory must hold for a whole picture; `None` where they cannot be counted.
+pub(super) fn bytes_needed(frame: &FrameFormat, layouts: &[PlaneLayout; 3]) -> Option<[usize; 3]> {
     let mut needed = [0; 3];
     for (index, layout) in layouts.iter().enumerate().take(frame.pixel_format.planes()) {
         let (row, rows) = plane_extent(frame, index);
-        let end = layout.offset + layout.stride * rows.saturating_sub(1) + row;
+        let above = layout.stride.checked_mul(rows.saturating_sub(1))?;
+        let end = layout.offset.checked_add(above)?.checked_add(row)?;
         if let Some(needed) = needed.get_mut(layout.memory) {
             *needed = end.max(*needed);
         }
     }
-    needed
+    Some(needed)
 }
 
 /// Matrix and range of what the driver tells, with the kernel's own defaults (`V4L2_MAP_YCBCR_ENC_DEFAULT`,
@@ -422,7 +423,7 @@ mod tests {
         let frame = frame_format(&format, PixelFormat::Nv12);
         let layouts = layouts(&format, &frame, Planes::Together).expect("laid out");
         assert_eq!(
-            bytes_needed(&frame, &layouts),
+            bytes_needed(&frame, &layouts).expect("small"),
             [32 * 11 + 32 * 5 + 30, 0, 0]
         );
     }

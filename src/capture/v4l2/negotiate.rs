@@ -21,7 +21,10 @@ const FORMATS_MAX: u32 = 64;
 const SIZES_MAX: u32 = 128;
 const INTERVALS_MAX: u32 = 64;
 
-/// Largest picture of all, bytes: 16384 pixels square with four bytes each.
+/// Longest side of a picture, pixels; no camera comes near.
+const SIDE_MAX: u32 = 16_384;
+
+/// Largest picture of all, bytes: so many pixels square with four bytes each.
 const PICTURE_BYTES_MAX: usize = 1 << 30;
 
 /// What was agreed.
@@ -178,7 +181,11 @@ pub(super) fn negotiate(
             .map_err(CameraProblem::of("VIDIOC_S_FMT"));
         let format = match format {
             Ok(format) => format,
-            Err(CameraProblem::Call { operation, source }) => {
+            // The driver does not do it after all. Any other failure may be over the next time, and
+            // must not lead to another format: a sensor may crop where it did not before.
+            Err(CameraProblem::Call { operation, source })
+                if errno(&source) == Some(Errno::EINVAL) =>
+            {
                 refused.get_or_insert(CameraProblem::Call { operation, source });
                 continue;
             }
@@ -229,6 +236,9 @@ fn check(format: Format) -> Result<Agreement, CameraProblem> {
     if format.size.width == 0 || format.size.height == 0 {
         return Err(bad("it has no pixels"));
     }
+    if format.size.width.max(format.size.height) > SIDE_MAX {
+        return Err(bad("it is wider or higher than 16384 pixels"));
+    }
     if !is_whole_picture(format.field) {
         return Err(bad("buffers hold single fields, not whole pictures"));
     }
@@ -238,10 +248,9 @@ fn check(format: Format) -> Result<Agreement, CameraProblem> {
             let frame = frame_format(&format, pixel_format);
             let layouts = layouts(&format, &frame, planes)
                 .ok_or_else(|| bad("its rows are shorter than the picture is wide"))?;
-            let needed = bytes_needed(&frame, &layouts);
-            if needed.iter().any(|bytes| *bytes > PICTURE_BYTES_MAX) {
-                return Err(bad("it is larger than 1 GiB"));
-            }
+            let needed = bytes_needed(&frame, &layouts)
+                .filter(|needed| needed.iter().all(|bytes| *bytes <= PICTURE_BYTES_MAX))
+                .ok_or_else(|| bad("it is larger than 1 GiB"))?;
             (frame, layouts, needed)
         }
     };
@@ -310,5 +319,26 @@ pub(super) fn words(agreement: &Agreement) -> String {
     match agreement.coding {
         Coding::Jpeg => format!("{fourcc} {size}, decoded"),
         Coding::Raw(..) => format!("{fourcc} {size}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kernel::Colour;
+    use super::*;
+
+    #[test]
+    fn a_picture_that_is_larger_than_any_is_refused_whatever_its_coding() {
+        for (fourcc, width, height) in [(b"MJPG", 65_535, 65_535), (b"NV12", 16_385, 2)] {
+            let format = Format {
+                size: Size { width, height },
+                fourcc: FourCc(*fourcc),
+                field: 1,
+                memories: [].into_iter().collect(),
+                colour: Colour::default(),
+            };
+            let problem = check(format).expect_err("refused").to_string();
+            assert!(problem.contains("16384"), "{problem}");
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::geometry::Size;
+
 /// Why a camera cannot be used, or not any longer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -90,6 +92,16 @@ pub enum CameraProblem {
     /// It announced that its pictures have another size or rate.
     #[error("its picture has changed size or rate")]
     Changed,
+    /// Its picture has another shape than it had before in this run.
+    #[error(
+        "its picture was {before} and is {now} now: it shows another part of the world, and zones would lie elsewhere; give it back what it had, or start the program again"
+    )]
+    OtherShape {
+        /// The first that was agreed on in this run.
+        before: Size,
+        /// What was agreed on now.
+        now: Size,
+    },
     /// It broke the protocol of buffers.
     #[error("its driver gave buffer {index}, which it did not have")]
     ForeignBuffer {
@@ -128,6 +140,7 @@ impl CameraProblem {
             | Self::TooFewBuffers { .. }
             | Self::Silent { .. }
             | Self::Changed
+            | Self::OtherShape { .. }
             | Self::ForeignBuffer { .. }
             | Self::Call { .. } => true,
             Self::NotPermitted

@@ -10,7 +10,10 @@
 //!
 //! Down, it hands on nothing: what it guards counts as occupied after `max_age_ms`, without anybody
 //! being told. It is looked for by what it is ([`Identity`]), after waits that double from
-//! [`RETRY_FIRST`] to [`RETRY_MAX`]; format and controls are agreed anew each time.
+//! [`RETRY_FIRST`] to [`RETRY_MAX`] until a picture has come; format and controls are agreed anew each time.
+//!
+//! Opening and closing a camera that hangs takes seconds. Each is a turn of its own, which
+//! [`FrameSource::may_take_long`] announces.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,11 +31,15 @@ use crate::capture::{
     CaptureError, Captured, FrameSource, Losses, SourceInfo, SourceNews, Timekeeping,
 };
 use crate::config::CameraConfig;
-use crate::frame::{Frame, FrameMeta};
+use crate::frame::{DeviceBuffer, Frame, FrameMeta};
+use crate::geometry::Size;
 use crate::units::{MonotonicTime, StreamId};
 
 /// First wait before a camera is looked for again.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
+
+/// A camera that says that its picture changed is opened anew at once, but not more often than this.
+const CHANGES_EVERY: Duration = Duration::from_secs(1);
 
 /// Longest wait: what a replugged camera waits at most.
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -66,13 +73,23 @@ pub struct V4l2Source {
     identity: Option<Identity>,
     /// What is open now, or was last.
     present: Option<Identity>,
+    /// Size of the first pictures of this run; zones lie in pictures of this shape.
+    shape: Option<Size>,
     state: State,
+    /// What the next turn does, which may take long.
+    errand: Option<Errand>,
+    /// Before the next try, should there have to be one.
+    wait: Duration,
+    /// When it last said that its picture has changed.
+    changed_at: Option<MonotonicTime>,
     info: SourceInfo,
     clock: Clock,
     decoder: jpeg::Decoder,
     losses: Losses,
     news: Option<SourceNews>,
     said: Said,
+    /// Buffers of streams that are gone, in which frames elsewhere still lie.
+    orphans: Vec<DeviceBuffer>,
 }
 
 #[derive(Debug)]
@@ -82,12 +99,32 @@ enum State {
         /// When the last picture came, or it was opened.
         heard: MonotonicTime,
         silent_after: Duration,
+        proof: Proof,
     },
     Down {
         retry_at: MonotonicTime,
-        wait: Duration,
         why: String,
     },
+}
+
+/// Whether a camera that was opened delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// No good picture has come yet. That it is up is told only then.
+    Missing,
+    /// No good picture has come yet, and that it is up need not be told: it was never down.
+    Untold,
+    /// One has come.
+    Given,
+}
+
+/// Something at the device that may take seconds.
+#[derive(Debug)]
+enum Errand {
+    /// Open it.
+    Open,
+    /// Close it, for this reason.
+    Close(CameraProblem),
 }
 
 /// What is said once only.
@@ -160,11 +197,14 @@ impl V4l2Source {
             config: config.clone(),
             identity: None,
             present: None,
+            shape: None,
             state: State::Down {
                 retry_at: now,
-                wait: RETRY_FIRST,
                 why: String::new(),
             },
+            errand: None,
+            wait: RETRY_FIRST,
+            changed_at: None,
             info: SourceInfo {
                 name: path.display().to_string(),
                 description: "not there".to_owned(),
@@ -177,14 +217,15 @@ impl V4l2Source {
             losses: Losses::default(),
             news: None,
             said: Said::default(),
+            orphans: Vec::new(),
         };
         match source.connect() {
             Ok(stream) => {
-                source.start(stream);
+                source.start(stream, Proof::Untold);
                 Ok(source)
             }
             Err(problem) if problem.may_pass() => {
-                source.go_down(&problem, RETRY_FIRST);
+                source.go_down(&problem);
                 Ok(source)
             }
             Err(problem) => Err(CaptureError::Camera {
@@ -244,6 +285,10 @@ impl V4l2Source {
             place.identity.device = PathBuf::from(&capabilities.bus);
         }
         let agreement = negotiate::negotiate(node.as_ref(), &self.config)?;
+        let now = agreement.format.size;
+        if let Some(before) = self.shape.filter(|before| !is_same_shape(*before, now)) {
+            return Err(CameraProblem::OtherShape { before, now });
+        }
         for remark in controls::apply(node.as_ref(), &self.config)? {
             log::warn!("{}: {remark}", self.stream);
         }
@@ -284,7 +329,7 @@ impl V4l2Source {
         self.present = Some(identity);
     }
 
-    fn start(&mut self, stream: Stream) {
+    fn start(&mut self, stream: Stream, proof: Proof) {
         let agreement = stream.agreement();
         let rate = agreement.rate;
         let words = negotiate::words(agreement);
@@ -308,6 +353,7 @@ impl V4l2Source {
             .map_or("", |identity| identity.name.as_str());
         self.info.description = format!("{words}{sharing}, {camera}");
         self.info.size = agreement.format.size;
+        self.shape.get_or_insert(agreement.format.size);
         self.info.frame_rate = rate;
         log::info!(
             "{}: {}: {} ({} buffers)",
@@ -324,18 +370,30 @@ impl V4l2Source {
             stream: Box::new(stream),
             heard: self.cameras.now(),
             silent_after: SILENT_AFTER.max(intervals),
+            proof,
         };
     }
 
-    /// Gives the camera up until `wait` has passed.
-    fn go_down(&mut self, problem: &CameraProblem, wait: Duration) {
+    /// Gives the camera up for a while: longer each time until a good picture has come.
+    fn go_down(&mut self, problem: &CameraProblem) {
+        let now = self.cameras.now();
+        let wait = match problem {
+            // A change is followed at once.
+            CameraProblem::Changed if self.may_change(now) => Duration::ZERO,
+            _ => {
+                let wait = self.wait;
+                self.wait = wait.saturating_mul(2).min(RETRY_MAX);
+                wait
+            }
+        };
         let why = problem.to_string();
-        let was = match &self.state {
-            State::Up { .. } => {
+        let was = match &mut self.state {
+            State::Up { stream, .. } => {
                 self.losses.interruptions += 1;
+                self.orphans.extend(stream.take_held());
                 None
             }
-            State::Down { why, .. } => Some(why),
+            State::Down { why, .. } => Some(&*why),
         };
         if was != Some(&why) {
             log::error!(
@@ -349,25 +407,42 @@ impl V4l2Source {
             });
         }
         self.state = State::Down {
-            retry_at: self.cameras.now() + wait,
-            wait,
+            retry_at: now + wait,
             why,
         };
     }
 
-    fn try_again(&mut self, wait: Duration) {
-        match self.connect() {
-            Ok(stream) => {
-                self.start(stream);
-                self.news = Some(SourceNews::Up {
-                    source: self.info.name.clone(),
-                    description: self.info.description.clone(),
-                });
-            }
-            Err(problem) => {
-                let wait = wait.saturating_mul(2).clamp(RETRY_FIRST, RETRY_MAX);
-                self.go_down(&problem, wait);
-            }
+    /// Whether a change that is said at `now` is one, or one too many.
+    fn may_change(&mut self, now: MonotonicTime) -> bool {
+        let before = self.changed_at.replace(now);
+        before.is_none_or(|before| now.saturating_since(before) >= CHANGES_EVERY)
+    }
+
+    /// What may take seconds, in a turn of its own.
+    fn run(&mut self, errand: Errand) {
+        match errand {
+            Errand::Close(problem) => self.go_down(&problem),
+            Errand::Open => match self.connect() {
+                Ok(stream) => self.start(stream, Proof::Missing),
+                Err(problem) => self.go_down(&problem),
+            },
+        }
+    }
+
+    /// A good picture has come.
+    fn prove(&mut self) {
+        let State::Up { proof, .. } = &mut self.state else {
+            return;
+        };
+        let before = std::mem::replace(proof, Proof::Given);
+        if before != Proof::Given {
+            self.wait = RETRY_FIRST;
+        }
+        if before == Proof::Missing {
+            self.news = Some(SourceNews::Up {
+                source: self.info.name.clone(),
+                description: self.info.description.clone(),
+            });
         }
     }
 
@@ -377,6 +452,7 @@ impl V4l2Source {
             stream,
             heard,
             silent_after,
+            ..
         } = &mut self.state
         else {
             return Ok(None);
@@ -512,6 +588,16 @@ impl V4l2Source {
     }
 }
 
+/// Whether pictures of both sizes have the same ratio of width to height, to one part in a hundred: 1366
+/// by 768 pixels are meant as 16 to 9.
+fn is_same_shape(one: Size, other: Size) -> bool {
+    let (a, b) = (
+        u64::from(one.width) * u64::from(other.height),
+        u64::from(other.width) * u64::from(one.height),
+    );
+    a.abs_diff(b) * 100 <= a.max(b)
+}
+
 /// What a refused opening means.
 fn refused_open(error: std::io::Error) -> CameraProblem {
     use nix::errno::Errno;
@@ -530,29 +616,35 @@ impl FrameSource for V4l2Source {
     }
 
     fn next_frame(&mut self) -> Result<Captured, CaptureError> {
-        if let State::Down { retry_at, wait, .. } = self.state {
+        self.orphans.retain_mut(|buffer| !buffer.is_free());
+        if let Some(errand) = self.errand.take() {
+            self.run(errand);
+            return Ok(Captured::Nothing);
+        }
+        if let State::Down { retry_at, .. } = self.state {
             let left = retry_at.saturating_since(self.cameras.now());
             if left.is_zero() {
-                self.try_again(wait);
+                self.errand = Some(Errand::Open);
             } else {
                 self.cameras.sleep(left.min(WAIT_MAX));
             }
             return Ok(Captured::Nothing);
         }
         match self.look() {
-            Ok(Some(frame)) => Ok(Captured::Frame(frame)),
+            Ok(Some(frame)) => {
+                self.prove();
+                Ok(Captured::Frame(frame))
+            }
             Ok(None) => Ok(Captured::Nothing),
             Err(problem) => {
-                // A change is followed at once.
-                let wait = if matches!(problem, CameraProblem::Changed) {
-                    Duration::ZERO
-                } else {
-                    RETRY_FIRST
-                };
-                self.go_down(&problem, wait);
+                self.errand = Some(Errand::Close(problem));
                 Ok(Captured::Nothing)
             }
         }
+    }
+
+    fn may_take_long(&self) -> bool {
+        self.errand.is_some()
     }
 
     fn rewind(&mut self) -> Result<(), CaptureError> {

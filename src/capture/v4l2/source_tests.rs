@@ -140,6 +140,20 @@ fn frames_outlive_their_camera_and_its_source() {
 }
 
 #[test]
+fn whoever_lets_go_of_a_frame_does_not_unmap_its_buffer() {
+    let cameras = one_camera();
+    let mut source = open(&cameras);
+    let frame = next(&mut source);
+    let memory = frame.memory_watch().expect("a device's memory");
+    cameras.with(0, Device::unplug);
+    frames_within(&cameras, &mut source, SECOND);
+    drop(frame);
+    assert!(!memory.is_gone(), "that is the source's work");
+    look(&mut source);
+    assert!(memory.is_gone());
+}
+
+#[test]
 fn planes_are_exported_with_their_layout_or_said_to_be_copied() {
     let cameras = one_camera();
     cameras.with(0, |device| device.padding = 64);
@@ -299,15 +313,59 @@ fn a_camera_that_comes_back_different_is_agreed_with_anew() {
     let held = next(&mut source);
     cameras.with(0, |device| {
         device.unplug();
-        device.offers = vec![offered(b"YUYV", &[(32, 16)], &[10])];
+        device.offers = vec![offered(b"YUYV", &[(32, 24)], &[10])];
         device.plug_in(0);
     });
     let frame = frames_within(&cameras, &mut source, 2 * SECOND).remove(0);
     assert_eq!(frame.format().pixel_format, PixelFormat::Yuyv);
-    assert_eq!(frame.size().to_string(), "32x16");
+    assert_eq!(frame.size().to_string(), "32x24");
     assert_ne!(held.buffer_id(), frame.buffer_id());
     assert_eq!(number_shown(&held), 0);
-    assert_eq!(source.info().size.to_string(), "32x16");
+    assert_eq!(source.info().size.to_string(), "32x24");
+}
+
+#[test]
+fn a_picture_of_another_shape_is_not_taken_because_zones_would_lie_elsewhere() {
+    let cameras = one_camera();
+    let mut source = open(&cameras);
+    next(&mut source);
+    cameras.with(0, |device| {
+        device.unplug();
+        device.offers = vec![offered(b"NV12", &[(64, 36)], &[30])];
+        device.plug_in(0);
+    });
+    assert!(frames_within(&cameras, &mut source, 5 * SECOND).is_empty());
+    let why = source.down().expect("down");
+    assert!(why.contains("was 64x48 and is 64x36 now"), "{why}");
+    // As it was it is taken again.
+    cameras.with(0, |device| {
+        device.unplug();
+        device.offers = nv12();
+        device.plug_in(0);
+    });
+    assert!(!frames_within(&cameras, &mut source, 5 * SECOND).is_empty());
+}
+
+#[test]
+fn a_call_that_fails_once_never_leads_to_another_shape() {
+    let offers = vec![
+        offered(b"NV12", &[(64, 48)], &[30]),
+        offered(b"YUYV", &[(64, 36)], &[30]),
+    ];
+    for errno in [Errno::EIO, Errno::ETIMEDOUT, Errno::EPIPE] {
+        for number in 0..60 {
+            let cameras = FakeCameras::new(vec![Device::new(0, "cam", offers.clone())]);
+            cameras.world().fail = Some((number, errno));
+            let Ok(mut source) = open_path(&cameras, "/dev/video0") else {
+                continue;
+            };
+            let frames = frames_within(&cameras, &mut source, 3 * SECOND);
+            assert!(frames.len() > 1, "call {number}: {errno}");
+            for frame in frames {
+                assert_eq!(frame.size().to_string(), "64x48", "call {number}: {errno}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -317,11 +375,11 @@ fn a_change_of_the_source_is_followed_at_once() {
     next(&mut source);
     cameras.with(0, |device| {
         device.source_change = true;
-        device.offers = vec![offered(b"NV12", &[(32, 16)], &[30])];
+        device.offers = vec![offered(b"NV12", &[(32, 24)], &[30])];
     });
     let start = cameras.now();
     let frame = next(&mut source);
-    assert_eq!(frame.size().to_string(), "32x16");
+    assert_eq!(frame.size().to_string(), "32x24");
     let took = cameras.now().saturating_since(start);
     assert!(took < Duration::from_millis(100), "{took:?}");
 }
@@ -343,6 +401,78 @@ fn a_camera_that_falls_silent_is_opened_anew() {
     cameras.with(0, |device| device.silent = false);
     assert!(!frames_within(&cameras, &mut source, 5 * SECOND).is_empty());
     assert!(source.losses().interruptions >= 1);
+}
+
+#[test]
+fn a_camera_that_starts_and_never_delivers_is_tried_ever_more_rarely_and_is_not_back() {
+    let cameras = one_camera();
+    let mut source = open(&cameras);
+    next(&mut source);
+    cameras.with(0, |device| {
+        device.mishaps = vec![Mishap::Io; 100_000].into();
+    });
+    let until = cameras.now() + 60 * SECOND;
+    let mut told = Vec::new();
+    while cameras.now() < until {
+        assert!(look(&mut source).is_none());
+        told.extend(source.take_news());
+    }
+    let backs = told
+        .iter()
+        .filter(|news| matches!(news, SourceNews::Up { .. }));
+    assert_eq!(backs.count(), 0, "{told:?}");
+    let tries = source.losses().interruptions;
+    assert!((5..40).contains(&tries), "{tries} tries within a minute");
+    cameras.with(0, |device| device.mishaps.clear());
+    assert!(!frames_within(&cameras, &mut source, 5 * SECOND).is_empty());
+    assert!(matches!(source.take_news(), Some(SourceNews::Up { .. })));
+    // Waits begin anew.
+    cameras.with(0, |device| device.mishaps = vec![Mishap::Io; 12].into());
+    assert!(!frames_within(&cameras, &mut source, SECOND).is_empty());
+}
+
+#[test]
+fn a_source_that_changes_all_the_time_is_not_opened_all_the_time() {
+    let cameras = one_camera();
+    let mut source = open(&cameras);
+    let until = cameras.now() + 20 * SECOND;
+    while cameras.now() < until {
+        if look(&mut source).is_some() {
+            cameras.with(0, |device| device.source_change = true);
+        }
+    }
+    let tries = source.losses().interruptions;
+    assert!((10..200).contains(&tries), "{tries} in 20 s");
+}
+
+#[test]
+fn what_may_take_long_is_announced() {
+    let cameras = one_camera();
+    let mut source = open(&cameras);
+    next(&mut source);
+    cameras.with(0, Device::unplug);
+    let until = cameras.now() + 5 * SECOND;
+    let mut announced = 0;
+    while cameras.now() < until {
+        let (long, opened) = (
+            source.may_take_long(),
+            cameras.with(0, |device| device.opened()),
+        );
+        assert!(look(&mut source).is_none());
+        announced += u32::from(long);
+        let more = cameras.with(0, |device| device.opened()) > opened;
+        assert!(long || !more, "opened without a word");
+        if announced == 3 {
+            cameras.with(0, |device| device.plug_in(0));
+            break;
+        }
+    }
+    while source.down().is_some() {
+        let long = source.may_take_long();
+        look(&mut source);
+        assert!(long || source.down().is_some(), "opened without a word");
+    }
+    assert!(!source.may_take_long());
 }
 
 #[test]

@@ -117,7 +117,11 @@ impl Stream {
                 least: BUFFERS_MIN,
             });
         }
-        let mut export = true;
+        let mut export = exports(&self.node.capabilities().driver);
+        if !export {
+            self.not_exported =
+                Some("not proven to be safe with uvcvideo on this processor".into());
+        }
         for index in 0..count {
             let places = self
                 .node
@@ -197,6 +201,13 @@ impl Stream {
     /// Why a GPU cannot read its buffers where they are; `None` where it can.
     pub(super) fn not_exported(&self) -> Option<&str> {
         self.not_exported.as_deref()
+    }
+
+    /// Takes the buffers out that frames elsewhere still lie in. Whoever lets go of the last such frame
+    /// would unmap it, and may be a thread that has to be on time: they are kept until they are free.
+    pub(super) fn take_held(&mut self) -> Vec<DeviceBuffer> {
+        let held = self.slots.extract_if(.., |slot| !slot.buffer.is_free());
+        held.map(|slot| slot.buffer).collect()
     }
 
     fn queue(&mut self, index: usize) -> Result<(), CameraProblem> {
@@ -306,6 +317,12 @@ impl Stream {
             .and_then(|memory| memory.bytes(0).get(..used))
             .unwrap_or_default()
     }
+}
+
+/// Whether a driver's buffers are exported. The CPU fills those of uvcvideo, and nobody flushes its caches
+/// for a GPU that does not snoop them, as on most ARM boards: its pictures could have stale lines.
+fn exports(driver: &str) -> bool {
+    cfg!(not(any(target_arch = "aarch64", target_arch = "arm"))) || driver != "uvcvideo"
 }
 
 impl Drop for Stream {

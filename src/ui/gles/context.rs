@@ -1,5 +1,6 @@
 //! A current OpenGL ES context: without any surface, or for a monitor.
 
+use std::cell::RefCell;
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
@@ -27,8 +28,7 @@ pub(super) type Egl = egl::DynamicInstance<egl::EGL1_5>;
 
 /// An OpenGL ES 3 context, current on the thread that made it until it is dropped.
 pub struct Context {
-    // Unloading a driver that has threads of its own crashes some of them: the library stays, by a
-    // count that is never given back.
+    // The library stays loaded: see `load`.
     egl: ManuallyDrop<Rc<Egl>>,
     display: egl::Display,
     config: egl::Config,
@@ -100,9 +100,18 @@ impl Context {
         let display = display.map_err(failed("eglGetPlatformDisplay on GBM"))?;
         egl.initialize(display)
             .map_err(failed("eglInitialize on GBM"))?;
-        bind_api(&egl)?;
-        let (config, format) = window_config(&egl, display)?;
-        Self::current(egl, display, config, "GBM", Some(format))
+        let made = bind_api(&egl)
+            .and_then(|()| window_config(&egl, display))
+            .and_then(|(config, format)| {
+                Self::current(egl.clone(), display, config, "GBM", Some(format))
+            });
+        if made.is_err()
+            && let Err(error) = egl.terminate(display)
+        {
+            // The display is of the device, which the caller frees: nothing of it may stay.
+            log::debug!("eglTerminate: {error}");
+        }
+        made
     }
 
     fn current(
@@ -249,7 +258,20 @@ fn failed(operation: &'static str) -> impl Fn(egl::Error) -> UiError {
     move |source| UiError::Egl { operation, source }
 }
 
+thread_local! {
+    /// The library that this thread loaded last, by name. Unloading a driver that has threads of its own
+    /// crashes some of them, so that it stays; it is loaded once, however often a card is tried.
+    static LOADED: RefCell<Option<(String, ManuallyDrop<Rc<Egl>>)>> = const { RefCell::new(None) };
+}
+
 fn load(library: &str) -> Result<ManuallyDrop<Rc<Egl>>, UiError> {
+    let known = LOADED.with_borrow(|loaded| {
+        let loaded = loaded.as_ref().filter(|(name, _)| name == library);
+        loaded.map(|(_, egl)| egl.clone())
+    });
+    if let Some(egl) = known {
+        return Ok(egl);
+    }
     // SAFETY: loading runs the library's initialisers; an EGL library's are harmless, and nobody
     // but the operator chooses which file the loader finds under this name.
     let loaded = unsafe { Egl::load_required_from_filename(library) };
@@ -257,7 +279,9 @@ fn load(library: &str) -> Result<ManuallyDrop<Rc<Egl>>, UiError> {
         library: library.to_owned(),
         source: source.into(),
     })?;
-    Ok(ManuallyDrop::new(Rc::new(egl)))
+    let egl = ManuallyDrop::new(Rc::new(egl));
+    LOADED.set(Some((library.to_owned(), egl.clone())));
+    Ok(egl)
 }
 
 fn bind_api(egl: &Egl) -> Result<(), UiError> {

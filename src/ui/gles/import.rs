@@ -7,7 +7,7 @@
 //! the picture, and only then can the camera get the buffer back. The kernel's implicit fences of the
 //! dmabuf do not order that: V4L2 drivers do not look at them.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::ffi::c_void;
 use std::mem;
 use std::rc::Rc;
@@ -22,6 +22,7 @@ use super::dmabuf::{
 };
 use super::external::{ExternalPainter, TEXTURE_EXTERNAL};
 use crate::frame::{BufferId, Frame, FrameFormat, MemoryWatch};
+use crate::units::StreamId;
 
 /// Pictures in the making at most, before the oldest is waited for: it holds camera buffers.
 const PICTURES_MAX: usize = 3;
@@ -84,8 +85,9 @@ pub(super) struct Importer {
     modifiers: Modifiers,
     external: Option<ExternalPainter>,
     entries: HashMap<BufferId, Entry>,
-    /// Formats that were tried in vain, and said.
-    refused: HashSet<FrameFormat>,
+    /// What was tried in vain, and said, with the memory that it was tried with: another camera, and the
+    /// same one opened anew, are tried again.
+    refused: HashMap<(StreamId, FrameFormat), MemoryWatch>,
     drawing: VecDeque<(glow::Fence, [Option<Frame>; 2])>,
 }
 
@@ -149,7 +151,7 @@ impl Importer {
             modifiers,
             external,
             entries: HashMap::new(),
-            refused: HashSet::new(),
+            refused: HashMap::new(),
             drawing: VecDeque::new(),
         })
     }
@@ -170,7 +172,12 @@ impl Importer {
     pub(super) fn find(&mut self, frame: &Frame) -> Option<&Imported> {
         let id = frame.buffer_id()?;
         let format = *frame.format();
-        if self.refused.contains(&format) {
+        let kind = (frame.meta.stream, format);
+        if self
+            .refused
+            .get(&kind)
+            .is_some_and(|memory| !memory.is_gone())
+        {
             return None;
         }
         let known = self
@@ -193,11 +200,12 @@ impl Importer {
                 }
                 Err(why) => {
                     log::warn!(
-                        "{:?} frames of {} cannot be drawn from the camera's memory ({why}): each is copied",
+                        "{}: {:?} frames of {} cannot be drawn from the camera's memory ({why}): each is copied",
+                        frame.meta.stream,
                         format.pixel_format,
                         format.size
                     );
-                    self.refused.insert(format);
+                    self.refused.insert(kind, frame.memory_watch()?);
                     return None;
                 }
             }

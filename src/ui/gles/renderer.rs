@@ -13,10 +13,17 @@ use super::offscreen::gl_size;
 use super::vector::VectorPainter;
 use super::video::ShadedVideos;
 use crate::frame::{Frame, FrameMeta};
-use crate::geometry::{Rect, ScreenPixels, Size};
+use crate::geometry::{Point, Rect, ScreenPixels, Size};
 use crate::ui::UiError;
-use crate::ui::scene::{Command, Rgba, Scene};
+use crate::ui::scene::{Align, Command, Rgba, Scene, Weight};
 use crate::units::StreamId;
+
+/// Behind the words in place of a frame that cannot be shown, and the words.
+const UNSHOWN_GROUND: Rgba = Rgba::rgb(0x0014_1618);
+const UNSHOWN_INK: Rgba = Rgba::rgb(0x00F2_F4F5);
+
+/// A driver keeps one error of each kind.
+const ERRORS_MAX: usize = 8;
 
 /// A framebuffer to draw into; it has colour and stencil.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +93,8 @@ pub struct Renderer {
     /// The frame of each stream that was drawn last.
     drawn: [Option<FrameMeta>; 2],
     copies: FrameCopies,
+    /// By [`StreamId::index`]: it was said that its frames cannot be shown.
+    complained: [bool; 2],
 }
 
 /// Draws frames from the memory of cameras.
@@ -150,6 +159,7 @@ impl Renderer {
             imports: None,
             drawn: [None; 2],
             copies: FrameCopies::default(),
+            complained: [false; 2],
         })
     }
 
@@ -246,20 +256,13 @@ impl Renderer {
                 .clear(glow::COLOR_BUFFER_BIT | glow::STENCIL_BUFFER_BIT);
         }
         self.vectors.begin(target);
-        let mut pen = Pen::Flat;
-        for command in &scene.commands {
-            let wanted = Pen::of(command);
-            if wanted != pen {
-                self.flush(pen, target.size);
-                pen = wanted;
-            }
-            self.draw(command, frames, target)?;
-        }
-        self.flush(pen, target.size);
+        let drawn = self.draw_all(&scene.commands, frames, target);
+        // Also of a picture that was broken off: the device reads the frames all the same.
         if let Some(imports) = &mut self.imports {
             imports.importer.release();
             imports.importer.hold(frames);
         }
+        drawn?;
         // SAFETY: a query of the current context.
         let error = unsafe { self.gl.get_error() };
         if error == glow::NO_ERROR {
@@ -270,6 +273,25 @@ impl Renderer {
                 code: error,
             })
         }
+    }
+
+    fn draw_all(
+        &mut self,
+        commands: &[Command],
+        frames: [Option<&Frame>; 2],
+        target: Target,
+    ) -> Result<(), UiError> {
+        let mut pen = Pen::Flat;
+        for command in commands {
+            let wanted = Pen::of(command);
+            if wanted != pen {
+                self.flush(pen, target.size);
+                pen = wanted;
+            }
+            self.draw(command, frames, target)?;
+        }
+        self.flush(pen, target.size);
+        Ok(())
     }
 
     fn flush(&mut self, pen: Pen, size: Size) {
@@ -292,7 +314,17 @@ impl Renderer {
             Command::Outline { rect, stroke } => self.flats.outline(*rect, *stroke),
             Command::Video { stream, rect } => {
                 if let Some(frame) = frames[stream.index()] {
-                    self.video(*stream, frame, *rect, target)?;
+                    let drawn = self.video(*stream, frame, *rect, target);
+                    let complained = &mut self.complained[stream.index()];
+                    match drawn {
+                        Ok(()) => *complained = false,
+                        Err(error) => {
+                            if !std::mem::replace(complained, true) {
+                                log::error!("{stream}: its frames cannot be shown: {error}");
+                            }
+                            self.unshown(*rect, target)?;
+                        }
+                    }
                 }
             }
             Command::Polygon {
@@ -312,6 +344,33 @@ impl Renderer {
                 .vectors
                 .text(*at, text, *size, *weight, *align, *color)?,
         }
+        Ok(())
+    }
+
+    /// Says in place of a stream's frame that it cannot be shown: everything else of the picture can.
+    fn unshown(&mut self, rect: Rect<ScreenPixels>, target: Target) -> Result<(), UiError> {
+        // SAFETY: the context is current; the framebuffer is the caller's and lives.
+        unsafe {
+            self.gl
+                .bind_framebuffer(glow::FRAMEBUFFER, target.framebuffer);
+            // What the driver says of this frame is not said of the picture.
+            for _ in 0..ERRORS_MAX {
+                if self.gl.get_error() == glow::NO_ERROR {
+                    break;
+                }
+            }
+        }
+        self.flats.block(rect, UNSHOWN_GROUND);
+        self.flats.flush(&self.gl, target.size);
+        let middle = Point::new(
+            (rect.left() + rect.right()) / 2.0,
+            (rect.top() + rect.bottom()) / 2.0,
+        );
+        let size = (rect.width() / 16.0).clamp(8.0, 64.0);
+        let (words, weight) = ("CANNOT BE SHOWN", Weight::Bold);
+        self.vectors
+            .text(middle, words, size, weight, Align::Center, UNSHOWN_INK)?;
+        self.vectors.flush();
         Ok(())
     }
 

@@ -11,7 +11,10 @@
 //!   sliding back does not bring it back.
 //! - One finger presses. A second one anywhere, as by a cloth or a sleeve, gives the press up.
 //! - Reset is at the camera page only: whoever resets sees the cameras. F12 is the same button.
-//! - A trip and a lock-out bring the camera page back, and so does a while without anybody.
+//! - A trip, a lock-out and a self-test give the press up: it began before. A trip and a lock-out bring the
+//!   camera page back, and so does a while without anybody.
+//! - What is not on the monitor cannot be pressed: [`Kiosk::shown`] says what is there and how old it is,
+//!   [`Kiosk::blank`] that nothing is. A picture older than [`SEEN_MAX`] is as good as none.
 //! - What lies on a frame is the page's: [`Kiosk`] hands it a [`FramePress`]. So far a press on a frame
 //!   enlarges it and another one puts it back; a page for editing zones would take these instead.
 
@@ -30,6 +33,10 @@ use crate::units::{MonotonicTime, StreamId};
 
 /// While reset is down the decision is told so this often; see `decision::screen::SILENCE_MAX`.
 const HOLD: Duration = Duration::from_millis(100);
+
+/// A picture on the monitor that is older than this shows nothing of now: the decision says something
+/// five times a second, and a slow board takes 0.1 s to draw it.
+pub const SEEN_MAX: Duration = Duration::from_millis(500);
 
 /// A mouse that has not moved for this long is not drawn.
 const POINTER_SHOWN: Duration = Duration::from_secs(5);
@@ -80,6 +87,15 @@ struct Press {
     at: Point<ScreenPixels>,
 }
 
+/// What can be seen on the monitor.
+#[derive(Clone, Copy, Debug)]
+struct Sight {
+    /// Since when there has been a picture without a break.
+    since: MonotonicTime,
+    /// What the picture says is from then.
+    of: MonotonicTime,
+}
+
 /// Pages, presses, and what the operator wants.
 #[derive(Debug)]
 pub struct Kiosk {
@@ -89,6 +105,8 @@ pub struct Kiosk {
     view: KioskView,
     focus: Option<StreamId>,
     targets: Targets,
+    /// `None` while nothing can be seen.
+    sight: Option<Sight>,
     mouse: Option<(Point<ScreenPixels>, MonotonicTime)>,
     press: Option<Press>,
     /// Everything that is down, whether it presses something or not.
@@ -123,6 +141,7 @@ impl Kiosk {
             },
             focus: None,
             targets: Targets::default(),
+            sight: None,
             mouse: None,
             press: None,
             down: ArrayVec::new(),
@@ -149,6 +168,7 @@ impl Kiosk {
             factor,
             streams: self.focus.map_or(self.config.streams, ShownStreams::Only),
             kiosk: Some(&self.view),
+            age: Duration::ZERO,
         }
     }
 
@@ -158,9 +178,19 @@ impl Kiosk {
         self.view.page
     }
 
-    /// What can be pressed in the picture that is on the monitor now.
-    pub fn shown(&mut self, targets: Targets) {
+    /// What can be pressed in the picture that is known at `now` to be on the monitor; `of` is the
+    /// instant that it tells of.
+    pub fn shown(&mut self, targets: Targets, of: MonotonicTime, now: MonotonicTime) {
         self.targets = targets;
+        let since = self.sight.map_or(now, |sight| sight.since);
+        self.sight = Some(Sight { since, of });
+    }
+
+    /// Nothing can be seen: nothing can be pressed, and a press that lasts is given up.
+    pub fn blank(&mut self) {
+        self.targets = Targets::default();
+        self.sight = None;
+        self.give_up(None);
     }
 
     /// The monitor has another size.
@@ -168,8 +198,7 @@ impl Kiosk {
         if size != self.size {
             self.size = size;
             self.mouse = None;
-            self.give_up(None);
-            self.targets = Targets::default();
+            self.blank();
         }
     }
 
@@ -205,16 +234,16 @@ impl Kiosk {
     /// Looks at what the decision says, also where it is not drawn.
     pub fn observe(&mut self, snapshot: &Snapshot, now: MonotonicTime) {
         let before = self.permission.replace(snapshot.permission);
-        let alarming = |state: PermissionState| {
-            matches!(
-                state,
-                PermissionState::Tripped(_) | PermissionState::LockedOut(_)
-            )
-        };
-        let new = before.is_none_or(|before| before != snapshot.permission);
-        if new && alarming(snapshot.permission) {
-            self.show(Page::Cameras);
-            self.focus = None;
+        if before.is_none_or(|before| before != snapshot.permission) {
+            match snapshot.permission {
+                PermissionState::Tripped(_) | PermissionState::LockedOut(_) => {
+                    self.show(Page::Cameras);
+                    self.focus = None;
+                    self.give_up(None);
+                }
+                PermissionState::SelfTest => self.give_up(None),
+                PermissionState::Interlocked | PermissionState::On => {}
+            }
         }
         if let Some((why, at)) = snapshot.operator.refused
             && self.refused_at.is_none_or(|last| last < at)
@@ -228,6 +257,9 @@ impl Kiosk {
     /// Lets time pass.
     pub fn pass_time(&mut self, now: MonotonicTime) {
         let over = |since: MonotonicTime, span| now.saturating_since(since) >= span;
+        if self.sight.is_some_and(|sight| over(sight.of, SEEN_MAX)) {
+            self.blank();
+        }
         if let Some(press) = &mut self.press
             && let Some(id) = press.id
             && over(press.told_at, HOLD)
@@ -362,6 +394,11 @@ impl Kiosk {
         }
     }
 
+    /// Whether somebody who did something at `at` could see what is on the monitor now.
+    fn could_see(&self, at: MonotonicTime) -> bool {
+        self.sight.is_some_and(|sight| sight.since <= at)
+    }
+
     /// A key is a button that is there only while it is drawn.
     fn press_key(&mut self, means: Means, target: Target, at: MonotonicTime) {
         if let Some(rect) = self.targets.place_of(target) {
@@ -409,6 +446,9 @@ impl Kiosk {
         place: Point<ScreenPixels>,
         at: MonotonicTime,
     ) {
+        if !self.could_see(at) {
+            return;
+        }
         let mut id = None;
         match target {
             Target::Reset => {

@@ -49,7 +49,7 @@ impl Story {
 
     fn with(config: KioskConfig, may_reset: bool) -> Self {
         let mut kiosk = Kiosk::new(config, may_reset, SIZE);
-        kiosk.shown(targets(Page::Cameras));
+        kiosk.shown(targets(Page::Cameras), at(0), at(0));
         Self {
             kiosk,
             orders: Vec::new(),
@@ -67,18 +67,22 @@ impl Story {
             action,
         };
         self.kiosk.take(&event);
-        self.settle()
+        self.settle(ms)
     }
 
     fn pass(&mut self, ms: u64) -> &mut Self {
         self.kiosk.pass_time(at(ms));
-        self.settle()
+        self.settle(ms)
     }
 
-    /// What the ui thread does after everything.
-    fn settle(&mut self) -> &mut Self {
+    /// What the ui thread does after everything while there is a picture.
+    fn settle(&mut self, ms: u64) -> &mut Self {
         let page = self.kiosk.page();
-        self.kiosk.shown(targets(page));
+        self.kiosk.shown(targets(page), at(ms), at(ms));
+        self.collect()
+    }
+
+    fn collect(&mut self) -> &mut Self {
         while let Some(command) = self.kiosk.next_order() {
             let ms = command.at.since_epoch().as_millis();
             let ms = u64::try_from(ms).expect("a short story");
@@ -111,7 +115,7 @@ impl Story {
             operator: OperatorView::default(),
         };
         self.kiosk.observe(&snapshot, at(ms));
-        self.settle()
+        self.settle(ms)
     }
 }
 
@@ -282,7 +286,7 @@ fn pages_are_turned_by_their_buttons_and_by_keys() {
 }
 
 #[test]
-fn a_trip_and_a_lock_out_bring_the_cameras_back_and_give_a_press_up() {
+fn a_trip_and_a_lock_out_bring_the_cameras_back() {
     for alarm in [
         PermissionState::Tripped(TripCause::Zone(ZoneIndex(0))),
         PermissionState::LockedOut(Fault::OutputLost),
@@ -299,6 +303,105 @@ fn a_trip_and_a_lock_out_bring_the_cameras_back_and_give_a_press_up() {
         story.observe(2200, alarm);
         assert_eq!(story.kiosk.page(), ENGINE);
     }
+}
+
+#[test]
+fn a_press_that_lasts_while_the_permission_is_taken_away_is_given_up() {
+    for alarm in [
+        PermissionState::Tripped(TripCause::Zone(ZoneIndex(0))),
+        PermissionState::LockedOut(Fault::OutputLost),
+        PermissionState::SelfTest,
+    ] {
+        let mut story = Story::new();
+        story.observe(500, PermissionState::On);
+        story.finger(1000, 0, Touch::Down, RESET.0, RESET.1);
+        story.observe(1100, alarm);
+        story.observe(1500, PermissionState::Interlocked);
+        story.finger(1600, 0, Touch::Up, RESET.0, RESET.1);
+        let ended = [(1000, PressReset(ONE)), (1000, AbandonReset(ONE))];
+        assert_eq!(story.orders, ended, "{alarm:?}");
+    }
+}
+
+#[test]
+fn where_nothing_is_shown_nothing_can_be_pressed_and_a_press_is_given_up() {
+    let press = |kiosk: &mut Kiosk, ms: u64, push| {
+        kiosk.take(&InputEvent {
+            at: at(ms),
+            device: DeviceId(0),
+            action: Action::Key(Key::Reset, push),
+        });
+    };
+    let orders = |kiosk: &mut Kiosk| -> Vec<OperatorOrder> {
+        std::iter::from_fn(|| kiosk.next_order().map(|command| command.order)).collect()
+    };
+    let mut kiosk = Kiosk::new(KioskConfig::default(), true, SIZE);
+    kiosk.shown(targets(Page::Cameras), at(1000), at(1030));
+    press(&mut kiosk, 1100, Push::Down);
+    assert_eq!(orders(&mut kiosk), [PressReset(ONE)]);
+    // The cable is pulled.
+    kiosk.blank();
+    assert_eq!(orders(&mut kiosk), [AbandonReset(ONE)]);
+    press(&mut kiosk, 1200, Push::Up);
+    press(&mut kiosk, 1300, Push::Down);
+    press(&mut kiosk, 1400, Push::Up);
+    press(&mut kiosk, 1500, Push::Down);
+    assert_eq!(orders(&mut kiosk), []);
+    // Whoever pressed before it is back pressed nothing.
+    kiosk.shown(targets(Page::Cameras), at(1480), at(1510));
+    press(&mut kiosk, 1600, Push::Up);
+    let early = |ms, touch| InputEvent {
+        at: at(ms),
+        device: DeviceId(1),
+        action: Action::Touch {
+            finger: 0,
+            touch,
+            at: Point::new(RESET.0, RESET.1),
+        },
+    };
+    kiosk.take(&early(1505, Touch::Down));
+    kiosk.take(&early(1605, Touch::Up));
+    assert_eq!(orders(&mut kiosk), []);
+    press(&mut kiosk, 1700, Push::Down);
+    press(&mut kiosk, 1800, Push::Up);
+    let two = PressId(2);
+    assert_eq!(orders(&mut kiosk), [PressReset(two), ReleaseReset(two)]);
+}
+
+#[test]
+fn a_picture_that_hangs_cannot_be_pressed() {
+    let mut story = Story::new();
+    story.settle(1000);
+    story.finger(1100, 0, Touch::Down, RESET.0, RESET.1);
+    // From here on no picture is known to be on the monitor.
+    for ms in (1200..3000).step_by(100) {
+        story.kiosk.pass_time(at(ms));
+        story.collect();
+    }
+    story.kiosk.take(&InputEvent {
+        at: at(3000),
+        device: DeviceId(0),
+        action: Action::Lost,
+    });
+    story.collect();
+    let told: Vec<OperatorOrder> = story.orders.iter().map(|(_, order)| *order).collect();
+    assert_eq!(told.first(), Some(&PressReset(ONE)));
+    assert_eq!(told.last(), Some(&AbandonReset(ONE)));
+    let heard = told
+        .iter()
+        .filter(|order| **order == HoldReset(ONE))
+        .count();
+    assert!((1..=5).contains(&heard), "{told:?}");
+    story.orders.clear();
+    for (ms, push) in [(3100, Push::Down), (3200, Push::Up)] {
+        story.kiosk.take(&InputEvent {
+            at: at(ms),
+            device: DeviceId(0),
+            action: Action::Key(Key::Reset, push),
+        });
+    }
+    story.collect();
+    assert_eq!(story.orders, []);
 }
 
 #[test]
@@ -420,7 +523,7 @@ fn a_page_that_is_configured_away_is_left() {
 #[test]
 fn orders_that_nobody_takes_do_not_pile_up() {
     let mut kiosk = Kiosk::new(KioskConfig::default(), true, SIZE);
-    kiosk.shown(targets(Page::Cameras));
+    kiosk.shown(targets(Page::Cameras), at(0), at(0));
     for number in 0..1000 {
         for touch in [Touch::Down, Touch::Up] {
             kiosk.take(&InputEvent {

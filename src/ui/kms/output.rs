@@ -202,10 +202,8 @@ impl Atomic {
     ) -> io::Result<Self> {
         let plane = primary_plane(card, position, crtc)?;
         let of_plane = |name| required(card, plane, name);
-        let blob = card.create_property_blob(mode)?;
         Ok(Self {
             plane,
-            mode: blob.into(),
             crtc_active: required(card, crtc, "ACTIVE")?,
             crtc_mode: required(card, crtc, "MODE_ID")?,
             connector_crtc: required(card, connector, "CRTC_ID")?,
@@ -222,6 +220,8 @@ impl Atomic {
                 of_plane("CRTC_W")?,
                 of_plane("CRTC_H")?,
             ],
+            // Last: nobody would take it back where one of those is missing.
+            mode: card.create_property_blob(mode)?.into(),
         })
     }
 

@@ -16,6 +16,7 @@ use crate::sys::monotonic_now;
 use crate::ui::UiError;
 use crate::ui::gles::FrameCopies;
 use crate::ui::scene::Scene;
+use crate::ui::screen::Seen;
 use crate::units::MonotonicTime;
 
 /// Time between two looks at the wires where the kernel says nothing: a driver that is not told of a
@@ -106,6 +107,13 @@ impl KmsScreen {
         self.ready
     }
 
+    /// What the card has said that it shows, as of the last [`KmsScreen::attend`].
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        let stage = self.stage.as_ref().filter(|_| self.ready);
+        stage.map_or(Seen::Nothing, Stage::seen)
+    }
+
     /// Frames by how they came to the graphics device.
     #[must_use]
     pub fn copies(&self) -> FrameCopies {
@@ -126,6 +134,7 @@ impl KmsScreen {
         if let Some(stage) = &mut self.stage {
             stage.release_frames();
         }
+        self.hear_of_flip();
         let changed = self.uevents.as_ref().is_some_and(Uevents::card_changed);
         self.changed |= changed;
         match self.watch.due(monotonic_now(), changed) {
@@ -139,6 +148,14 @@ impl KmsScreen {
                     self.lost(loss);
                 }
             }
+        }
+    }
+
+    /// Whoever operates the screen wants to know soon what is on it.
+    fn hear_of_flip(&mut self) {
+        let stage = self.stage.as_mut().filter(|_| self.ready);
+        if let Some(Err(loss)) = stage.map(|stage| stage.wait_for_flip(Duration::ZERO)) {
+            self.lost(loss);
         }
     }
 
@@ -320,7 +337,7 @@ fn open_one(path: &Path, config: &KmsConfig) -> Result<Stage, Loss> {
         let help = "check display.card, and that the program may open it (group video, or root)";
         Loss::Card(format!("cannot open {}: {error}; {help}", path.display()))
     })?;
-    let mut stage = Stage::open(card, config.import)?;
+    let mut stage = Stage::open(card, config)?;
     stage.take_monitor(config, Look::Fresh)?;
     Ok(stage)
 }
@@ -332,12 +349,12 @@ fn gravest(losses: Vec<Loss>) -> Loss {
     let rank = |loss: &Loss| match loss {
         Loss::Monitor(_) => 0,
         Loss::Master(_) => 1,
-        Loss::Card(_) | Loss::Flip | Loss::Drawing(_) => 2,
+        Loss::Card(_) | Loss::Flip(_) | Loss::Drawing(_) => 2,
     };
     match losses.into_iter().min_by_key(rank) {
         Some(Loss::Monitor(_)) => Loss::Monitor(words),
         // Nothing was kept of it: the card is opened anew.
         Some(Loss::Master(_)) => Loss::Master(words),
-        Some(Loss::Card(_) | Loss::Flip | Loss::Drawing(_)) | None => Loss::Card(words),
+        Some(Loss::Card(_) | Loss::Flip(_) | Loss::Drawing(_)) | None => Loss::Card(words),
     }
 }

@@ -22,6 +22,7 @@ use crate::sys::monotonic_now;
 use crate::ui::UiError;
 use crate::ui::gles::{Context, EGL_LIBRARY, ReadBack, Renderer, Target};
 use crate::ui::scene::Scene;
+use crate::ui::screen::Seen;
 use crate::units::MonotonicTime;
 
 /// Longest time for a page flip to be confirmed. At 24 pictures per second one takes 42 ms; a virtual
@@ -42,6 +43,8 @@ struct Monitor {
     coming: Option<(Buffer, MonotonicTime)>,
     /// Whether the CRTC has to be set up by the next picture.
     unset: bool,
+    /// Since when the kernel has been busy with a picture that nobody waits for any more.
+    busy_since: Option<MonotonicTime>,
     surface: gbm::Surface<Framebuffer>,
     /// What the monitor was when it was taken.
     connector: Connector,
@@ -79,8 +82,9 @@ impl Drop for Stage {
 }
 
 impl Stage {
-    /// Makes a card ready: becomes its master and starts the graphics driver on it.
-    pub(super) fn open(card: Card, import: bool) -> Result<Self, Loss> {
+    /// Makes a card ready: becomes its master and starts the graphics driver on it, once there is a
+    /// monitor to draw for. Without one that would be done every second, for nothing.
+    pub(super) fn open(card: Card, config: &KmsConfig) -> Result<Self, Loss> {
         let path = card.path().display().to_string();
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             Loss::Card(format!("{path}: {what}: {error}"))
@@ -91,6 +95,7 @@ impl Stage {
             ))
         })?;
         let how = card.modesetting();
+        choose(&card, config, Look::Fresh)?;
         let gbm = gbm::Device::new(card.clone())
             .map_err(|error| failed("cannot allocate buffers (GBM)", &error))?;
         let device = gbm.as_raw_mut().cast::<c_void>();
@@ -100,7 +105,7 @@ impl Stage {
         let context = context.map_err(|error| failed("cannot draw", &error))?;
         let mut renderer = Renderer::new(|name| context.function(name))
             .map_err(|error| failed("cannot draw", &error))?;
-        if import {
+        if config.import {
             renderer.import_frames(&context);
         }
         Ok(Self {
@@ -128,6 +133,16 @@ impl Stage {
         self.monitor.as_ref()?.connector.info.millimetres
     }
 
+    /// What the card has said that it shows.
+    pub(super) fn seen(&self) -> Seen {
+        let monitor = self.monitor.as_ref();
+        match monitor.map(|monitor| (&monitor.coming, &monitor.front)) {
+            None | Some((None, None)) => Seen::Nothing,
+            Some((Some(_), _)) => Seen::Earlier,
+            Some((None, Some(_))) => Seen::Newest,
+        }
+    }
+
     /// What shows the pictures, in words.
     pub(super) fn words(&self) -> String {
         let monitor = self.monitor.as_ref();
@@ -149,9 +164,9 @@ impl Stage {
             Loss::Card(format!("{path}: {what}: {error}"))
         };
         if look == Look::Known {
-            self.choose(config, look)?;
+            choose(&self.card, config, look)?;
         }
-        let (connectors, chosen) = self.choose(config, Look::Fresh)?;
+        let (connectors, chosen) = choose(&self.card, config, Look::Fresh)?;
         let Chosen {
             connector,
             mode,
@@ -182,24 +197,13 @@ impl Stage {
             front: None,
             coming: None,
             unset: true,
+            busy_since: None,
             surface,
             connector,
             size: mode_info.size,
             words,
         });
         self.attach().map_err(|error| failed("cannot draw", &error))
-    }
-
-    fn choose(&self, config: &KmsConfig, look: Look) -> Result<(Vec<Connector>, Chosen), Loss> {
-        let path = self.card.path().display();
-        let connectors = self
-            .card
-            .connectors(look)
-            .map_err(|error| Loss::Card(format!("{path}: cannot list connectors: {error}")))?;
-        let infos: Vec<_> = connectors.iter().map(|c| c.info.clone()).collect();
-        let chosen = choice::choose(&infos, config.connector.as_deref(), config.mode)
-            .map_err(|error| Loss::Monitor(format!("{path}: {error}")))?;
-        Ok((connectors, chosen))
     }
 
     /// The first CRTC that the driver lets drive the connector.
@@ -246,6 +250,8 @@ impl Stage {
     /// Lets go of the monitor; card and context stay.
     pub(super) fn drop_monitor(&mut self) {
         if let Some(monitor) = &mut self.monitor {
+            // A word of a picture on its way that is still unread would be taken for one of a later.
+            let _ = monitor.output.flipped();
             // EGL frees the buffers with its end of the surface: they must be given back before.
             monitor.front = None;
             monitor.coming = None;
@@ -355,15 +361,17 @@ impl Stage {
         loop {
             let path = self.card.path().display();
             let flipped = monitor.output.flipped();
-            if flipped.map_err(|error| Loss::Card(format!("{path}: {error}")))? {
-                monitor.front = monitor.coming.take().map(|(buffer, _)| buffer);
+            let flipped = flipped.map_err(|error| Loss::Card(format!("{path}: {error}")))?;
+            // A word about a picture that nobody waits for any more leaves alone what is shown.
+            if flipped && let Some((buffer, _)) = monitor.coming.take() {
+                monitor.front = Some(buffer);
             }
             let Some((_, since)) = &monitor.coming else {
                 return Ok(true);
             };
             let now = monotonic_now();
             if now.saturating_since(*since) > FLIP_MAX {
-                return Err(Loss::Flip);
+                return Err(Loss::Flip(path.to_string()));
             }
             let left = deadline.saturating_since(now);
             if left.is_zero() {
@@ -406,6 +414,7 @@ impl Monitor {
                 .light(shown)
                 .map_err(|error| told(&error, path, "cannot set the mode"))?;
             self.unset = false;
+            self.busy_since = None;
             self.words = format!(
                 "{}, {} modesetting",
                 self.words.split(',').next().unwrap_or_default(),
@@ -414,17 +423,35 @@ impl Monitor {
             self.front = Some(buffer);
             return Ok(Shown::Yes);
         }
+        let now = monotonic_now();
         match self.output.flip(shown) {
-            Ok(true) => self.coming = Some((buffer, monotonic_now())),
+            Ok(true) => self.coming = Some((buffer, now)),
             Ok(false) => self.front = Some(buffer),
             // The kernel is still busy with the one before, whatever it said.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                let since = *self.busy_since.get_or_insert(now);
+                if now.saturating_since(since) > FLIP_MAX {
+                    return Err(Loss::Flip(path.to_owned()));
+                }
                 return Ok(Shown::TooEarly);
             }
             Err(error) => return Err(told(&error, path, "cannot show the picture")),
         }
+        self.busy_since = None;
         Ok(Shown::Yes)
     }
+}
+
+/// The card's connectors, and the monitor among them that is wanted.
+fn choose(card: &Card, config: &KmsConfig, look: Look) -> Result<(Vec<Connector>, Chosen), Loss> {
+    let path = card.path().display();
+    let connectors = card
+        .connectors(look)
+        .map_err(|error| Loss::Card(format!("{path}: cannot list connectors: {error}")))?;
+    let infos: Vec<_> = connectors.iter().map(|c| c.info.clone()).collect();
+    let chosen = choice::choose(&infos, config.connector.as_deref(), config.mode)
+        .map_err(|error| Loss::Monitor(format!("{path}: {error}")))?;
+    Ok((connectors, chosen))
 }
 
 fn told(error: &io::Error, path: &str, what: &str) -> Loss {

@@ -151,10 +151,18 @@ impl VtGuard {
             return Ok(None);
         };
         let number = number(&file);
-        switch(file).map_err(|source| VtError::Unusable {
-            path: path.clone(),
-            source: source.into(),
-        })?;
+        if let Err(source) = switch(file) {
+            let error = VtError::Unusable {
+                path,
+                source: source.into(),
+            };
+            if *wish == VtWish::Auto {
+                // Nobody asked for it. The picture is shown all the same.
+                log::warn!("{error}; the console stays in text mode, and reads the keyboard");
+                return Ok(None);
+            }
+            return Err(error);
+        }
         let path = std::fs::canonicalize(&path).unwrap_or(path);
         Ok(Some(Self {
             path,

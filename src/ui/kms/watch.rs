@@ -36,8 +36,8 @@ pub enum Loss {
     Monitor(String),
     /// Another program has the display.
     Master(String),
-    /// The card does not confirm that it shows the pictures.
-    Flip,
+    /// This card does not confirm that it shows the pictures.
+    Flip(String),
     /// Drawing failed.
     Drawing(String),
 }
@@ -48,7 +48,10 @@ impl fmt::Display for Loss {
             Self::Card(why) | Self::Monitor(why) | Self::Master(why) | Self::Drawing(why) => {
                 f.write_str(why)
             }
-            Self::Flip => f.write_str("the card does not confirm that it shows the pictures"),
+            Self::Flip(card) => write!(
+                f,
+                "{card}: the card does not confirm that it shows the pictures"
+            ),
         }
     }
 }
@@ -57,7 +60,7 @@ impl Loss {
     /// What is worth keeping meanwhile.
     pub(super) const fn keeps(&self) -> Kept {
         match self {
-            Self::Card(_) | Self::Flip | Self::Drawing(_) => Kept::Nothing,
+            Self::Card(_) | Self::Flip(_) | Self::Drawing(_) => Kept::Nothing,
             Self::Monitor(_) => Kept::Card,
             Self::Master(_) => Kept::Everything,
         }
@@ -65,7 +68,7 @@ impl Loss {
 
     const fn backs_off(&self) -> bool {
         match self {
-            Self::Card(_) | Self::Flip | Self::Drawing(_) => true,
+            Self::Card(_) | Self::Flip(_) | Self::Drawing(_) => true,
             Self::Monitor(_) | Self::Master(_) => false,
         }
     }

@@ -63,7 +63,7 @@ fn play(name: &str, steps: &[(u64, Step)]) {
                 lost(&mut watch, Loss::Master("another".to_owned())),
                 expected,
             ),
-            Step::NoFlip(expected) => (lost(&mut watch, Loss::Flip), expected),
+            Step::NoFlip(expected) => (lost(&mut watch, Loss::Flip(String::new())), expected),
         };
         assert_eq!(got, expected, "{name} at {ms} ms");
         assert_eq!(
@@ -196,7 +196,7 @@ fn the_display_is_looked_at_tried_again_and_told_about() {
 fn what_is_kept_depends_on_what_was_lost() {
     for (loss, kept) in [
         (Loss::Card(String::new()), Kept::Nothing),
-        (Loss::Flip, Kept::Nothing),
+        (Loss::Flip(String::new()), Kept::Nothing),
         (Loss::Drawing(String::new()), Kept::Nothing),
         (Loss::Monitor(String::new()), Kept::Card),
         (Loss::Master(String::new()), Kept::Everything),

@@ -3,6 +3,8 @@
 //! RUN is quiet: a green symbol on the dark ground. Everything else floods the whole banner, so that
 //! the change jumps out even at the edge of one's view. Colour, symbol and word say the same thing.
 
+use std::time::Duration;
+
 use super::build::{Sketch, Tag};
 use super::font::Weight;
 use super::layout::whole;
@@ -35,7 +37,31 @@ pub(super) fn draw(
     snapshot: &Snapshot,
     context: &SceneContext,
 ) {
-    let look = look(snapshot, context);
+    // While the permission is OFF its cause has the whole banner.
+    let warned = snapshot
+        .permission
+        .is_on()
+        .then(|| warned_zones(snapshot, context))
+        .flatten();
+    paint(sketch, within, look(snapshot, context), warned);
+}
+
+/// Draws the banner of a picture whose decision is of `age` and says nothing of now.
+pub(super) fn undecided(sketch: &mut Sketch, within: Rect<ScreenPixels>, age: Duration) {
+    let look = Look {
+        advice: String::from("Nobody knows whether the machine may run. All that is shown is old."),
+        ..flooded(
+            Symbol::Attention,
+            palette::FAULT,
+            palette::DARK_TEXT,
+            format!("NO DECISION – for {} s", age.as_secs()),
+            "",
+        )
+    };
+    paint(sketch, within, look, None);
+}
+
+fn paint(sketch: &mut Sketch, within: Rect<ScreenPixels>, look: Look, warned: Option<String>) {
     let tall = within.height();
     let field = whole(within.left(), within.top(), tall, tall);
     let words = whole(
@@ -57,12 +83,6 @@ pub(super) fn draw(
 
     let left = field.right() + 0.16 * tall;
     let right = within.right() - 0.16 * tall;
-    // While the permission is OFF its cause has the whole banner.
-    let warned = snapshot
-        .permission
-        .is_on()
-        .then(|| warned_zones(snapshot, context))
-        .flatten();
     let warned_width = warned.map_or(0.0, |text| warning(sketch, within, right, &text));
     let room = (right - left - warned_width).max(1.0);
     let size = sketch

@@ -1,14 +1,15 @@
 //! Puts the scene together, and the sketch its parts are drawn on.
 
+use super::controls::{self, Insight};
 use super::font::{Fonts, Weight};
 use super::layout::{Bar, Layout, Plan, whole};
 use super::symbol::{Inks, Layer, Symbol};
 use super::view::{Page, Target, Targets, View};
 use super::{Align, Command, Path, People, Rgba, Scene, SceneContext, Stroke};
-use super::{banner, controls, pages, palette, stream, symbol};
+use super::{banner, pages, palette, stream, symbol};
 use crate::geometry::{Point, Rect, ScreenPixels, Size};
 use crate::message::{PermissionState, Snapshot};
-use crate::units::StreamId;
+use crate::units::{StreamId, ZoneKind};
 
 /// A picture, and what of it can be pressed.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +42,10 @@ pub fn compose(snapshot: &Snapshot, context: &SceneContext, view: &View<'_>) -> 
         bar: view.kiosk.map_or(Bar::Absent, |_| Bar::Present),
     });
     let mut sketch = Sketch::new(layout.scale);
-    banner::draw(&mut sketch, layout.banner, snapshot, context);
+    match view.is_undecided() {
+        true => banner::undecided(&mut sketch, layout.banner, view.age),
+        false => banner::draw(&mut sketch, layout.banner, snapshot, context),
+    }
     let mut targets = Targets::default();
     let page = view.kiosk.map_or(Page::Cameras, |kiosk| kiosk.page);
     match (page, view.kiosk) {
@@ -52,7 +56,7 @@ pub fn compose(snapshot: &Snapshot, context: &SceneContext, view: &View<'_>) -> 
             for id in StreamId::ALL {
                 if let Some(panel) = layout.panels[id.index()] {
                     targets.frames[id.index()] =
-                        stream::draw(&mut sketch, panel, id, snapshot, context);
+                        stream::draw(&mut sketch, panel, id, (snapshot, view.age), context);
                     targets.places.push((panel.area, Target::Video(id)));
                 }
             }
@@ -61,9 +65,12 @@ pub fn compose(snapshot: &Snapshot, context: &SceneContext, view: &View<'_>) -> 
     let answer = view.kiosk.and_then(|kiosk| kiosk.answer.as_deref());
     footer(&mut sketch, layout.footer, context, answer);
     if let Some(kiosk) = view.kiosk {
-        let buttons = controls::draw(&mut sketch, &layout, snapshot, kiosk);
+        let insight = insight(view, &layout, context);
+        let buttons = controls::draw(&mut sketch, &layout, snapshot, kiosk, insight);
         targets.places.splice(0..0, buttons);
-        frame(&mut sketch, view.size, snapshot.permission);
+        if let Some(color) = alarm_color(snapshot.permission, view) {
+            frame(&mut sketch, view.size, color);
+        }
         if let Some(tip) = kiosk.pointer {
             controls::pointer(&mut sketch, tip);
         }
@@ -74,18 +81,36 @@ pub fn compose(snapshot: &Snapshot, context: &SceneContext, view: &View<'_>) -> 
     }
 }
 
+/// Whether whoever looks at the picture sees what a reset depends on.
+fn insight(view: &View<'_>, layout: &Layout, context: &SceneContext) -> Insight {
+    let on_cameras = view.kiosk.is_some_and(|kiosk| kiosk.page == Page::Cameras);
+    let mut guarded = context.zones.iter().filter(|z| z.kind == ZoneKind::Stop);
+    let sees_all = guarded.all(|zone| layout.panels[zone.camera.index()].is_some());
+    if on_cameras && sees_all && !view.is_undecided() {
+        Insight::Whole
+    } else {
+        Insight::Lacking
+    }
+}
+
+fn alarm_color(permission: PermissionState, view: &View<'_>) -> Option<Rgba> {
+    if view.is_undecided() {
+        return Some(palette::FAULT);
+    }
+    match permission {
+        PermissionState::Tripped(_) => Some(palette::STOP),
+        PermissionState::LockedOut(_) => Some(palette::FAULT),
+        PermissionState::SelfTest | PermissionState::Interlocked | PermissionState::On => None,
+    }
+}
+
 /// A thick line around the whole picture while something is wrong: seen on every page, from the corner
 /// of the eye.
 #[allow(
     clippy::cast_precision_loss,
     reason = "picture sizes are far below 2^24"
 )]
-fn frame(sketch: &mut Sketch, size: Size, permission: PermissionState) {
-    let color = match permission {
-        PermissionState::Tripped(_) => palette::STOP,
-        PermissionState::LockedOut(_) => palette::FAULT,
-        PermissionState::SelfTest | PermissionState::Interlocked | PermissionState::On => return,
-    };
+fn frame(sketch: &mut Sketch, size: Size, color: Rgba) {
     let width = (8.0 * sketch.scale).round();
     let half = width / 2.0;
     let (wide, tall) = (size.width as f32, size.height as f32);

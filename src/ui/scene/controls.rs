@@ -19,6 +19,15 @@ const TAB_MIN: f32 = 76.0;
 const ACTION: f32 = 230.0;
 const GAP: f32 = 8.0;
 
+/// What whoever looks at the picture sees of that which a reset depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Insight {
+    /// Every stream with a stop zone, and the newest decision.
+    Whole,
+    /// Not all of that: no reset is offered.
+    Lacking,
+}
+
 /// A button.
 struct Button {
     target: Target,
@@ -38,6 +47,7 @@ pub(super) fn draw(
     layout: &Layout,
     snapshot: &Snapshot,
     kiosk: &KioskView,
+    insight: Insight,
 ) -> Vec<(Rect<ScreenPixels>, Target)> {
     let [upper, lower] = layout.bars;
     let stacked = upper != lower;
@@ -45,7 +55,7 @@ pub(super) fn draw(
     for bar in bars {
         sketch.block(*bar, palette::GROUND);
     }
-    let actions = actions(upper, layout.scale, snapshot, kiosk);
+    let actions = actions(upper, layout.scale, snapshot, (kiosk, insight));
     let room = if stacked {
         lower
     } else {
@@ -138,7 +148,7 @@ fn actions(
     bar: Rect<ScreenPixels>,
     scale: f32,
     snapshot: &Snapshot,
-    kiosk: &KioskView,
+    (kiosk, insight): (&KioskView, Insight),
 ) -> Vec<Button> {
     let gap = GAP * scale;
     let wide = action_width(bar, scale);
@@ -156,8 +166,8 @@ fn actions(
     let mut buttons = Vec::new();
     if kiosk.reset != ResetControl::Absent {
         let rect = place();
-        // Whoever resets looks at the cameras.
-        if kiosk.page == Page::Cameras {
+        // Whoever resets looks at every camera that guards.
+        if insight == Insight::Whole {
             buttons.push(reset(rect, snapshot.operator.prompt, kiosk.reset));
         }
     }

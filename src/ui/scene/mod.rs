@@ -36,6 +36,10 @@ pub use splash::{Splash, StartLine, Step, splash};
 pub use status::{EventEntry, Gravity, InferenceStatus, InputStatus, Machine, Status};
 pub use view::{Dimensions, KioskView, Page, ResetControl, Target, Targets, View};
 
+/// A snapshot that is older than this when it is drawn tells nothing of the machine any more: in real
+/// time the decision makes five a second.
+pub const UNDECIDED_AFTER: Duration = Duration::from_secs(1);
+
 /// What a picture shows beside the snapshot, and changes seldom.
 #[derive(Clone, Debug)]
 pub struct SceneContext {

@@ -1,5 +1,7 @@
 //! One stream: title with figures, the frame, what is on it, and what is wrong with it.
 
+use std::time::Duration;
+
 use super::build::{Sketch, Tag};
 use super::font::Weight;
 use super::layout::{Panel, whole};
@@ -11,12 +13,12 @@ use crate::geometry::{Point, Rect, ScreenPixels, fit};
 use crate::message::{Fault, PermissionState, SafetyVerdict, Snapshot, StreamView, Verdict};
 use crate::units::StreamId;
 
-/// Draws the stream `id` of the snapshot into its panel; says where its frame is.
+/// Draws the stream `id` of the snapshot, which is of this age, into its panel; says where its frame is.
 pub(super) fn draw(
     sketch: &mut Sketch,
     panel: Panel,
     id: StreamId,
-    snapshot: &Snapshot,
+    (snapshot, age): (&Snapshot, Duration),
     context: &SceneContext,
 ) -> Option<Rect<ScreenPixels>> {
     let view = snapshot.streams[id.index()].as_ref();
@@ -45,7 +47,8 @@ pub(super) fn draw(
     bars(sketch, panel.area, video);
     sketch.video(id, video);
     let mut labels = Labels::new(video);
-    troubles(sketch, video, snapshot, view, context, &mut labels);
+    let age = snapshot.at.saturating_since(view.frame.meta.timestamp) + age;
+    troubles(sketch, video, age, view, context, &mut labels);
     match &view.verdict {
         Verdict::Safety(verdict) => {
             if let People::Masked(memory) = &context.people {
@@ -87,7 +90,7 @@ fn bars(sketch: &mut Sketch, area: Rect<ScreenPixels>, video: Rect<ScreenPixels>
 fn troubles(
     sketch: &mut Sketch,
     video: Rect<ScreenPixels>,
-    snapshot: &Snapshot,
+    age: Duration,
     view: &StreamView,
     context: &SceneContext,
     labels: &mut Labels,
@@ -107,7 +110,6 @@ fn troubles(
     if let Some(failure) = failure {
         lines.push(format!("NOT JUDGED – {failure}"));
     }
-    let age = snapshot.at.saturating_since(view.frame.meta.timestamp);
     if age > context.old_after {
         lines.push(format!("OLD PICTURE – {:.1} s", age.as_secs_f64()));
     }

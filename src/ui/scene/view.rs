@@ -1,5 +1,7 @@
 //! What of a picture depends on whom it is shown to: size, magnification, page, buttons.
 
+use std::time::Duration;
+
 use crate::config::{PageSet, ShownStreams, StatusPage, TextScale};
 use crate::geometry::{Normalised, Point, Rect, ScreenPixels, Size};
 use crate::units::StreamId;
@@ -149,6 +151,8 @@ pub struct View<'a> {
     pub streams: ShownStreams,
     /// `None` where nobody operates it: a film, a snapshot.
     pub kiosk: Option<&'a KioskView>,
+    /// How old the snapshot is when the picture is drawn.
+    pub age: Duration,
 }
 
 impl View<'_> {
@@ -160,7 +164,14 @@ impl View<'_> {
             factor: 1.0,
             streams: ShownStreams::Both,
             kiosk: None,
+            age: Duration::ZERO,
         }
+    }
+
+    /// Whether the decision has said nothing for so long that the picture must not pass for now.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.age > super::UNDECIDED_AFTER
     }
 }
 
