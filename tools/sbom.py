@@ -42,7 +42,8 @@ def main() -> int:
 def installed_tools() -> Path:
     """The folder with the programs of TOOLS; compiles them the first time (minutes)."""
     base = os.environ.get("ANDON_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "andon"
-    folder = Path(base) / ("sbom-" + "-".join(f"{name.removeprefix('cargo-')}-{version}" for name, version in TOOLS.items()))
+    versions = [f"{name.removeprefix('cargo-')}-{version}" for name, version in TOOLS.items()]
+    folder = Path(base) / f"sbom-{'-'.join(versions)}"
     for name, version in TOOLS.items():
         if not (folder / "bin" / name).exists():
             print(f"sbom: installing {name} {version} into {folder}", flush=True)
@@ -53,7 +54,8 @@ def installed_tools() -> Path:
 def cyclonedx(arch: str, target: str) -> Path:
     """The list of crates for a target, moved out of the source folders into out/sbom."""
     name = f"andon-{arch}.cdx"
-    run("cargo", "cyclonedx", "--quiet", "--format", "json", "--target", target, "--override-filename", name)
+    form = ("--quiet", "--format", "json", "--spec-version", "1.5")
+    run("cargo", "cyclonedx", *form, "--target", target, "--override-filename", name)
     folder = TREE / "out/sbom"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.move(TREE / f"{name}.json", folder / f"{name}.json")
