@@ -1,5 +1,6 @@
 //! The infer thread: owns the models and the engine, serves both streams.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::capture_thread::CloseOnDrop;
@@ -20,6 +21,12 @@ const WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Time between two self-tests in real time. One costs an inference, as an inspection frame does.
 const SELF_TEST_PERIOD: Duration = Duration::from_secs(60);
+
+/// Time between a self-test that could not be made, because the engine failed, and the next.
+const SELF_TEST_AGAIN: Duration = Duration::from_millis(500);
+
+/// Longest time without a step of what the engine does on its own, however much there is to infer.
+const TICK_PERIOD: Duration = Duration::from_secs(2);
 
 /// Without a passed self-test for this long the run permission goes: three that did not come.
 pub(super) const SELF_TEST_WITHIN: Duration = Duration::from_secs(180);
@@ -45,8 +52,8 @@ pub(super) enum FromInfer {
     Ended(StreamId),
     /// The detector was shown a picture whose content is known.
     SelfTest(DetectorTest),
-    /// Something happened to an accelerator.
-    Accelerator(String),
+    /// Something happened to an accelerator; with what runs the models now.
+    Accelerator { message: String, engine: Arc<str> },
     /// From here on findings are those of another configuration.
     Configured(Box<Configure>),
 }
@@ -88,6 +95,7 @@ impl InferThread {
             return;
         }
         let mut tested = monotonic_now();
+        let mut ticked = tested;
         let mut scheduler = Scheduler::new(self.pace, self.allowances);
         let mut job: Option<InspectionJob> = None;
         let mut told = [false; 2];
@@ -126,6 +134,7 @@ impl InferThread {
                 Next::Continue => self.step(&mut job),
                 Next::Wait => {
                     self.inferencer.tick();
+                    ticked = monotonic_now();
                     self.signal.wait_newer(seen, WAIT_MAX);
                     None
                 }
@@ -137,14 +146,25 @@ impl InferThread {
                 return;
             }
             while let Some(message) = self.inferencer.take_engine_event() {
-                if !self.hand_on(StreamId::WorkerSafety, FromInfer::Accelerator(message)) {
+                let engine = self.inferencer.engine_description().into();
+                let news = FromInfer::Accelerator { message, engine };
+                if !self.hand_on(StreamId::WorkerSafety, news) {
                     return;
                 }
             }
             // Between two frames: no safety frame waits longer than behind an inspection inference.
-            let due = monotonic_now().saturating_since(tested) >= SELF_TEST_PERIOD;
-            if due && self.pace == Pace::Realtime {
-                tested = monotonic_now();
+            let now = monotonic_now();
+            if now.saturating_since(ticked) >= TICK_PERIOD {
+                ticked = now;
+                self.inferencer.tick();
+            }
+            let period = if self.inferencer.self_test_is_open() {
+                SELF_TEST_AGAIN
+            } else {
+                SELF_TEST_PERIOD
+            };
+            if now.saturating_since(tested) >= period && self.pace == Pace::Realtime {
+                tested = now;
                 if !self.self_test() {
                     return;
                 }

@@ -168,7 +168,7 @@ fn open_parts(
     capture::refuse_one_camera_twice(config, &sources)?;
     note(Part::Models, Step::Starting, None);
     let inferencer = Inferencer::new(config)?;
-    let engine = inferencer.engine_description().to_owned();
+    let engine = inferencer.engine_description();
     note(Part::Models, Step::Ready, Some(engine));
     Ok(Parts {
         outputs,
@@ -377,7 +377,7 @@ fn header(
     });
     Header {
         version: env!("CARGO_PKG_VERSION"),
-        engine: inferencer.engine_description().to_owned(),
+        engine: inferencer.engine_description(),
         pace: match pace {
             Pace::Asap => "asap",
             Pace::Realtime => "realtime",

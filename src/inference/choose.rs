@@ -1,5 +1,7 @@
 //! Which engine runs the models: what the configuration names, or what there is.
 
+use std::time::Duration;
+
 use super::cpu::CpuEngine;
 use super::edgetpu::{EdgeTpuEngine, OtherModels, twin_of};
 use super::engine::Engine;
@@ -25,12 +27,22 @@ pub fn engine(
         EngineChoice::EdgeTpuUsb => Bus::Usb,
         EngineChoice::EdgeTpuPcie => Bus::Pcie,
     };
-    match EdgeTpuEngine::open(bus, config, OtherModels::Refused) {
+    match EdgeTpuEngine::open(bus, config, OtherModels::Refused, patience(files)) {
         Ok(engine) => Ok(Box::new(engine)),
         Err(error) => Err(InferenceError::EngineUnavailable {
             engine: config.engine.name(),
             reason: format!("{error}; or use engine = \"cpu\" (or --engine cpu)"),
         }),
+    }
+}
+
+/// How long to wait for an Edge TPU to be on the bus: models that are compiled for one were put there
+/// by somebody who has one, and a machine that is just starting lists it late.
+fn patience(files: &[ModelFile]) -> Duration {
+    if files.iter().any(|file| file.graph.is_for_edge_tpu()) {
+        Duration::from_secs(5)
+    } else {
+        Duration::ZERO
     }
 }
 
@@ -44,7 +56,8 @@ fn automatic(
             cpu.because("auto: the models are not compiled for an Edge TPU"),
         ));
     }
-    let error = match EdgeTpuEngine::open(Bus::Any, config, OtherModels::OnCpu) {
+    let others = OtherModels::OnCpu;
+    let error = match EdgeTpuEngine::open(Bus::Any, config, others, patience(files)) {
         Ok(engine) => return Ok(Box::new(engine)),
         Err(error) => error,
     };
@@ -70,7 +83,8 @@ mod tests {
 
     #[test]
     fn an_edge_tpu_that_is_not_there_is_an_error_and_auto_says_what_it_took() {
-        if crate::tpu::find(Bus::Any, &crate::tpu::usb::UsbOptions::default()).is_ok() {
+        let options = crate::tpu::usb::UsbOptions::default();
+        if crate::tpu::find(Bus::Any, &options, std::time::Duration::ZERO).is_ok() {
             eprintln!("SKIPPED: this machine has an Edge TPU");
             return;
         }

@@ -116,6 +116,15 @@ impl TensorView<'_> {
     }
 }
 
+/// What a model runs on, where its engine has a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processor {
+    /// The machine's own.
+    Cpu,
+    /// An Edge TPU.
+    EdgeTpu,
+}
+
 /// A loaded model with its tensors.
 pub trait Model: Send + fmt::Debug {
     /// The form of the input tensor, as the engine takes it.
@@ -137,12 +146,22 @@ pub trait Model: Send + fmt::Debug {
     /// Output `index` of the last successful [`Model::invoke`]; `None` for an index or element type
     /// that does not exist.
     fn output(&self, index: usize) -> Option<TensorView<'_>>;
+
+    /// What it ran on last.
+    fn processor(&self) -> Processor {
+        Processor::Cpu
+    }
 }
 
 /// Loads models.
 pub trait Engine: Send + fmt::Debug {
     /// What it is, for header, log and picture: `CPU, TFLite 2.14.1 + XNNPACK, 1 thread`.
     fn description(&self) -> &str;
+
+    /// The same of a processor that it runs models on.
+    fn description_of(&self, _processor: Processor) -> &str {
+        self.description()
+    }
 
     /// Loads a model whose file has been read and checked, and runs it once.
     ///
@@ -151,8 +170,15 @@ pub trait Engine: Send + fmt::Debug {
     /// The engine cannot run this model; says why and which file.
     fn load(&self, file: ModelFile) -> Result<Box<dyn Model>, InferenceError>;
 
-    /// One bounded step of whatever the engine does on its own; called when there is nothing to infer.
+    /// One step of whatever the engine does on its own; called when there is nothing to infer. Takes a
+    /// fraction of a second, or as announced by [`Engine::is_recovering`].
     fn tick(&self) {}
+
+    /// Whether the next [`Engine::tick`], or inference, may take as many seconds as the kernel gives the
+    /// reset of a device.
+    fn is_recovering(&self) -> bool {
+        false
+    }
 
     /// What else is to be known of it, a line each: for people who look into it.
     fn notes(&self) -> Vec<String> {

@@ -10,11 +10,12 @@
 mod model;
 mod twin;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::cpu::CpuEngine;
-use super::engine::{Engine, Model};
+use super::engine::{Engine, Model, Processor};
 use super::error::InferenceError;
 use super::registry::ModelFile;
 use crate::config::{EngineConfig, OnTpuLoss, TpuClock};
@@ -51,7 +52,29 @@ pub struct EdgeTpuEngine {
 
 /// The accelerators, for every model that runs on them.
 #[derive(Clone, Debug)]
-struct SharedPool(Arc<Mutex<Pool>>);
+struct SharedPool(Arc<Mutex<Pool>>, Switches);
+
+/// What has changed about where models run, for the event log; the oldest first.
+#[derive(Clone, Debug, Default)]
+struct Switches(Arc<Mutex<VecDeque<String>>>);
+
+/// Most switches kept for whoever asks.
+const SWITCHES_MAX: usize = 64;
+
+impl Switches {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, message: String) {
+        log::warn!("{message}");
+        let mut switches = self.lock();
+        if switches.len() == SWITCHES_MAX {
+            switches.pop_front();
+        }
+        switches.push_back(message);
+    }
+}
 
 impl SharedPool {
     fn lock(&self) -> MutexGuard<'_, Pool> {
@@ -62,7 +85,7 @@ impl SharedPool {
 }
 
 impl EdgeTpuEngine {
-    /// The accelerators of this machine on a bus, in service.
+    /// The accelerators of this machine on a bus, in service; where there is none, one is waited for.
     ///
     /// # Errors
     ///
@@ -71,6 +94,7 @@ impl EdgeTpuEngine {
         bus: Bus,
         config: &EngineConfig,
         others: OtherModels,
+        patience: Duration,
     ) -> Result<Self, TpuError> {
         let options = UsbOptions {
             clock: match config.tpu_clock {
@@ -86,7 +110,7 @@ impl EdgeTpuEngine {
             },
             None => options,
         };
-        let found = crate::tpu::find(bus, &options)?;
+        let found = crate::tpu::find(bus, &options, patience)?;
         let members = found
             .into_iter()
             .map(|backend| Supervised::new(backend, Limits::default()));
@@ -106,7 +130,7 @@ impl EdgeTpuEngine {
         pool.start(START_LIMIT)?;
         Ok(Self {
             description: format!("Edge TPU, {}", pool.description()),
-            pool: SharedPool(Arc::new(Mutex::new(pool))),
+            pool: SharedPool(Arc::new(Mutex::new(pool)), Switches::default()),
             on_loss: config.on_tpu_loss,
             others,
             cpu: CpuEngine::new(config.threads),
@@ -119,14 +143,21 @@ impl Engine for EdgeTpuEngine {
         &self.description
     }
 
+    fn description_of(&self, processor: Processor) -> &str {
+        match processor {
+            Processor::Cpu => self.cpu.description(),
+            Processor::EdgeTpu => &self.description,
+        }
+    }
+
     fn load(&self, file: ModelFile) -> Result<Box<dyn Model>, InferenceError> {
         if !file.graph.is_for_edge_tpu() {
             return match self.others {
                 OtherModels::OnCpu => {
-                    log::warn!(
+                    self.pool.1.note(format!(
                         "model {}: not compiled for an Edge TPU; it runs on the CPU",
                         file.name
-                    );
+                    ));
                     self.cpu.load(file)
                 }
                 OtherModels::Refused => Err(InferenceError::EngineUnavailable {
@@ -151,6 +182,10 @@ impl Engine for EdgeTpuEngine {
 
     fn tick(&self) {
         self.pool.lock().tick();
+    }
+
+    fn is_recovering(&self) -> bool {
+        self.pool.lock().is_recovering()
     }
 
     fn notes(&self) -> Vec<String> {
@@ -181,7 +216,10 @@ impl Engine for EdgeTpuEngine {
     }
 
     fn take_event(&self) -> Option<String> {
-        self.pool.lock().take_event().map(|event| event.to_string())
+        let event = self.pool.lock().take_event();
+        event
+            .map(|event| event.to_string())
+            .or_else(|| self.pool.1.lock().pop_front())
     }
 }
 
