@@ -247,7 +247,9 @@ impl Supervised {
         let deadline = self.backend.now() + limit;
         loop {
             self.tick();
-            if self.is_working() {
+            if let State::Working { after, .. } = &mut self.state {
+                // What it took to start says nothing of a failure to come.
+                *after = None;
                 return Ok(());
             }
             if self.is_lasting || self.backend.now() >= deadline {

@@ -292,6 +292,12 @@ impl Usb {
         let Some(device) = self.find(but_not)? else {
             return match stage.since() {
                 Some(since) if now.saturating_since(since) >= RETURN_LIMIT => {
+                    let found = attached(self.host.as_mut())?;
+                    if found.iter().any(|device| device.port == self.port) {
+                        return Err(TpuError::Dfu(
+                            "the device was given its firmware and does not run it".to_owned(),
+                        ));
+                    }
                     Err(TpuError::Absent(format!(
                         "came back at {} within {RETURN_LIMIT:?} after its reset",
                         self.identity
