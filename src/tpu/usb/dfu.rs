@@ -248,9 +248,9 @@ impl Dfu<'_> {
                 break;
             }
         }
-        if compared < firmware.len() {
+        if compared != firmware.len() {
             return Err(TpuError::Dfu(format!(
-                "{compared} of {} bytes came back",
+                "{compared} bytes came back of {} that were sent",
                 firmware.len()
             )));
         }

@@ -113,6 +113,8 @@ pub struct Usb {
     speed: Option<Speed>,
     /// Since when it refuses to be opened.
     refused: Option<MonotonicTime>,
+    /// Downloads since firmware was last read back whole: what the device would run is not known.
+    unread: u32,
 }
 
 /// The accelerators that are plugged in, in the order of their sockets.
@@ -141,6 +143,7 @@ impl Usb {
             next_ticket: Ticket(0),
             speed: None,
             refused: None,
+            unread: 0,
         }
     }
 
@@ -222,6 +225,8 @@ impl Usb {
             ));
         };
         match (stage, device.id == DFU_ID) {
+            // A reset would start what has not been read back; it is sent anew, once.
+            (Stage::Looking, true) if self.unread == 1 => self.download(open.as_mut(), &device, 0),
             (Stage::Looking, _) => {
                 reset(open.as_mut())?;
                 self.state = State::Out(Stage::Clean {
@@ -230,21 +235,28 @@ impl Usb {
                 });
                 Ok(Progress::Underway("reset".to_owned()))
             }
-            (Stage::Detaching, false) => {
-                dfu::detach(open.as_mut())?;
-                reset(open.as_mut())?;
-                self.state = State::Out(Stage::Clean {
-                    since: now,
-                    downloads: 0,
-                });
-                Ok(Progress::Underway("made to take firmware again".to_owned()))
-            }
+            (Stage::Detaching, false) => self.detach(open.as_mut()),
             (Stage::Detaching, true) => self.download(open.as_mut(), &device, 0),
             (Stage::Clean { downloads, .. } | Stage::Returning { downloads, .. }, true) => {
                 self.download(open.as_mut(), &device, downloads)
             }
+            // Nor is it worked with, where the reset could not be helped.
+            (Stage::Clean { .. } | Stage::Returning { .. }, false) if self.unread > 0 => {
+                self.detach(open.as_mut())
+            }
             (Stage::Clean { .. } | Stage::Returning { .. }, false) => self.start(open),
         }
+    }
+
+    /// Has a device that runs take firmware again.
+    fn detach(&mut self, open: &mut dyn UsbDevice) -> Result<Progress, TpuError> {
+        dfu::detach(open)?;
+        reset(open)?;
+        self.state = State::Out(Stage::Clean {
+            since: self.host.now(),
+            downloads: 0,
+        });
+        Ok(Progress::Underway("made to take firmware again".to_owned()))
     }
 
     fn download(
@@ -259,7 +271,9 @@ impl Usb {
             )));
         }
         let firmware = self.firmware()?;
+        self.unread += 1;
         dfu::download(open, &firmware)?;
+        self.unread = 0;
         reset(open)?;
         self.state = State::Out(Stage::Returning {
             since: self.host.now(),

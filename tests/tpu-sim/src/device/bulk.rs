@@ -121,8 +121,11 @@ impl SimulatedEdgeTpu {
                 (Err(TransferError::Stall), 0)
             }
             Some(Twist::Broken) => (Err(TransferError::Broken), 0),
-            // The bus lost the rest, which is no fault of the driver's.
-            Some(Twist::Short(0)) => (Ok(()), 0),
+            // The bus lost the rest, which is no fault of the driver's. Part of a header is none.
+            Some(Twist::Short(_)) if length == 0 || matches!(self.assembly, Assembly::Header) => {
+                self.chip.wedged |= length > 0;
+                (Ok(()), length)
+            }
             Some(Twist::Short(_) | Twist::Garbage(_) | Twist::Delay(_) | Twist::Never) | None => {
                 match self.deliver(part) {
                     Delivered::Taken => (Ok(()), length),
