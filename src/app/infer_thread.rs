@@ -8,18 +8,21 @@ use crate::config::{Config, Pace};
 use crate::frame::Frame;
 use crate::health::Beat;
 use crate::inference::scheduler::{Due, Head, Next, Scheduler};
-use crate::inference::{Inferencer, InspectionJob, Step};
+use crate::inference::{Condition, Inferencer, InspectionJob, Step};
 use crate::message::{DetectorTest, Inferred, PictureDoubt};
 use crate::scrutiny::{Measures, Scrutiny};
 use crate::sync::{Latest, Signal, Taken};
 use crate::sys::monotonic_now;
-use crate::units::StreamId;
+use crate::units::{MonotonicTime, StreamId};
 
 /// Longest wait before everything is looked at again.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Time between two self-tests in real time. One costs an inference, as an inspection frame does.
 const SELF_TEST_PERIOD: Duration = Duration::from_secs(60);
+
+/// Time between two questions to the engine about its accelerators.
+const ASK_PERIOD: Duration = Duration::from_secs(1);
 
 /// Without a passed self-test for this long the run permission goes: three that did not come.
 pub(super) const SELF_TEST_WITHIN: Duration = Duration::from_secs(180);
@@ -71,6 +74,10 @@ pub(super) struct InferThread {
     /// By [`StreamId::index`]; in `asap` both are the same mailbox.
     pub(super) out: [Latest<FromInfer>; 2],
     pub(super) beat: Beat,
+    /// What the engine says of its accelerators.
+    pub(super) conditions: Latest<Condition>,
+    /// When it was asked last.
+    pub(super) asked: MonotonicTime,
 }
 
 impl InferThread {
@@ -126,6 +133,7 @@ impl InferThread {
                 Next::Continue => self.step(&mut job),
                 Next::Wait => {
                     self.inferencer.tick();
+                    self.ask_the_engine();
                     self.signal.wait_newer(seen, WAIT_MAX);
                     None
                 }
@@ -149,6 +157,18 @@ impl InferThread {
                     return;
                 }
             }
+        }
+    }
+
+    /// Asks how the accelerators are, about once a second, while no frame waits.
+    fn ask_the_engine(&mut self) {
+        let now = monotonic_now();
+        if now.saturating_since(self.asked) < ASK_PERIOD {
+            return;
+        }
+        self.asked = now;
+        if let Some(condition) = self.inferencer.engine_condition() {
+            self.conditions.put(condition);
         }
     }
 

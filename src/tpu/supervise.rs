@@ -279,7 +279,7 @@ impl Supervised {
         outputs: &mut [Vec<u8>],
     ) -> Result<(), TpuError> {
         let due = self.backend.now() + self.limits.inference;
-        let first = self.submit(program, inputs);
+        let first = self.submit_due(program, inputs, due);
         let first = first.and_then(|ticket| self.finish(ticket, outputs));
         let retried = matches!(
             self.state,
@@ -290,7 +290,7 @@ impl Supervised {
         );
         match first {
             Err(error) if retried && !error.is_callers() && self.backend.now() < due => {
-                let ticket = self.submit(program, inputs)?;
+                let ticket = self.submit_due(program, inputs, due)?;
                 self.finish(ticket, outputs)
             }
             result => result,
@@ -303,13 +303,22 @@ impl Supervised {
     ///
     /// The device is out of service, or the inputs do not fit.
     pub fn submit(&mut self, program: ProgramId, inputs: &[&[u8]]) -> Result<Ticket, TpuError> {
+        let due = self.backend.now() + self.limits.inference;
+        self.submit_due(program, inputs, due)
+    }
+
+    fn submit_due(
+        &mut self,
+        program: ProgramId,
+        inputs: &[&[u8]],
+        due: MonotonicTime,
+    ) -> Result<Ticket, TpuError> {
         self.tick();
         if !self.is_working() {
             return Err(self.out_of_service());
         }
         match self.backend.submit(program, inputs) {
             Ok(ticket) => {
-                let due = self.backend.now() + self.limits.inference;
                 self.due.push_back((ticket, due));
                 Ok(ticket)
             }

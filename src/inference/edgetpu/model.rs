@@ -211,10 +211,7 @@ impl EdgeTpuModel {
     fn run_spare(&mut self, reason: &crate::tpu::TpuError) -> Option<Result<(), InferenceError>> {
         let spare = self.spare.as_mut()?;
         if !self.is_on_spare {
-            log::warn!(
-                "model {}: runs on the CPU until an Edge TPU is back: {reason}",
-                self.name
-            );
+            self.pool.say(&self.name, Some(reason));
             self.is_on_spare = true;
         }
         // Either may have had the operator folded away that flips the top bit of each byte.
@@ -256,7 +253,7 @@ impl Model for EdgeTpuModel {
         match self.run() {
             Ok(()) => {
                 if self.is_on_spare {
-                    log::warn!("model {}: runs on an Edge TPU again", self.name);
+                    self.pool.say(&self.name, None);
                     self.is_on_spare = false;
                 }
                 self.show();

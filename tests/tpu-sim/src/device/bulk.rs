@@ -226,20 +226,32 @@ impl SimulatedEdgeTpu {
             tag,
             length,
             bytes: self.chip.spare_buffer(),
+            begun: self.now,
         };
         Delivered::Taken
     }
 
     pub(super) fn stream_complete(&mut self) {
         let assembly = std::mem::replace(&mut self.assembly, Assembly::Header);
-        if let Assembly::Payload { tag, length, bytes } = assembly {
+        if let Assembly::Payload {
+            tag,
+            length,
+            bytes,
+            begun,
+        } = assembly
+        {
             self.record.add(|| Entry::Stream {
                 tag,
                 length,
                 fnv: (tag != 0).then(|| crate::fnv1a(&bytes)),
             });
             let at = self.now;
-            self.chip.accept(Stream { tag, bytes, at });
+            self.chip.accept(Stream {
+                tag,
+                bytes,
+                begun,
+                at,
+            });
         }
     }
 
