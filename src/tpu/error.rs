@@ -14,6 +14,14 @@ pub enum TpuError {
     /// There is no Edge TPU where one was looked for.
     #[error("no Edge TPU {0}")]
     Absent(String),
+    /// It is there and cannot be used as it is connected.
+    #[error("the Edge TPU at {identity} is connected with {how}, which is too slow for it")]
+    TooSlow {
+        /// Where it is plugged in.
+        identity: String,
+        /// How.
+        how: String,
+    },
     /// The machine's USB refused.
     #[error(transparent)]
     Host(#[from] HostError),

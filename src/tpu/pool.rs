@@ -153,7 +153,14 @@ impl Pool {
         Ok((at, *program))
     }
 
-    /// One bounded step of whatever recovery is under way.
+    /// Recovery of one accelerator must not hold up the work of another.
+    fn tick_if_none_works(&mut self) {
+        if !self.members.iter().any(Supervised::is_working) {
+            self.tick();
+        }
+    }
+
+    /// One bounded step of whatever recovery is under way; for when there is nothing to run.
     pub fn tick(&mut self) {
         self.members.iter_mut().for_each(Supervised::tick);
     }
@@ -169,7 +176,7 @@ impl Pool {
         inputs: &[&[u8]],
         outputs: &mut [Vec<u8>],
     ) -> Result<(), TpuError> {
-        self.tick();
+        self.tick_if_none_works();
         let (at, program) = self.place(model)?;
         let member = self
             .members
@@ -184,7 +191,7 @@ impl Pool {
     ///
     /// See [`Supervised::submit`].
     pub fn submit(&mut self, model: ModelId, inputs: &[&[u8]]) -> Result<PoolTicket, TpuError> {
-        self.tick();
+        self.tick_if_none_works();
         let (at, program) = self.place(model)?;
         let member = self
             .members

@@ -51,7 +51,12 @@ fn models_of_different_tokens_live_apart_and_help_each_other_out() {
     assert!(events.collect::<Vec<_>>().contains(&Happening::TakesOver));
     hosts[1].world().now += Duration::from_secs(5);
     for _ in 0..20 {
+        // A sick device is looked after between the runs of a healthy one, not in them.
+        let [before, uploads] = [0, 1].map(|at| hosts[at].world().transfers);
         run(&mut pool, 2).unwrap();
+        let [after, still] = [0, 1].map(|at| hosts[at].world().transfers);
+        assert!(after == before || uploads == still, "one run, one device");
+        pool.tick();
         hosts[1].world().now += Duration::from_secs(1);
     }
     assert!(hosts[1].world().runs > 10, "it goes home");

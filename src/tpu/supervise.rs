@@ -26,6 +26,10 @@ use crate::units::MonotonicTime;
 /// Successful inferences after which a device counts as sound again.
 const SOUND_AFTER: u32 = 32;
 
+/// Times that a device may vanish before it has worked soundly again; then it is left alone for a
+/// while, as one whose power is too weak needs.
+const GONE_MAX: u32 = 8;
+
 /// Most events kept for whoever asks.
 const EVENTS_MAX: usize = 64;
 
@@ -142,6 +146,8 @@ pub struct Supervised {
     limits: Limits,
     state: State,
     pause: Duration,
+    /// Times that it vanished since it last was sound.
+    gone: u32,
     events: VecDeque<Event>,
     /// Runs begun and not finished: when each is due.
     due: VecDeque<(Ticket, MonotonicTime)>,
@@ -154,6 +160,7 @@ impl Supervised {
         Self {
             backend,
             pause: limits.back_off,
+            gone: 0,
             limits,
             state: State::Recovering {
                 measure: Measure::Reset,
@@ -206,27 +213,31 @@ impl Supervised {
         self.backend.temperature()
     }
 
-    /// Brings it into service, once, waiting for it. For the start of the program, when nothing moves
-    /// yet.
+    /// Brings it into service, once, waiting for it and with every measure there is. For the start of
+    /// the program, when nothing moves yet.
     ///
     /// # Errors
     ///
-    /// It is not in service within `limit`: the last reason.
+    /// No measure helped, or it is not in service within `limit`: the last reason.
     pub fn start(&mut self, limit: Duration) -> Result<(), TpuError> {
         let deadline = self.backend.now() + limit;
+        let mut failures = 0;
         loop {
-            let result = self.backend.advance();
-            match result {
-                Ok(Progress::Ready) => {
-                    self.work(None);
+            let failed = self.step();
+            failures += u32::from(failed.is_some());
+            match (&mut self.state, failed) {
+                (State::Working { after, .. }, _) => {
+                    if failures == 0 {
+                        *after = None;
+                    }
                     return Ok(());
                 }
-                Ok(Progress::Underway(step)) => self.note_step(step),
-                Err(error) => {
-                    self.note(Happening::Failed(error.to_string()));
-                    self.recover(Measure::Reset, &error);
-                    return Err(error);
+                // A file that is not there does not come by trying again.
+                (_, Some(error @ TpuError::Firmware { .. })) => return Err(error),
+                (State::Quarantined { .. }, failed) => {
+                    return Err(failed.unwrap_or_else(|| self.out_of_service()));
                 }
+                (State::Recovering { .. }, _) => {}
             }
             if self.backend.now() >= deadline {
                 return Err(self.out_of_service());
@@ -239,13 +250,19 @@ impl Supervised {
 
     /// One bounded step of a recovery, where there is one to be made.
     pub fn tick(&mut self) {
+        let _noted = self.step();
+    }
+
+    /// As [`Supervised::tick`]; says what failed.
+    fn step(&mut self) -> Option<TpuError> {
         let now = self.backend.now();
         match &self.state {
-            State::Working { .. } => {}
-            State::Quarantined { until, .. } if now < *until => {}
+            State::Working { .. } => None,
+            State::Quarantined { until, .. } if now < *until => None,
             State::Quarantined { reason, .. } => {
                 let reason = reason.clone();
                 self.take_measures(Measure::Reset, reason);
+                None
             }
             State::Recovering { measure, .. } => {
                 let measure = *measure;
@@ -254,15 +271,24 @@ impl Supervised {
                     Ok(Progress::Underway(step)) => self.note_step(step),
                     Err(error) => {
                         self.note(Happening::Failed(error.to_string()));
-                        match measure.next() {
-                            // Without a device there is nothing to take measures on.
-                            _ if error.is_gone() => self.recover(Measure::Reset, &error),
-                            Some(next) => self.recover(next, &error),
-                            None => self.quarantine(error.to_string()),
-                        }
+                        self.go_on(measure.next(), &error);
+                        return Some(error);
                     }
                 }
+                None
             }
+        }
+    }
+
+    /// Takes the next measure. A device that is gone comes back as a new one, for which the mildest that
+    /// begins anew is right; but not for ever.
+    fn go_on(&mut self, measure: Option<Measure>, error: &TpuError) {
+        self.gone += u32::from(error.is_gone());
+        match measure {
+            _ if error.is_gone() && self.gone <= GONE_MAX => self.recover(Measure::Reset, error),
+            _ if error.is_gone() => self.quarantine(error.to_string()),
+            Some(measure) => self.recover(measure, error),
+            None => self.quarantine(error.to_string()),
         }
     }
 
@@ -356,9 +382,10 @@ impl Supervised {
     fn succeeded(&mut self) {
         if let State::Working { after, successes } = &mut self.state {
             *successes = successes.saturating_add(1);
-            if *successes >= SOUND_AFTER && after.is_some() {
+            if *successes >= SOUND_AFTER && (after.is_some() || self.gone > 0) {
                 *after = None;
                 self.pause = self.limits.back_off;
+                self.gone = 0;
             }
         }
     }
@@ -375,14 +402,10 @@ impl Supervised {
             State::Recovering { .. } | State::Quarantined { .. } => None,
         };
         let measure = match last {
-            _ if error.is_gone() => Some(Measure::Reset),
             None => Some(Measure::Retry),
             Some(last) => last.next(),
         };
-        match measure {
-            Some(measure) => self.recover(measure, &error),
-            None => self.quarantine(error.to_string()),
-        }
+        self.go_on(measure, &error);
         error
     }
 
@@ -417,6 +440,7 @@ impl Supervised {
     }
 
     fn quarantine(&mut self, reason: String) {
+        self.gone = 0;
         self.note(Happening::Quarantined(self.pause));
         self.state = State::Quarantined {
             until: self.backend.now() + self.pause,

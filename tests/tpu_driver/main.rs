@@ -11,6 +11,7 @@
 )]
 
 #[path = "../tpu-sim/tests/support/models.rs"]
+#[allow(dead_code, reason = "a part is used")]
 mod models;
 
 mod caching;

@@ -70,7 +70,6 @@ pub(crate) fn compiled(test: &str, name: &str) -> Option<File> {
 /// One program of a model file, as both sides know it.
 pub(crate) struct Known {
     pub(crate) name: String,
-    pub(crate) package: Arc<Package>,
     /// By the simulator's own reader.
     pub(crate) executable: Executable,
     pub(crate) program: ProgramId,
@@ -100,7 +99,7 @@ pub(crate) struct Rig {
     pub(crate) host: SimulatedHost,
     pub(crate) device: Supervised,
     pub(crate) known: Vec<Known>,
-    pub(crate) firmware: tempfile::NamedTempFile,
+    _firmware: tempfile::NamedTempFile,
     salt: u8,
 }
 
@@ -159,7 +158,6 @@ impl Rig {
                     name: file.name.clone(),
                     program: device.load(&package).unwrap(),
                     outputs: outputs.map(|layer| vec![0; layer.plain_bytes()]).collect(),
-                    package,
                     executable,
                 });
             }
@@ -168,7 +166,7 @@ impl Rig {
             host,
             device,
             known,
-            firmware,
+            _firmware: firmware,
             salt: 0,
         }
     }

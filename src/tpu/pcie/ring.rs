@@ -4,6 +4,8 @@
 //! moves the tail register; the chip writes how far it came, and whether it failed, into a status
 //! block beside the ring. Instructions fetch everything else: parameters, inputs, room for outputs.
 
+use std::sync::atomic::{Ordering, fence};
+
 use super::pages_sys::{PAGE, Pages};
 use super::surface::{DeviceAddress, Surface};
 use crate::tpu::error::TpuError;
@@ -98,12 +100,16 @@ impl Ring {
             self.memory.copy_in(at, &descriptor);
             self.tail = (self.tail + 1) % ENTRIES;
         }
+        // The chip must not see the new tail before the descriptors behind it.
+        fence(Ordering::SeqCst);
         surface.write64(TAIL, u64::from(self.tail))
     }
 
     /// After its interrupt: takes note of how far the chip came.
     pub(super) fn advance(&mut self, surface: &mut dyn Surface) -> Result<(), TpuError> {
         surface.write64(INT_STATUS, 0)?;
+        // Nothing of the status block may have been read before the interrupt.
+        fence(Ordering::SeqCst);
         let mut block = [0; 8];
         self.memory
             .copy_out(ENTRIES as usize * DESCRIPTOR_BYTES, &mut block);

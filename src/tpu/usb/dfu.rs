@@ -8,12 +8,17 @@ use std::time::Duration;
 
 use super::transport::{Recipient, RequestKind, Setup, TransferError, UsbDevice};
 use crate::tpu::error::TpuError;
+use crate::units::MonotonicTime;
 
 /// Time for one request.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the device may be busy with one block.
 const BUSY_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a whole download may take; a real one takes a fraction of a second. Whoever waits for
+/// inferences waits for this.
+const LIMIT: Duration = Duration::from_secs(3);
 
 /// Most status requests for one block, should the clock stand still.
 const STATUS_MAX: u32 = 1_000;
@@ -93,13 +98,19 @@ impl DfuInterface {
 struct Dfu<'a> {
     device: &'a mut dyn UsbDevice,
     interface: DfuInterface,
+    until: MonotonicTime,
 }
 
 /// Sends the firmware and reads it back. The device runs it after its port has been reset.
 pub(super) fn download(device: &mut dyn UsbDevice, firmware: &[u8]) -> Result<(), TpuError> {
     let interface = DfuInterface::find(&device.configuration())?;
     device.claim(interface.number)?;
-    let mut dfu = Dfu { device, interface };
+    let until = device.now() + LIMIT;
+    let mut dfu = Dfu {
+        device,
+        interface,
+        until,
+    };
     dfu.make_idle()?;
     dfu.send(firmware)?;
     dfu.verify(firmware)
@@ -172,7 +183,15 @@ impl Dfu<'_> {
         Ok(())
     }
 
+    fn check_time(&self) -> Result<(), TpuError> {
+        if self.device.now() < self.until {
+            return Ok(());
+        }
+        Err(TpuError::Dfu(format!("not done within {LIMIT:?}")))
+    }
+
     fn send_block(&mut self, block: u16, bytes: &[u8]) -> Result<(), TpuError> {
+        self.check_time()?;
         let setup = self.setup(Request::Download, block);
         self.device
             .control_out(setup, bytes, TIMEOUT)
@@ -230,6 +249,7 @@ impl Dfu<'_> {
         let mut compared = 0;
         // One more block than the firmware has: the device may hold more than was sent.
         for index in 0..=firmware.len() / block_bytes + 1 {
+            self.check_time()?;
             let value = u16::try_from(index & 0xffff).unwrap_or(0);
             let setup = self.setup(Request::Upload, value);
             let length = self

@@ -304,10 +304,10 @@ impl Usb {
     fn start(&mut self, mut open: Box<dyn UsbDevice>) -> Result<Progress, TpuError> {
         let speed = open.speed();
         if speed == Speed::Full {
-            return Err(TpuError::Absent(format!(
-                "that can be used at {}: it is connected with {speed}",
-                self.identity
-            )));
+            return Err(TpuError::TooSlow {
+                identity: self.identity.clone(),
+                how: speed.to_string(),
+            });
         }
         open.claim(0)?;
         let programs = std::mem::take(&mut self.programs);
