@@ -9,12 +9,12 @@ use crate::config::{Config, Pace};
 use crate::frame::Frame;
 use crate::health::Beat;
 use crate::inference::scheduler::{Due, Head, Next, Scheduler};
-use crate::inference::{Inferencer, InspectionJob, Step};
+use crate::inference::{Condition, Inferencer, InspectionJob, Step};
 use crate::message::{DetectorTest, Inferred, PictureDoubt};
 use crate::scrutiny::{Measures, Scrutiny};
 use crate::sync::{Latest, Signal, Taken};
 use crate::sys::monotonic_now;
-use crate::units::StreamId;
+use crate::units::{MonotonicTime, StreamId};
 
 /// Longest wait before everything is looked at again.
 const WAIT_MAX: Duration = Duration::from_millis(100);
@@ -27,6 +27,9 @@ const SELF_TEST_AGAIN: Duration = Duration::from_millis(500);
 
 /// Longest time without a step of what the engine does on its own, however much there is to infer.
 const TICK_PERIOD: Duration = Duration::from_secs(2);
+
+/// Time between two questions to the engine about its accelerators.
+const ASK_PERIOD: Duration = Duration::from_secs(1);
 
 /// Without a passed self-test for this long the run permission goes: three that did not come.
 pub(super) const SELF_TEST_WITHIN: Duration = Duration::from_secs(180);
@@ -78,6 +81,10 @@ pub(super) struct InferThread {
     /// By [`StreamId::index`]; in `asap` both are the same mailbox.
     pub(super) out: [Latest<FromInfer>; 2],
     pub(super) beat: Beat,
+    /// What the engine says of its accelerators.
+    pub(super) conditions: Latest<Condition>,
+    /// When it was asked last.
+    pub(super) asked: MonotonicTime,
 }
 
 impl InferThread {
@@ -135,6 +142,7 @@ impl InferThread {
                 Next::Wait => {
                     self.inferencer.tick();
                     ticked = monotonic_now();
+                    self.ask_the_engine();
                     self.signal.wait_newer(seen, WAIT_MAX);
                     None
                 }
@@ -169,6 +177,18 @@ impl InferThread {
                     return;
                 }
             }
+        }
+    }
+
+    /// Asks how the accelerators are, about once a second, while no frame waits.
+    fn ask_the_engine(&mut self) {
+        let now = monotonic_now();
+        if now.saturating_since(self.asked) < ASK_PERIOD {
+            return;
+        }
+        self.asked = now;
+        if let Some(condition) = self.inferencer.engine_condition() {
+            self.conditions.put(condition);
         }
     }
 

@@ -337,6 +337,7 @@ fn board(pipeline: &Pipeline, header: &Header) -> Option<Board> {
         [description(0), description(1)],
         pipeline.gauges.clone(),
         models.collect(),
+        pipeline.conditions.clone(),
     ))
 }
 

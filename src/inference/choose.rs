@@ -8,7 +8,7 @@ use super::engine::Engine;
 use super::error::InferenceError;
 use super::registry::ModelFile;
 use crate::config::{EngineChoice, EngineConfig};
-use crate::tpu::Bus;
+use crate::tpu::{Bus, TpuError};
 
 /// The engine that the configuration chooses for these models. With `auto` and no Edge TPU, models
 /// that are compiled for one are replaced by those they were compiled from.
@@ -26,13 +26,24 @@ pub fn engine(
         EngineChoice::EdgeTpu => Bus::Any,
         EngineChoice::EdgeTpuUsb => Bus::Usb,
         EngineChoice::EdgeTpuPcie => Bus::Pcie,
+        #[cfg(feature = "tpu-sim")]
+        EngineChoice::EdgeTpuSimulated => {
+            let engine = super::edgetpu::SimulatedEngine::open(config, files);
+            return engine
+                .map(|engine| Box::new(engine) as Box<dyn Engine>)
+                .map_err(|error| unavailable(config, &error));
+        }
     };
     match EdgeTpuEngine::open(bus, config, OtherModels::Refused, patience(files)) {
         Ok(engine) => Ok(Box::new(engine)),
-        Err(error) => Err(InferenceError::EngineUnavailable {
-            engine: config.engine.name(),
-            reason: format!("{error}; or use engine = \"cpu\" (or --engine cpu)"),
-        }),
+        Err(error) => Err(unavailable(config, &error)),
+    }
+}
+
+fn unavailable(config: &EngineConfig, error: &TpuError) -> InferenceError {
+    InferenceError::EngineUnavailable {
+        engine: config.engine.name(),
+        reason: format!("{error}; or use engine = \"cpu\" (or --engine cpu)"),
     }
 }
 

@@ -153,6 +153,17 @@ pub trait Model: Send + fmt::Debug {
     }
 }
 
+/// How the accelerators of an engine are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Condition {
+    /// Temperature of the hottest chip in °C; `None` where none tells.
+    pub celsius: Option<f32>,
+    /// Why an accelerator is out of service, of the first that is.
+    pub out_of_service: Option<String>,
+    /// What else somebody should know: models on the CPU, weights that evict each other.
+    pub remark: Option<String>,
+}
+
 /// Loads models.
 pub trait Engine: Send + fmt::Debug {
     /// What it is, for header, log and picture: `CPU, TFLite 2.14.1 + XNNPACK, 1 thread`.
@@ -183,6 +194,11 @@ pub trait Engine: Send + fmt::Debug {
     /// What else is to be known of it, a line each: for people who look into it.
     fn notes(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// How its accelerators are; `None` for an engine without any. One short question to each.
+    fn condition(&self) -> Option<Condition> {
+        None
     }
 
     /// The oldest thing that happened to the engine and has not been taken, in words.

@@ -3,7 +3,7 @@
 use super::choose;
 use super::classification::{Classifier, crop_of};
 use super::detection::{Detector, Wanted};
-use super::engine::Engine;
+use super::engine::{Condition, Engine};
 use super::error::InferenceError;
 use super::labels::Labels;
 use super::registry::{ModelFile, load_model};
@@ -231,6 +231,12 @@ impl Inferencer {
     /// Lets the engine do what it does on its own, a bounded step of it; for when no frame waits.
     pub fn tick(&self) {
         self.engine.tick();
+    }
+
+    /// How the engine's accelerators are; `None` where it has none.
+    #[must_use]
+    pub fn engine_condition(&self) -> Option<Condition> {
+        self.engine.condition()
     }
 
     /// The oldest thing that happened to the engine and has not been taken, in words.

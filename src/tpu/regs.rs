@@ -223,6 +223,15 @@ impl fmt::Display for HibErrors {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MilliCelsius(pub i32);
 
+impl MilliCelsius {
+    /// In °C, for people.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "between -40,000 and 125,000")]
+    pub const fn celsius(self) -> f32 {
+        self.0 as f32 / 1000.0
+    }
+}
+
 impl fmt::Display for MilliCelsius {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{} °C", self.0 / 1000, (self.0 % 1000).abs() / 100)

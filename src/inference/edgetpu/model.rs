@@ -213,10 +213,7 @@ impl EdgeTpuModel {
     fn run_spare(&mut self, reason: &crate::tpu::TpuError) -> Option<Result<(), InferenceError>> {
         let spare = self.spare.as_mut()?;
         if !self.is_on_spare {
-            self.pool.1.note(format!(
-                "model {}: runs on the CPU until an Edge TPU is back: {reason}",
-                self.name
-            ));
+            self.pool.say(&self.name, Some(reason));
             self.is_on_spare = true;
         }
         // Either may have had the operator folded away that flips the top bit of each byte.
@@ -258,8 +255,7 @@ impl Model for EdgeTpuModel {
         match self.run() {
             Ok(()) => {
                 if self.is_on_spare {
-                    let message = format!("model {}: runs on an Edge TPU again", self.name);
-                    self.pool.1.note(message);
+                    self.pool.say(&self.name, None);
                     self.is_on_spare = false;
                 }
                 self.show();

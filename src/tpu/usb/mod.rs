@@ -148,8 +148,10 @@ pub struct Usb {
     speed: Option<Speed>,
     /// Since when it refuses to be opened.
     refused: Option<MonotonicTime>,
-    /// Downloads since its firmware last ran.
+    /// Whole downloads since its firmware last ran.
     downloads: u32,
+    /// Downloads since firmware was last read back whole: what the device would run is not known.
+    unread: u32,
     /// Since when its socket has been empty.
     empty: Option<MonotonicTime>,
     sockets: Sockets,
@@ -182,6 +184,7 @@ impl Usb {
             speed: None,
             refused: None,
             downloads: 0,
+            unread: 0,
             empty: None,
             sockets: Sockets::default(),
         }
@@ -323,22 +326,33 @@ impl Usb {
             ));
         };
         match (stage, device.id == DFU_ID) {
+            // A reset would start what has not been read back; it is sent anew, once.
+            (Stage::Looking, true) if self.unread == 1 => self.download(open, &device),
             (Stage::Looking, _) => {
                 reset(open.as_mut())?;
                 self.state = State::Out(Stage::Clean { since: now });
                 Ok(Progress::Underway("reset".to_owned()))
             }
-            (Stage::Detaching, false) => {
-                dfu::detach(open.as_mut())?;
-                reset(open.as_mut())?;
-                self.state = State::Out(Stage::Clean { since: now });
-                Ok(Progress::Underway("made to take firmware again".to_owned()))
-            }
+            (Stage::Detaching, false) => self.detach(open.as_mut()),
             (Stage::Detaching | Stage::Clean { .. } | Stage::Returning { .. }, true) => {
                 self.download(open, &device)
             }
+            // Nor is it worked with, where the reset could not be helped.
+            (Stage::Clean { .. } | Stage::Returning { .. }, false) if self.unread > 0 => {
+                self.detach(open.as_mut())
+            }
             (Stage::Clean { .. } | Stage::Returning { .. }, false) => self.start(open),
         }
+    }
+
+    /// Has a device that runs take firmware again.
+    fn detach(&mut self, open: &mut dyn UsbDevice) -> Result<Progress, TpuError> {
+        dfu::detach(open)?;
+        reset(open)?;
+        self.state = State::Out(Stage::Clean {
+            since: self.host.now(),
+        });
+        Ok(Progress::Underway("made to take firmware again".to_owned()))
     }
 
     /// Begins a download.
@@ -355,7 +369,7 @@ impl Usb {
         }
         let firmware = self.firmware()?;
         let download = Download::new(open.as_mut(), firmware)?;
-        self.downloads += 1;
+        self.unread += 1;
         self.state = State::Downloading(Box::new(Fetching {
             open,
             address: device.address,
@@ -378,6 +392,8 @@ impl Usb {
             return Ok(Progress::Underway("downloading its firmware".to_owned()));
         }
         let (bytes, address) = (download.bytes(), *address);
+        self.downloads += 1;
+        self.unread = 0;
         reset(open.as_mut())?;
         self.state = State::Out(Stage::Returning {
             since: self.host.now(),

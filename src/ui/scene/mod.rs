@@ -33,7 +33,9 @@ pub use build::{Composed, build, compose};
 pub use font::{Weight, font_file};
 pub use mask::MaskMemory;
 pub use splash::{Splash, StartLine, Step, splash};
-pub use status::{EventEntry, Gravity, InferenceStatus, InputStatus, Machine, Status};
+pub use status::{
+    AcceleratorStatus, EventEntry, Gravity, InferenceStatus, InputStatus, Machine, Status,
+};
 pub use view::{Dimensions, KioskView, Page, ResetControl, Target, Targets, View};
 
 /// What a picture shows beside the snapshot, and changes seldom.

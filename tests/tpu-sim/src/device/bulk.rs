@@ -121,8 +121,11 @@ impl SimulatedEdgeTpu {
                 (Err(TransferError::Stall), 0)
             }
             Some(Twist::Broken) => (Err(TransferError::Broken), 0),
-            // The bus lost the rest, which is no fault of the driver's.
-            Some(Twist::Short(0)) => (Ok(()), 0),
+            // The bus lost the rest, which is no fault of the driver's. Part of a header is none.
+            Some(Twist::Short(_)) if length == 0 || matches!(self.assembly, Assembly::Header) => {
+                self.chip.wedged |= length > 0;
+                (Ok(()), length)
+            }
             Some(Twist::Short(_) | Twist::Garbage(_) | Twist::Delay(_) | Twist::Never) | None => {
                 match self.deliver(part) {
                     Delivered::Taken => (Ok(()), length),
@@ -223,20 +226,32 @@ impl SimulatedEdgeTpu {
             tag,
             length,
             bytes: self.chip.spare_buffer(),
+            begun: self.now,
         };
         Delivered::Taken
     }
 
     pub(super) fn stream_complete(&mut self) {
         let assembly = std::mem::replace(&mut self.assembly, Assembly::Header);
-        if let Assembly::Payload { tag, length, bytes } = assembly {
+        if let Assembly::Payload {
+            tag,
+            length,
+            bytes,
+            begun,
+        } = assembly
+        {
             self.record.add(|| Entry::Stream {
                 tag,
                 length,
                 fnv: (tag != 0).then(|| crate::fnv1a(&bytes)),
             });
             let at = self.now;
-            self.chip.accept(Stream { tag, bytes, at });
+            self.chip.accept(Stream {
+                tag,
+                bytes,
+                begun,
+                at,
+            });
         }
     }
 

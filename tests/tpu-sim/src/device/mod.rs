@@ -90,6 +90,7 @@ enum Assembly {
         tag: u8,
         length: usize,
         bytes: Vec<u8>,
+        begun: Duration,
     },
 }
 
