@@ -335,6 +335,10 @@ enum EngineArg {
     EdgetpuUsb,
     #[value(name = "edgetpu:pcie")]
     EdgetpuPcie,
+    /// A simulated one (test builds only), whose outputs come from the models' CPU twins.
+    #[cfg(feature = "tpu-sim")]
+    #[value(name = "edgetpu:sim")]
+    EdgetpuSim,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

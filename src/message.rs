@@ -477,6 +477,8 @@ pub struct Snapshot {
     pub parts: PartTally,
     /// What the operator at the screen is told.
     pub operator: OperatorView,
+    /// What runs the models, where that has changed since the start.
+    pub engine: Option<Arc<str>>,
 }
 
 /// A frame's verdict with its timing, as the decision stage hands it to report and picture.
@@ -931,6 +933,8 @@ pub enum Event {
         at: MonotonicTime,
         /// Which one, and what.
         message: String,
+        /// What runs the models after it.
+        engine: String,
     },
     /// An operator pressed reset in vain.
     ResetRefused {

@@ -115,3 +115,12 @@ fn streams_before_the_chip_runs_are_a_breach_and_get_no_answer() {
     let rules: Vec<Rule> = usb.host().violations().iter().map(|v| v.rule).collect();
     assert_eq!(rules, [Rule::NotRunning]);
 }
+
+#[test]
+fn no_libusb_is_among_the_dependencies() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
+    let lock = std::fs::read_to_string(path).expect("the list of dependencies");
+    let names = lock.lines().filter_map(|line| line.strip_prefix("name = "));
+    let usb: Vec<&str> = names.filter(|name| name.contains("usb")).collect();
+    assert_eq!(usb, ["\"nusb\""]);
+}

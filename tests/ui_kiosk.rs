@@ -30,8 +30,9 @@ use andon::message::{
 use andon::ui::UiError;
 use andon::ui::headless::HeadlessRenderer;
 use andon::ui::scene::{
-    Command, Composed, EventEntry, Gravity, InferenceStatus, InputStatus, KioskView, Machine, Page,
-    ResetControl, Scene, Splash, StartLine, Status, Step, Target, View, compose, splash,
+    AcceleratorStatus, Command, Composed, EventEntry, Gravity, InferenceStatus, InputStatus,
+    KioskView, Machine, Page, ResetControl, Scene, Splash, StartLine, Status, Step, Target, View,
+    compose, splash,
 };
 use andon::ui::snapshot::write_png;
 use andon::units::{StreamId, ZoneIndex, ZoneKind};
@@ -142,7 +143,11 @@ fn kiosk(page: Page) -> KioskView {
                 ("detector".into(), "ssdlite_mobilenet_v2_coco_int8".into()),
                 ("classifier".into(), "apple_int8".into()),
             ],
-            accelerator_celsius: Some(61.0),
+            accelerator: Some(AcceleratorStatus {
+                celsius: Some(61.0),
+                out_of_service: None,
+                remark: Some("models not compiled together: slower".to_owned()),
+            }),
             self_test: Some("passed".into()),
             trips: 37,
             running: Duration::from_secs(100_000),

@@ -108,7 +108,7 @@ fn stages(loaded: &Loaded, frames: u64) -> Result<(String, Vec<Stage>), RunError
             });
         }
     }
-    Ok((inferencer.engine_description().to_owned(), stages))
+    Ok((inferencer.engine_description(), stages))
 }
 
 impl BenchFigures {

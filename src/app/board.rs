@@ -7,12 +7,15 @@ use std::time::Duration;
 use super::gauge::{CaptureGauge, OVERTAKEN};
 use super::summary::Summary;
 use crate::health::LatencySummary;
+use crate::inference::Condition;
 use crate::message::{
     CameraChange, CameraState, Cause, ConfigurationOutcome, DetectorTest, DisplayChange, Event,
     OutputName, OutputState, PermissionState,
 };
-use crate::sync::Latest;
-use crate::ui::scene::{EventEntry, Gravity, InferenceStatus, InputStatus, Status};
+use crate::sync::{Latest, Taken};
+use crate::ui::scene::{
+    AcceleratorStatus, EventEntry, Gravity, InferenceStatus, InputStatus, Status,
+};
 use crate::units::{MonotonicTime, StreamId};
 
 /// Events that are kept for the page; what fits on an upright 4K picture.
@@ -29,6 +32,9 @@ pub(super) struct Board {
     gauges: [CaptureGauge; 2],
     models: Vec<(String, String)>,
     self_test: Option<DetectorTest>,
+    /// What the engine says of its accelerators, and what it said last.
+    conditions: Latest<Condition>,
+    accelerator: Option<AcceleratorStatus>,
     /// The run permission's state as it was told last.
     state: Option<PermissionState>,
     events: VecDeque<EventEntry>,
@@ -38,12 +44,14 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// For a mailbox, with what the inputs are, what they count, and the models: what for, name.
+    /// For a mailbox, with what the inputs are, what they count, the models (what for, name), and where
+    /// the engine tells of its accelerators.
     pub(super) fn new(
         out: Latest<Status>,
         descriptions: [String; 2],
         gauges: [CaptureGauge; 2],
         models: Vec<(String, String)>,
+        conditions: Latest<Condition>,
     ) -> Self {
         Self {
             out,
@@ -51,6 +59,8 @@ impl Board {
             gauges,
             models,
             self_test: None,
+            conditions,
+            accelerator: None,
             state: None,
             events: VecDeque::new(),
             count: 0,
@@ -208,6 +218,18 @@ impl Board {
         }
         self.told_at = Some(now);
         self.news = false;
+        if let Some(Taken::Value(condition)) = self.conditions.try_take() {
+            let Condition {
+                celsius,
+                out_of_service,
+                remark,
+            } = condition;
+            self.accelerator = Some(AcceleratorStatus {
+                celsius,
+                out_of_service,
+                remark,
+            });
+        }
         self.out.put(self.status(summary, running));
     }
 
@@ -241,7 +263,7 @@ impl Board {
             inputs,
             inference,
             models: self.models.clone(),
-            accelerator_celsius: None,
+            accelerator: self.accelerator.clone(),
             self_test: self.self_test.map(|outcome| {
                 let words = match outcome {
                     DetectorTest::Passed => "passed",
@@ -261,7 +283,7 @@ mod tests {
     use super::*;
     use crate::capture::Losses;
     use crate::message::{Fault, ResetRefusal, TripCause};
-    use crate::sync::{Signal, Taken};
+    use crate::sync::Signal;
     use crate::units::ZoneIndex;
 
     fn board() -> (Board, Latest<Status>) {
@@ -269,7 +291,13 @@ mod tests {
         let models = vec![("detector".to_owned(), "ssd".to_owned())];
         let descriptions = ["H.264".to_owned(), "H.264".to_owned()];
         (
-            Board::new(out.clone(), descriptions, Default::default(), models),
+            Board::new(
+                out.clone(),
+                descriptions,
+                Default::default(),
+                models,
+                Latest::new(&Signal::new()),
+            ),
             out,
         )
     }
@@ -359,6 +387,26 @@ mod tests {
         assert!(due(&mut board, 1600));
         assert!(!due(&mut board, 2500));
         assert!(due(&mut board, 2600));
+    }
+
+    #[test]
+    fn what_the_engine_says_of_its_accelerator_is_told_until_it_says_otherwise() {
+        let (mut board, out) = board();
+        assert_eq!(shown(&mut board, &out).accelerator, None);
+        board.conditions.put(Condition {
+            celsius: Some(61.0),
+            ..Condition::default()
+        });
+        let told = shown(&mut board, &out).accelerator;
+        assert_eq!(told.and_then(|told| told.celsius), Some(61.0));
+        assert!(shown(&mut board, &out).accelerator.is_some());
+        board.conditions.put(Condition {
+            out_of_service: Some("usb 1-1: gone".to_owned()),
+            ..Condition::default()
+        });
+        let told = shown(&mut board, &out).accelerator.expect("told");
+        assert_eq!(told.out_of_service.as_deref(), Some("usb 1-1: gone"));
+        assert_eq!(told.celsius, None);
     }
 
     #[test]

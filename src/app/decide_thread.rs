@@ -2,6 +2,7 @@
 //! input levels to the pure [`Decision`] and carries its orders out.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rtrb::{Consumer, Producer, PushError};
@@ -90,6 +91,8 @@ struct Running {
     told: PermissionState,
     /// The last reset that was refused, and when.
     refused: Option<(ResetRefusal, MonotonicTime)>,
+    /// What runs the models, where that has changed since the start.
+    engine: Option<Arc<str>>,
     /// Whether somebody may still send orders from the screen.
     desk_is_open: bool,
     views: [Option<StreamView>; 2],
@@ -118,6 +121,7 @@ impl DecideThread {
             now: self.origin,
             told: self.decision.permission(),
             refused: None,
+            engine: None,
             desk_is_open: self.desk.is_some(),
             thread: self,
             lines: LineHealth::Healthy,
@@ -274,10 +278,14 @@ impl Running {
                     outcome,
                 });
             }
-            FromInfer::Accelerator(message) => self.send(Event::Accelerator {
-                at: self.now,
-                message,
-            }),
+            FromInfer::Accelerator { message, engine } => {
+                self.send(Event::Accelerator {
+                    at: self.now,
+                    message,
+                    engine: engine.to_string(),
+                });
+                self.engine = Some(engine);
+            }
             // Whatever a stop depends on counts anew from here: frames that were inferred with the
             // configuration before have all been decided.
             // One that a later one has overtaken is not in force any more; the later one comes this
@@ -488,6 +496,7 @@ impl Running {
                 refused: self.refused,
                 alarm: self.thread.decision.alarm(),
             },
+            engine: self.engine.clone(),
         };
         let shown = (snapshot.permission, snapshot.at);
         match self.thread.pace {

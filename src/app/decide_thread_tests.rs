@@ -468,6 +468,7 @@ fn a_display_that_hangs_delays_nothing() {
         newest: StreamId::WorkerSafety,
         parts: crate::message::PartTally::default(),
         operator: crate::message::OperatorView::default(),
+        engine: None,
     });
     let hung = std::thread::spawn(move || {
         let _ = snapshots.peek(|_| {

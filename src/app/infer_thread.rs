@@ -1,5 +1,6 @@
 //! The infer thread: owns the models and the engine, serves both streams.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::capture_thread::CloseOnDrop;
@@ -8,18 +9,27 @@ use crate::config::{Config, Pace};
 use crate::frame::Frame;
 use crate::health::{Beat, LONG_MAX};
 use crate::inference::scheduler::{Due, Head, Next, Scheduler};
-use crate::inference::{Inferencer, InspectionJob, Step};
+use crate::inference::{Condition, Inferencer, InspectionJob, Step};
 use crate::message::{DetectorTest, Inferred, PictureDoubt};
 use crate::scrutiny::{Measures, Scrutiny};
 use crate::sync::{Latest, Signal, Taken};
 use crate::sys::monotonic_now;
-use crate::units::StreamId;
+use crate::units::{MonotonicTime, StreamId};
 
 /// Longest wait before everything is looked at again.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Time between two self-tests in real time. One costs an inference, as an inspection frame does.
 const SELF_TEST_PERIOD: Duration = Duration::from_secs(60);
+
+/// Time between a self-test that could not be made, because the engine failed, and the next.
+const SELF_TEST_AGAIN: Duration = Duration::from_millis(500);
+
+/// Longest time without a step of what the engine does on its own, however much there is to infer.
+const TICK_PERIOD: Duration = Duration::from_secs(2);
+
+/// Time between two questions to the engine about its accelerators.
+const ASK_PERIOD: Duration = Duration::from_secs(1);
 
 /// Without a passed self-test for this long the run permission goes: three that did not come.
 pub(super) const SELF_TEST_WITHIN: Duration = Duration::from_secs(180);
@@ -45,8 +55,8 @@ pub(super) enum FromInfer {
     Ended(StreamId),
     /// The detector was shown a picture whose content is known.
     SelfTest(DetectorTest),
-    /// Something happened to an accelerator.
-    Accelerator(String),
+    /// Something happened to an accelerator; with what runs the models now.
+    Accelerator { message: String, engine: Arc<str> },
     /// From here on findings are those of another configuration.
     Configured(Box<Configure>),
 }
@@ -71,6 +81,10 @@ pub(super) struct InferThread {
     /// By [`StreamId::index`]; in `asap` both are the same mailbox.
     pub(super) out: [Latest<FromInfer>; 2],
     pub(super) beat: Beat,
+    /// What the engine says of its accelerators.
+    pub(super) conditions: Latest<Condition>,
+    /// When it was asked last.
+    pub(super) asked: MonotonicTime,
 }
 
 impl InferThread {
@@ -88,6 +102,7 @@ impl InferThread {
             return;
         }
         let mut tested = monotonic_now();
+        let mut ticked = tested;
         let mut scheduler = Scheduler::new(self.pace, self.allowances);
         let mut job: Option<InspectionJob> = None;
         let mut told = [false; 2];
@@ -126,6 +141,8 @@ impl InferThread {
                 Next::Continue => self.patiently(|this| this.step(&mut job)),
                 Next::Wait => {
                     self.patiently(|this| this.inferencer.tick());
+                    ticked = monotonic_now();
+                    self.ask_the_engine();
                     self.signal.wait_newer(seen, WAIT_MAX);
                     None
                 }
@@ -137,18 +154,41 @@ impl InferThread {
                 return;
             }
             while let Some(message) = self.inferencer.take_engine_event() {
-                if !self.hand_on(StreamId::WorkerSafety, FromInfer::Accelerator(message)) {
+                let engine = self.inferencer.engine_description().into();
+                let news = FromInfer::Accelerator { message, engine };
+                if !self.hand_on(StreamId::WorkerSafety, news) {
                     return;
                 }
             }
             // Between two frames: no safety frame waits longer than behind an inspection inference.
-            let due = monotonic_now().saturating_since(tested) >= SELF_TEST_PERIOD;
-            if due && self.pace == Pace::Realtime {
-                tested = monotonic_now();
+            let now = monotonic_now();
+            if now.saturating_since(ticked) >= TICK_PERIOD {
+                ticked = now;
+                self.patiently(|this| this.inferencer.tick());
+            }
+            let period = if self.inferencer.self_test_is_open() {
+                SELF_TEST_AGAIN
+            } else {
+                SELF_TEST_PERIOD
+            };
+            if now.saturating_since(tested) >= period && self.pace == Pace::Realtime {
+                tested = now;
                 if !self.self_test() {
                     return;
                 }
             }
+        }
+    }
+
+    /// Asks how the accelerators are, about once a second, while no frame waits.
+    fn ask_the_engine(&mut self) {
+        let now = monotonic_now();
+        if now.saturating_since(self.asked) < ASK_PERIOD {
+            return;
+        }
+        self.asked = now;
+        if let Some(condition) = self.inferencer.engine_condition() {
+            self.conditions.put(condition);
         }
     }
 

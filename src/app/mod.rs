@@ -34,6 +34,8 @@ mod watchdog_thread;
 pub use ui_thread::SnapshotRequest;
 pub mod bench;
 pub mod bench_models;
+#[cfg(feature = "tpu-sim")]
+pub mod bench_tpu;
 pub mod describe;
 pub mod events;
 pub mod import_config;

@@ -288,7 +288,7 @@ pub(super) fn opened(sources: &[Box<dyn FrameSource>; 2], inferencer: &Inference
     Opened {
         detector_labels: inferencer.detector_labels().to_vec(),
         classifier_labels: inferencer.classifier_labels().to_vec(),
-        engine: inferencer.engine_description().to_owned(),
+        engine: inferencer.engine_description(),
         sources: [0, 1].map(|index: usize| short_name(&sources[index].info().name)),
         frame_rate: if fastest > 0.0 {
             fastest.min(FILM_RATE_MAX)

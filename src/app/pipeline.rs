@@ -18,7 +18,7 @@ use crate::capture::{FrameSource, Pacer};
 use crate::config::{Config, Pace};
 use crate::decision::Decision;
 use crate::health::Beat;
-use crate::inference::Inferencer;
+use crate::inference::{Condition, Inferencer};
 use crate::message::{CameraChange, Event};
 use crate::output::HeartbeatGenerator;
 use crate::sync::{Latest, Signal};
@@ -66,6 +66,8 @@ pub(super) struct Pipeline {
     pub(super) news: [Consumer<CameraChange>; 2],
     /// What the cameras count, by [`StreamId::index`].
     pub(super) gauges: [CaptureGauge; 2],
+    /// What the engine says of its accelerators.
+    pub(super) conditions: Latest<Condition>,
     pub(super) day_clock: DayClock,
     /// Instant of media time zero on the decision clock.
     pub(super) origin: MonotonicTime,
@@ -135,7 +137,10 @@ impl Pipeline {
             beat: beats.decide.clone(),
             day_clock: day_clock.clone(),
         };
+        let conditions = Latest::new(&Signal::new());
         let infer = InferThread {
+            conditions: conditions.clone(),
+            asked: started.0,
             inferencer,
             scrutiny,
             doubt: None,
@@ -176,6 +181,7 @@ impl Pipeline {
             events,
             news,
             gauges,
+            conditions,
             day_clock,
             origin,
             started,

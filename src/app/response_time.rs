@@ -115,7 +115,7 @@ pub fn measure(loaded: &Loaded, plan: ResponsePlan) -> Result<ResponseFigures, R
     let config = &loaded.config;
     let mut inferencer = Inferencer::new(config).map_err(RunError::from)?;
     let [clear, occupied] = find_pictures(config, &mut inferencer)?;
-    let engine = inferencer.engine_description().to_owned();
+    let engine = inferencer.engine_description();
     let stage = Stage::default();
     let stop = StopFlag::new();
     let source = SteppingIn::new(clear, occupied, plan, stage.clone(), stop.clone());

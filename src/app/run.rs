@@ -168,7 +168,7 @@ fn open_parts(
     capture::refuse_one_camera_twice(config, &sources)?;
     note(Part::Models, Step::Starting, None);
     let inferencer = Inferencer::new(config)?;
-    let engine = inferencer.engine_description().to_owned();
+    let engine = inferencer.engine_description();
     note(Part::Models, Step::Ready, Some(engine));
     Ok(Parts {
         outputs,
@@ -338,6 +338,7 @@ fn board(pipeline: &Pipeline, header: &Header) -> Option<Board> {
         [description(0), description(1)],
         pipeline.gauges.clone(),
         models.collect(),
+        pipeline.conditions.clone(),
     ))
 }
 
@@ -378,7 +379,7 @@ fn header(
     });
     Header {
         version: env!("CARGO_PKG_VERSION"),
-        engine: inferencer.engine_description().to_owned(),
+        engine: inferencer.engine_description(),
         pace: match pace {
             Pace::Asap => "asap",
             Pace::Realtime => "realtime",

@@ -48,6 +48,7 @@ fn snapshot(
         newest: StreamId::WorkerSafety,
         parts: crate::message::PartTally::default(),
         operator: crate::message::OperatorView::default(),
+        engine: None,
     }
 }
 

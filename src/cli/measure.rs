@@ -17,6 +17,25 @@ use crate::units::Score;
 pub(crate) enum BenchCommand {
     /// Compare the models: latency, accuracy, training set, size, what fits together.
     Models(BenchModelsArgs),
+    /// Measure the Edge TPU driver on a simulated device with Coral's latencies.
+    #[cfg(feature = "tpu-sim")]
+    Tpu(BenchTpuArgs),
+}
+
+#[cfg(feature = "tpu-sim")]
+#[derive(Debug, Args)]
+pub(crate) struct BenchTpuArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Seconds per measurement.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// The device is connected with USB 2.
+    #[arg(long)]
+    usb2: bool,
+    /// Write the figures here, too.
+    #[arg(long, value_name = "FILE.json", default_value = "out/tpu.json")]
+    json: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -170,6 +189,23 @@ pub(super) fn bench_models(args: &BenchModelsArgs) -> Result<Exit, Failure> {
     let table = bench_models::measure(&loaded, plan)?;
     print(&table.table());
     write_new(&args.json, &table.to_json(), Overwrite::Yes)?;
+    print(&format!("figures: {}\n", args.json.display()));
+    Ok(Exit::Done)
+}
+
+#[cfg(feature = "tpu-sim")]
+pub(super) fn bench_tpu(args: &BenchTpuArgs) -> Result<Exit, Failure> {
+    use crate::app::bench_tpu::{BenchTpuPlan, run_bench_tpu};
+    let loaded = args.config.load()?;
+    refuse_clashes(&clash::read_by(&loaded), "the table of figures", &args.json)?;
+    let plan = BenchTpuPlan {
+        length: std::time::Duration::from_secs(u64::from(args.seconds)),
+        usb2: args.usb2,
+    };
+    let figures = run_bench_tpu(&loaded, plan);
+    let figures = figures.map_err(|error| Failure::new(Exit::Engine, error))?;
+    print(&figures.table());
+    write_new(&args.json, &figures.to_json(), Overwrite::Yes)?;
     print(&format!("figures: {}\n", args.json.display()));
     Ok(Exit::Done)
 }

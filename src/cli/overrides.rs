@@ -57,6 +57,8 @@ impl From<EngineArg> for EngineChoice {
             EngineArg::Edgetpu => Self::EdgeTpu,
             EngineArg::EdgetpuUsb => Self::EdgeTpuUsb,
             EngineArg::EdgetpuPcie => Self::EdgeTpuPcie,
+            #[cfg(feature = "tpu-sim")]
+            EngineArg::EdgetpuSim => Self::EdgeTpuSimulated,
         }
     }
 }

@@ -107,10 +107,13 @@ pub enum EngineChoice {
     EdgeTpuUsb,
     /// An Edge TPU on PCIe.
     EdgeTpuPcie,
+    /// A simulated Edge TPU, in test builds; no configuration file can name it.
+    #[cfg(feature = "tpu-sim")]
+    EdgeTpuSimulated,
 }
 
 impl EngineChoice {
-    /// Every choice.
+    /// Every choice that a configuration file may name.
     pub const ALL: [Self; 5] = [
         Self::Auto,
         Self::Cpu,
@@ -128,6 +131,8 @@ impl EngineChoice {
             Self::EdgeTpu => "edgetpu",
             Self::EdgeTpuUsb => "edgetpu:usb",
             Self::EdgeTpuPcie => "edgetpu:pcie",
+            #[cfg(feature = "tpu-sim")]
+            Self::EdgeTpuSimulated => "edgetpu:sim",
         }
     }
 }

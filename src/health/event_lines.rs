@@ -189,8 +189,11 @@ pub fn lines(
             let members = json!({ "on": on, "after_s": seconds });
             vec![(EventKind::DisplayBack, members)]
         }
-        Event::Accelerator { message, .. } => {
-            vec![(EventKind::Accelerator, json!({ "message": message }))]
+        Event::Accelerator {
+            message, engine, ..
+        } => {
+            let members = json!({ "message": message, "engine": engine });
+            vec![(EventKind::Accelerator, members)]
         }
         Event::Configuration(change) => vec![(EventKind::Configuration, configuration(change))],
         Event::Started(started) => vec![(EventKind::Start, start(started))],

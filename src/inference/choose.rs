@@ -1,12 +1,14 @@
 //! Which engine runs the models: what the configuration names, or what there is.
 
+use std::time::Duration;
+
 use super::cpu::CpuEngine;
 use super::edgetpu::{EdgeTpuEngine, OtherModels, twin_of};
 use super::engine::Engine;
 use super::error::InferenceError;
 use super::registry::ModelFile;
 use crate::config::{EngineChoice, EngineConfig};
-use crate::tpu::Bus;
+use crate::tpu::{Bus, TpuError};
 
 /// The engine that the configuration chooses for these models. With `auto` and no Edge TPU, models
 /// that are compiled for one are replaced by those they were compiled from.
@@ -24,13 +26,34 @@ pub fn engine(
         EngineChoice::EdgeTpu => Bus::Any,
         EngineChoice::EdgeTpuUsb => Bus::Usb,
         EngineChoice::EdgeTpuPcie => Bus::Pcie,
+        #[cfg(feature = "tpu-sim")]
+        EngineChoice::EdgeTpuSimulated => {
+            let engine = super::edgetpu::SimulatedEngine::open(config, files);
+            return engine
+                .map(|engine| Box::new(engine) as Box<dyn Engine>)
+                .map_err(|error| unavailable(config, &error));
+        }
     };
-    match EdgeTpuEngine::open(bus, config, OtherModels::Refused) {
+    match EdgeTpuEngine::open(bus, config, OtherModels::Refused, patience(files)) {
         Ok(engine) => Ok(Box::new(engine)),
-        Err(error) => Err(InferenceError::EngineUnavailable {
-            engine: config.engine.name(),
-            reason: format!("{error}; or use engine = \"cpu\" (or --engine cpu)"),
-        }),
+        Err(error) => Err(unavailable(config, &error)),
+    }
+}
+
+fn unavailable(config: &EngineConfig, error: &TpuError) -> InferenceError {
+    InferenceError::EngineUnavailable {
+        engine: config.engine.name(),
+        reason: format!("{error}; or use engine = \"cpu\" (or --engine cpu)"),
+    }
+}
+
+/// How long to wait for an Edge TPU to be on the bus: models that are compiled for one were put there
+/// by somebody who has one, and a machine that is just starting lists it late.
+fn patience(files: &[ModelFile]) -> Duration {
+    if files.iter().any(|file| file.graph.is_for_edge_tpu()) {
+        Duration::from_secs(5)
+    } else {
+        Duration::ZERO
     }
 }
 
@@ -44,7 +67,8 @@ fn automatic(
             cpu.because("auto: the models are not compiled for an Edge TPU"),
         ));
     }
-    let error = match EdgeTpuEngine::open(Bus::Any, config, OtherModels::OnCpu) {
+    let others = OtherModels::OnCpu;
+    let error = match EdgeTpuEngine::open(Bus::Any, config, others, patience(files)) {
         Ok(engine) => return Ok(Box::new(engine)),
         Err(error) => error,
     };
@@ -70,7 +94,8 @@ mod tests {
 
     #[test]
     fn an_edge_tpu_that_is_not_there_is_an_error_and_auto_says_what_it_took() {
-        if crate::tpu::find(Bus::Any, &crate::tpu::usb::UsbOptions::default()).is_ok() {
+        let options = crate::tpu::usb::UsbOptions::default();
+        if crate::tpu::find(Bus::Any, &options, std::time::Duration::ZERO).is_ok() {
             eprintln!("SKIPPED: this machine has an Edge TPU");
             return;
         }

@@ -116,6 +116,15 @@ impl TensorView<'_> {
     }
 }
 
+/// What a model runs on, where its engine has a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processor {
+    /// The machine's own.
+    Cpu,
+    /// An Edge TPU.
+    EdgeTpu,
+}
+
 /// A loaded model with its tensors.
 pub trait Model: Send + fmt::Debug {
     /// The form of the input tensor, as the engine takes it.
@@ -137,12 +146,33 @@ pub trait Model: Send + fmt::Debug {
     /// Output `index` of the last successful [`Model::invoke`]; `None` for an index or element type
     /// that does not exist.
     fn output(&self, index: usize) -> Option<TensorView<'_>>;
+
+    /// What it ran on last.
+    fn processor(&self) -> Processor {
+        Processor::Cpu
+    }
+}
+
+/// How the accelerators of an engine are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Condition {
+    /// Temperature of the hottest chip in °C; `None` where none tells.
+    pub celsius: Option<f32>,
+    /// Why an accelerator is out of service, of the first that is.
+    pub out_of_service: Option<String>,
+    /// What else somebody should know: models on the CPU, weights that evict each other.
+    pub remark: Option<String>,
 }
 
 /// Loads models.
 pub trait Engine: Send + fmt::Debug {
     /// What it is, for header, log and picture: `CPU, TFLite 2.14.1 + XNNPACK, 1 thread`.
     fn description(&self) -> &str;
+
+    /// The same of a processor that it runs models on.
+    fn description_of(&self, _processor: Processor) -> &str {
+        self.description()
+    }
 
     /// Loads a model whose file has been read and checked, and runs it once.
     ///
@@ -164,6 +194,11 @@ pub trait Engine: Send + fmt::Debug {
     /// What else is to be known of it, a line each: for people who look into it.
     fn notes(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// How its accelerators are; `None` for an engine without any. One short question to each.
+    fn condition(&self) -> Option<Condition> {
+        None
     }
 
     /// The oldest thing that happened to the engine and has not been taken, in words.

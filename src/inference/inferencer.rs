@@ -3,7 +3,7 @@
 use super::choose;
 use super::classification::{Classifier, crop_of};
 use super::detection::{Detector, Wanted};
-use super::engine::Engine;
+use super::engine::{Condition, Engine};
 use super::error::InferenceError;
 use super::labels::Labels;
 use super::registry::{ModelFile, load_model};
@@ -140,13 +140,14 @@ impl Inferencer {
             load_model(&models.directory, &models.classifier)?,
         ];
         let engine = choose::engine(&config.engine, &mut files)?;
-        log::info!("inference engine: {}", engine.description());
-        Self::assemble(
+        let inferencer = Self::assemble(
             engine,
             files,
             &config.worker_safety,
             &config.visual_inspection,
-        )
+        )?;
+        log::info!("inference engine: {}", inferencer.engine_description());
+        Ok(inferencer)
     }
 
     /// As [`Inferencer::new`], on an engine of the caller's.
@@ -202,10 +203,24 @@ impl Inferencer {
         self.selection = selection;
     }
 
-    /// What runs the models, for header, log and picture.
+    /// What runs the models now, for header, log and picture; each of them where they run on different
+    /// things.
     #[must_use]
-    pub fn engine_description(&self) -> &str {
-        self.engine.description()
+    pub fn engine_description(&self) -> String {
+        let stages = [self.detector.stage(), self.classifier.stage()];
+        let [detector, classifier] =
+            stages.map(|stage| self.engine.description_of(stage.processor()));
+        if detector == classifier {
+            return detector.to_owned();
+        }
+        format!("detector on {detector}; classifier on {classifier}")
+    }
+
+    /// Whether [`Inferencer::tick`], or an inference, may now take as many seconds as the kernel gives
+    /// the reset of a device.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        self.engine.is_recovering()
     }
 
     /// Whether [`Inferencer::tick`], or an inference, may now take as many seconds as the kernel gives
@@ -224,6 +239,12 @@ impl Inferencer {
     /// Lets the engine do what it does on its own, a bounded step of it; for when no frame waits.
     pub fn tick(&self) {
         self.engine.tick();
+    }
+
+    /// How the engine's accelerators are; `None` where it has none.
+    #[must_use]
+    pub fn engine_condition(&self) -> Option<Condition> {
+        self.engine.condition()
     }
 
     /// The oldest thing that happened to the engine and has not been taken, in words.
@@ -257,6 +278,12 @@ impl Inferencer {
     /// Shows the detector a picture whose content is known: one inference.
     pub fn self_test(&mut self) -> DetectorTest {
         self.known_answer.run(&mut self.detector)
+    }
+
+    /// Whether the last self-test says nothing of the detector, because the engine failed.
+    #[must_use]
+    pub const fn self_test_is_open(&self) -> bool {
+        self.known_answer.is_open()
     }
 
     /// Does everything there is to do for a frame. `clock` is the clock of `meta.arrived`.

@@ -11,7 +11,9 @@ use crate::frame::{
     BufferPool, ColorMatrix, ColorRange, FrameBuffer, FrameFormat, FrameMeta, PixelFormat,
 };
 use crate::geometry::Size;
-use crate::inference::engine::{ElementType, Model, Quantisation, TensorSpec, TensorView};
+use crate::inference::engine::{
+    ElementType, Model, Processor, Quantisation, TensorSpec, TensorView,
+};
 use crate::inference::tflite_graph::Graph;
 use crate::preprocess::TensorMut;
 use crate::units::{LabelId, Score};
@@ -30,6 +32,8 @@ struct ScriptState {
     /// The first bytes of every input seen.
     seen: Vec<u8>,
     fails: bool,
+    /// Whether it says that it runs on an Edge TPU.
+    is_on_tpu: bool,
 }
 
 #[derive(Debug)]
@@ -102,6 +106,14 @@ impl Model for ScriptedModel {
         let count = u8::try_from(script.rows.len()).unwrap();
         self.values[3][0] = script.count.unwrap_or(f32::from(count));
         Ok(())
+    }
+
+    fn processor(&self) -> Processor {
+        if self.script.0.lock().unwrap().is_on_tpu {
+            Processor::EdgeTpu
+        } else {
+            Processor::Cpu
+        }
     }
 
     fn output(&self, index: usize) -> Option<TensorView<'_>> {
@@ -401,4 +413,44 @@ fn a_model_of_the_wrong_kind_is_refused() {
         error.contains("2 classes") && error.contains("three.txt"),
         "{error}"
     );
+}
+
+/// The person of the self-test's picture.
+const KNOWN: [f32; 4] = [0.33, 0.75, 0.59, 0.85];
+
+#[test]
+fn what_another_processor_finds_need_not_be_the_same_to_the_last_digit() {
+    let script = Script::default();
+    let mut inferencer = inferencer(&script);
+    let mut test = |score: f32, is_on_tpu: bool| {
+        let mut state = script.0.lock().unwrap();
+        state.rows = vec![(0.0, score, KNOWN)];
+        state.is_on_tpu = is_on_tpu;
+        drop(state);
+        inferencer.self_test()
+    };
+    assert_eq!(test(0.9, true), DetectorTest::Passed);
+    // The accelerator is lost, and comes back.
+    assert_eq!(test(0.91, false), DetectorTest::Passed);
+    assert_eq!(test(0.9, true), DetectorTest::Passed);
+    assert_eq!(test(0.91, false), DetectorTest::Passed);
+    // On the same one it must be the very same.
+    assert_eq!(test(0.91, true), DetectorTest::Failed);
+    assert_eq!(test(0.9, false), DetectorTest::Failed);
+}
+
+#[test]
+fn a_self_test_that_the_engine_failed_is_open_and_a_wrong_answer_is_not() {
+    let script = Script::default();
+    let mut inferencer = inferencer(&script);
+    script.0.lock().unwrap().fails = true;
+    assert_eq!(inferencer.self_test(), DetectorTest::Failed);
+    assert!(inferencer.self_test_is_open());
+    script.0.lock().unwrap().fails = false;
+    assert_eq!(
+        inferencer.self_test(),
+        DetectorTest::Failed,
+        "nobody is found"
+    );
+    assert!(!inferencer.self_test_is_open());
 }

@@ -41,7 +41,7 @@ pub use classification::Classifier;
 pub use cpu::CpuEngine;
 pub use detection::Detector;
 pub use edgetpu::EdgeTpuEngine;
-pub use engine::{ElementType, Engine, Model, Quantisation, TensorSpec, TensorView};
+pub use engine::{Condition, ElementType, Engine, Model, Quantisation, TensorSpec, TensorView};
 pub use error::InferenceError;
 pub use fetch::{FetchError, Fetched, Source, downloaded, fetch_coral};
 pub use inferencer::{Inferencer, InspectionJob, LabelSet, Selection, Step};

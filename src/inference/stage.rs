@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::engine::{ElementType, Engine, Model, Quantisation, TensorSpec};
+use super::engine::{ElementType, Engine, Model, Processor, Quantisation, TensorSpec};
 use super::error::InferenceError;
 use super::registry::ModelFile;
 use crate::frame::Frame;
@@ -143,6 +143,11 @@ impl Stage {
 
     pub(super) fn model(&self) -> &dyn Model {
         self.model.as_ref()
+    }
+
+    /// What it ran on last.
+    pub(super) fn processor(&self) -> Processor {
+        self.model.processor()
     }
 
     /// An error about what this model put out.

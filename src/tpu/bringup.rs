@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::error::TpuError;
 use super::regs::{
     self, Csr, DEEP_SLEEP, DESCR_EP, DMA_PAUSE, DMA_PAUSED, GCBB_CREDIT0, IDLE_REGISTER,
-    MST_ABM_EN, MST_ERR_RESP_ISR_MASK, MULTI_BO_EP, OMC0_00, OMC0_D4, OMC0_D8, OMC0_DC,
-    OUTFEED_CHUNK_LENGTH, RAMBIST_CTRL_1, Register, SCALAR_RUN_CONTROLS, SCU_CTRL_0, SCU_CTRL_2,
-    SCU_CTRL_3, SCU_CTRL_7, SLV_ABM_EN, SLV_ERR_RESP_ISR_MASK, TILE_CONFIG_0, TILE_RUN_CONTROLS,
-    USB_FATAL_ERROR_CONTROL, USB_TOP_LEVEL_CONTROLS,
+    MST_ABM_EN, MST_ERR_RESP_ISR_MASK, MST_RD_ERR_RESP, MST_WR_ERR_RESP, MULTI_BO_EP, OMC0_00,
+    OMC0_D4, OMC0_D8, OMC0_DC, OUTFEED_CHUNK_LENGTH, RAMBIST_CTRL_1, Register, SCALAR_RUN_CONTROLS,
+    SCU_CTRL_0, SCU_CTRL_2, SCU_CTRL_3, SCU_CTRL_7, SLV_ABM_EN, SLV_ERR_RESP_ISR_MASK,
+    SLV_RD_ERR_RESP, SLV_WR_ERR_RESP, TILE_CONFIG_0, TILE_RUN_CONTROLS, USB_FATAL_ERROR_CONTROL,
+    USB_TOP_LEVEL_CONTROLS,
 };
 use super::usb::transport::Speed;
 
@@ -224,6 +225,64 @@ fn bus_errors(csr: &mut dyn Csr, enable: u32, mask: u32) -> Result<(), TpuError>
     csr.write32(MST_ABM_EN, enable)?;
     csr.write32(SLV_ERR_RESP_ISR_MASK, mask)?;
     csr.write32(MST_ERR_RESP_ISR_MASK, mask)
+}
+
+/// After the interrupt that warns of heat: clears it, and says how hot it is.
+///
+/// # Errors
+///
+/// The chip cannot be reached.
+pub(super) fn take_heat_warning(csr: &mut dyn Csr) -> Result<Option<regs::MilliCelsius>, TpuError> {
+    let value = csr.read32(OMC0_DC)?;
+    if value >> 31 & 1 == 1 {
+        csr.write32(OMC0_DC, value | 1 << 29)?;
+    }
+    Ok(regs::temperature(value))
+}
+
+/// After the interrupt of the internal bus: has it report the next error, too. Says whether there was
+/// one.
+///
+/// # Errors
+///
+/// The chip cannot be reached.
+pub(super) fn take_bus_error(csr: &mut dyn Csr) -> Result<bool, TpuError> {
+    let mut found = false;
+    for (errors, enable) in [
+        ([SLV_WR_ERR_RESP, SLV_RD_ERR_RESP], SLV_ABM_EN),
+        ([MST_WR_ERR_RESP, MST_RD_ERR_RESP], MST_ABM_EN),
+    ] {
+        for error in errors {
+            if csr.read32(error)? & 1 == 1 {
+                found = true;
+                csr.write32(enable, 0)?;
+                csr.write32(enable, 1)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// After the interrupt of the memory self-test, which also comes when the test has ended well, and of
+/// failures at boot: clears them.
+///
+/// # Errors
+///
+/// The memory is faulty, or the chip cannot be reached.
+pub(super) fn take_memory_test(csr: &mut dyn Csr) -> Result<(), TpuError> {
+    // Writing back what was read clears exactly what was seen.
+    let test = csr.read32(RAMBIST_CTRL_1)?;
+    csr.write32(RAMBIST_CTRL_1, test)?;
+    let boot = csr.read32(SCU_CTRL_7)?;
+    csr.write32(SCU_CTRL_7, boot)?;
+    if boot >> 16 & 3 != 0 {
+        log::warn!("Edge TPU: failures at its boot: {:#x}", boot >> 16 & 3);
+    }
+    match test >> 16 & 7 {
+        status if status & 1 != 0 => Err(TpuError::TopLevel("a fault of its memory")),
+        status if status & 2 != 0 => Err(TpuError::TopLevel("a memory test that does not end")),
+        _ => Ok(()),
+    }
 }
 
 /// The chip's temperature; `None` where its sensor says nothing sensible.

@@ -32,7 +32,8 @@ pub struct Residency {
 
 impl Residency {
     /// A model of a token is about to run; `loader` loads its weights. Says whether it must, and
-    /// takes it that it will: a failure to upload is followed by [`Residency::clear`].
+    /// takes it that it will: a failure to upload is followed by [`Residency::clear`]. A model without
+    /// one brings its weights itself, and whatever its token, they lie where others' did.
     pub fn prepare(&mut self, token: CachingToken, loader: Option<LoaderId>) -> Upload {
         let forgotten = token == CachingToken(0) || token != self.token;
         if forgotten {
@@ -40,6 +41,7 @@ impl Residency {
             self.token = token;
         }
         let Some(loader) = loader else {
+            self.clear();
             return Upload::Nothing;
         };
         if self.resident.contains(&loader) {
@@ -116,6 +118,15 @@ mod tests {
         // A model that loads nothing may still overwrite what is there.
         assert_eq!(chip.prepare(ALONE, None), Upload::Nothing);
         assert_eq!(chip.prepare(SHARED, B), Upload::Anew);
+    }
+
+    #[test]
+    fn a_model_that_brings_its_own_weights_evicts_those_of_its_token() {
+        let mut chip = Residency::default();
+        chip.prepare(SHARED, A);
+        assert_eq!(chip.prepare(SHARED, None), Upload::Nothing);
+        assert_eq!(chip.prepare(SHARED, A), Upload::Anew);
+        assert_eq!(chip.prepare(SHARED, B), Upload::Beside);
     }
 
     /// The chip's memory as it is: places overwritten by whatever else has another token.

@@ -21,6 +21,8 @@ pub struct Ticket(pub u64);
 pub enum Notice {
     /// It is getting hot.
     Hot(Option<MilliCelsius>),
+    /// A transfer inside the chip was refused.
+    Bus,
 }
 
 /// How far a device is on its way into service.
@@ -69,8 +71,8 @@ impl fmt::Display for Measure {
     }
 }
 
-/// An accelerator on one bus. Everything it does is bounded in time; nothing it is told by the device
-/// ends the program.
+/// An accelerator on one bus. Everything it does is bounded in time, by itself or, resets, by the
+/// kernel; nothing it is told by the device ends the program.
 pub trait Backend: Send + fmt::Debug {
     /// Where it is plugged in: `usb 1-2.3`, `pcie 0000:01:00.0`.
     fn identity(&self) -> &str;
@@ -88,7 +90,8 @@ pub trait Backend: Send + fmt::Debug {
     /// The model cannot be run on this bus.
     fn load(&mut self, package: &Arc<Package>) -> Result<ProgramId, TpuError>;
 
-    /// One step into service. Takes a fraction of a second at most; does nothing once it is ready.
+    /// One step into service. Takes a fraction of a second, but for a reset, which is the kernel's and
+    /// may take it seconds; does nothing once it is ready.
     ///
     /// # Errors
     ///
@@ -119,7 +122,7 @@ pub trait Backend: Send + fmt::Debug {
     ) -> Result<(), TpuError>;
 
     /// Withdraws what is under way and takes a measure. `Ready` when the device can run models at
-    /// once, else [`Backend::advance`] goes on.
+    /// once, else [`Backend::advance`] goes on. Takes as long as that.
     ///
     /// # Errors
     ///

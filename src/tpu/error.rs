@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::layout::{LayoutError, WrongLength};
 use super::package::PackageError;
 use super::regs::{HibErrors, Register};
-use super::usb::transport::{HostError, TransferError};
+use super::usb::transport::{HostError, Speed, TransferError};
 
 /// Why the driver could not do something.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -14,6 +14,14 @@ pub enum TpuError {
     /// There is no Edge TPU where one was looked for.
     #[error("no Edge TPU {0}")]
     Absent(String),
+    /// It is connected in a way in which it cannot be used.
+    #[error("the Edge TPU {identity} is connected with {speed}, which is too slow for it")]
+    TooSlow {
+        /// Where it is plugged in.
+        identity: String,
+        /// How.
+        speed: Speed,
+    },
     /// The machine's USB refused.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -140,6 +148,12 @@ impl TpuError {
             return matches!(source, TransferError::Disconnected);
         }
         false
+    }
+
+    /// Whether trying again within seconds cannot help.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        matches!(self, Self::Firmware { .. } | Self::TooSlow { .. })
     }
 
     /// Whether the caller is at fault and the device is not.

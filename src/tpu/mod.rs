@@ -19,7 +19,10 @@ pub use error::TpuError;
 
 use device::Backend;
 use pcie::Pcie;
-use usb::{NusbHost, Usb, UsbOptions};
+use std::time::Duration;
+
+use crate::sys::monotonic_now;
+use usb::{NusbHost, Sockets, Usb, UsbOptions};
 
 /// Where accelerators are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,20 +35,44 @@ pub enum Bus {
     Pcie,
 }
 
-/// The accelerators of this machine, in the order of their places; nothing is done to them.
+/// The accelerators of this machine, in the order of their places; nothing is done to them. Where
+/// there is none, one is waited for: a machine that is just starting lists them late.
 ///
 /// # Errors
 ///
-/// There is none; says where was looked.
-pub fn find(bus: Bus, options: &UsbOptions) -> Result<Vec<Box<dyn Backend>>, TpuError> {
+/// There is none within `limit`; says where was looked.
+pub fn find(
+    bus: Bus,
+    options: &UsbOptions,
+    limit: Duration,
+) -> Result<Vec<Box<dyn Backend>>, TpuError> {
+    let deadline = monotonic_now() + limit;
+    loop {
+        match list(bus, options) {
+            Err(TpuError::Absent(_)) if monotonic_now() < deadline => {
+                // PCIe announces nothing to us, and USB not everywhere.
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Time between two looks for accelerators.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+fn list(bus: Bus, options: &UsbOptions) -> Result<Vec<Box<dyn Backend>>, TpuError> {
     let mut found: Vec<Box<dyn Backend>> = Vec::new();
     if bus != Bus::Pcie {
         let mut host = NusbHost::new();
         match usb::attached(&mut host) {
-            Ok(devices) => found.extend(devices.into_iter().map(|device| {
-                let usb = Usb::new(Box::new(NusbHost::new()), device.port, options.clone());
-                Box::new(usb) as Box<dyn Backend>
-            })),
+            Ok(devices) => {
+                let sockets = Sockets::default();
+                found.extend(devices.into_iter().map(|device| {
+                    let usb = Usb::new(Box::new(NusbHost::new()), device.port, options.clone());
+                    Box::new(usb.among(&sockets)) as Box<dyn Backend>
+                }));
+            }
             // A machine may have no USB at all.
             Err(error) if bus == Bus::Usb => return Err(error),
             Err(error) => log::debug!("Edge TPUs on USB: {error}"),

@@ -2,7 +2,8 @@
 //!
 //! Each model has a home: models of one caching token live together, models of different ones apart
 //! where there are enough accelerators, so that none evicts another's weights. While a home is out of
-//! service its models run on another that works, which is said.
+//! service its models run on another that works, which is said. A run waits for no other accelerator
+//! than its own: those out of service are seen to by [`Pool::tick`], when there is nothing to run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ struct Resident {
 pub struct Pool {
     members: Vec<Supervised>,
     models: Vec<Resident>,
+    /// The member that is seen to next.
+    turn: usize,
 }
 
 impl Pool {
@@ -53,6 +56,7 @@ impl Pool {
         Ok(Self {
             members,
             models: Vec::new(),
+            turn: 0,
         })
     }
 
@@ -81,7 +85,10 @@ impl Pool {
     /// None of them is within `limit`: the reason of the first.
     pub fn start(&mut self, limit: Duration) -> Result<(), TpuError> {
         let mut failures = Vec::new();
-        for member in &mut self.members {
+        for (before, member) in self.members.iter_mut().enumerate() {
+            // Where one works, the others are not waited for as long: they may come later.
+            let one_works = failures.len() < before;
+            let limit = if one_works { limit / 4 } else { limit };
             failures.extend(member.start(limit).err());
         }
         if failures.len() == self.members.len()
@@ -153,9 +160,30 @@ impl Pool {
         Ok((at, *program))
     }
 
-    /// One bounded step of whatever recovery is under way.
+    /// Whether the next [`Pool::tick`] does something to an accelerator; see
+    /// [`Supervised::is_recovering`].
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        self.members.iter().any(Supervised::is_recovering)
+    }
+
+    /// One step of a recovery that is under way; of several, each in its turn. Not to be called while
+    /// something waits that could be run.
     pub fn tick(&mut self) {
-        self.members.iter_mut().for_each(Supervised::tick);
+        let count = self.members.len();
+        let mut in_turn = (0..count).map(|next| (self.turn + next) % count);
+        let recovering = |member: &usize| {
+            self.members
+                .get(*member)
+                .is_some_and(Supervised::is_recovering)
+        };
+        if let Some(at) = in_turn.find(recovering) {
+            self.turn = at + 1;
+            self.members
+                .get_mut(at)
+                .into_iter()
+                .for_each(Supervised::tick);
+        }
     }
 
     /// Runs a model, and once more where that may help and there is time.
@@ -169,7 +197,6 @@ impl Pool {
         inputs: &[&[u8]],
         outputs: &mut [Vec<u8>],
     ) -> Result<(), TpuError> {
-        self.tick();
         let (at, program) = self.place(model)?;
         let member = self
             .members
@@ -184,7 +211,6 @@ impl Pool {
     ///
     /// See [`Supervised::submit`].
     pub fn submit(&mut self, model: ModelId, inputs: &[&[u8]]) -> Result<PoolTicket, TpuError> {
-        self.tick();
         let (at, program) = self.place(model)?;
         let member = self
             .members

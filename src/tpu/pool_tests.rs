@@ -50,8 +50,18 @@ fn models_of_different_tokens_live_apart_and_help_each_other_out() {
     let events = std::iter::from_fn(|| pool.take_event()).map(|event| event.what);
     assert!(events.collect::<Vec<_>>().contains(&Happening::TakesOver));
     hosts[1].world().now += Duration::from_secs(5);
+    let before = hosts[1].world().transfers;
     for _ in 0..20 {
         run(&mut pool, 2).unwrap();
+    }
+    assert_eq!(
+        hosts[1].world().transfers,
+        before,
+        "no run waits for the other device"
+    );
+    for _ in 0..40 {
+        run(&mut pool, 2).unwrap();
+        pool.tick();
         hosts[1].world().now += Duration::from_secs(1);
     }
     assert!(hosts[1].world().runs > 10, "it goes home");

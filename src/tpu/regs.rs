@@ -34,7 +34,7 @@ pub const OMC0_00: Register = at(0x1a000, "omc0_00");
 pub const OMC0_D4: Register = at(0x1a0d4, "omc0_d4");
 /// Thermal shutdown: bit 31 enables it.
 pub const OMC0_D8: Register = at(0x1a0d8, "omc0_d8");
-/// Thermal sensor: bits 16 to 25 are its reading, bit 29 clears a warning.
+/// Thermal sensor: bits 16 to 25 are its reading, bit 31 is a warning, bit 29 clears it.
 pub const OMC0_DC: Register = at(0x1a0dc, "omc0_dc");
 /// Physical-layer modes of the inactive state.
 pub const SCU_CTRL_0: Register = at(0x1a30c, "scu_ctrl_0");
@@ -52,7 +52,16 @@ pub const SLV_ERR_RESP_ISR_MASK: Register = at(0x1a558, "slv_err_resp_isr_mask")
 pub const MST_ABM_EN: Register = at(0x1a600, "mst_abm_en");
 /// Its interrupt mask.
 pub const MST_ERR_RESP_ISR_MASK: Register = at(0x1a658, "mst_err_resp_isr_mask");
-/// Memory self-test: bits 16 to 18 say what failed (write 1 to clear), 20 to 22 mask it.
+/// Slave side: a write was refused.
+pub const SLV_WR_ERR_RESP: Register = at(0x1a540, "slv_wr_err_resp");
+/// Slave side: a read was refused.
+pub const SLV_RD_ERR_RESP: Register = at(0x1a544, "slv_rd_err_resp");
+/// Master side: a write was refused.
+pub const MST_WR_ERR_RESP: Register = at(0x1a640, "mst_wr_err_resp");
+/// Master side: a read was refused.
+pub const MST_RD_ERR_RESP: Register = at(0x1a644, "mst_rd_err_resp");
+/// Memory self-test: bits 16 to 18 are failed, timed out, finished (write 1 to clear), 20 to 22 mask
+/// them.
 pub const RAMBIST_CTRL_1: Register = at(0x1a704, "rambist_ctrl_1");
 /// Credits of the bridge; its low bits are pulsed to clear them.
 pub const GCBB_CREDIT0: Register = at(0x1907c, "gcbb_credit0");
@@ -213,6 +222,15 @@ impl fmt::Display for HibErrors {
 /// A temperature in thousandths of a degree Celsius.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MilliCelsius(pub i32);
+
+impl MilliCelsius {
+    /// In °C, for people.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "between -40,000 and 125,000")]
+    pub const fn celsius(self) -> f32 {
+        self.0 as f32 / 1000.0
+    }
+}
 
 impl fmt::Display for MilliCelsius {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,9 +8,14 @@
 //! ```
 //!
 //! An inference has a deadline. When it fails, the mildest measure that has not just been taken is
-//! taken; a measure that fails is followed by the next. An inference that comes while the device is
-//! not in service fails at once, and takes the recovery one bounded step further: nobody waits for a
-//! device that may never come back, and no thread is needed for it. Each step is an [`Event`].
+//! due; a measure that fails is followed by the next. Only the mildest, which takes a tenth of a
+//! second at most, is taken within the inference. All others are steps of [`Supervised::tick`], one
+//! each: nobody waits for a device that may never come back, and no thread is needed for it. A step
+//! is bounded by the driver but for resets, which are the kernel's and may take it seconds;
+//! [`Supervised::is_recovering`] says beforehand that a step may be one. Each step is an [`Event`].
+//!
+//! A device that gets lost again and again (it is unplugged, its power breaks down) is quarantined as
+//! one that no measure helps.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,6 +30,12 @@ use crate::units::MonotonicTime;
 
 /// Successful inferences after which a device counts as sound again.
 const SOUND_AFTER: u32 = 32;
+
+/// Losses of a device within [`LOSS_WINDOW`] that are put down to somebody at the plug.
+const LOSSES_MAX: usize = 4;
+
+/// A loss longer ago than this is forgotten.
+const LOSS_WINDOW: Duration = Duration::from_secs(60);
 
 /// Most events kept for whoever asks.
 const EVENTS_MAX: usize = 64;
@@ -110,6 +121,7 @@ impl fmt::Display for Event {
                 write!(f, "it is getting hot: {temperature}")
             }
             Happening::Notice(Notice::Hot(None)) => f.write_str("it is getting hot"),
+            Happening::Notice(Notice::Bus) => f.write_str("an error on its internal bus"),
             Happening::TakesOver => f.write_str("takes over from one that is out of service"),
         }
     }
@@ -122,6 +134,8 @@ enum State {
         after: Option<Measure>,
         successes: u32,
     },
+    /// A measure is to be taken by the next step.
+    Due { measure: Measure, reason: String },
     /// On its way into service.
     Recovering {
         measure: Measure,
@@ -145,6 +159,10 @@ pub struct Supervised {
     events: VecDeque<Event>,
     /// Runs begun and not finished: when each is due.
     due: VecDeque<(Ticket, MonotonicTime)>,
+    /// When it was last found to be gone, the oldest first.
+    losses: VecDeque<MonotonicTime>,
+    /// What went wrong last is not mended by trying again.
+    is_lasting: bool,
 }
 
 impl Supervised {
@@ -162,6 +180,8 @@ impl Supervised {
             },
             events: VecDeque::with_capacity(EVENTS_MAX),
             due: VecDeque::with_capacity(4),
+            losses: VecDeque::with_capacity(LOSSES_MAX + 1),
+            is_lasting: false,
         }
     }
 
@@ -206,29 +226,33 @@ impl Supervised {
         self.backend.temperature()
     }
 
-    /// Brings it into service, once, waiting for it. For the start of the program, when nothing moves
-    /// yet.
+    /// Whether the next [`Supervised::tick`] does something to the device: a step of a fraction of a
+    /// second or, where it is a reset, of as many seconds as the kernel gives that.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        match &self.state {
+            State::Working { .. } => false,
+            State::Due { .. } | State::Recovering { .. } => true,
+            State::Quarantined { until, .. } => self.backend.now() >= *until,
+        }
+    }
+
+    /// Brings it into service, once, waiting for it, with every measure there is. For the start of the
+    /// program, when nothing moves yet.
     ///
     /// # Errors
     ///
-    /// It is not in service within `limit`: the last reason.
+    /// It is not in service within `limit`, or never will be as things are: the last reason.
     pub fn start(&mut self, limit: Duration) -> Result<(), TpuError> {
         let deadline = self.backend.now() + limit;
         loop {
-            let result = self.backend.advance();
-            match result {
-                Ok(Progress::Ready) => {
-                    self.work(None);
-                    return Ok(());
-                }
-                Ok(Progress::Underway(step)) => self.note_step(step),
-                Err(error) => {
-                    self.note(Happening::Failed(error.to_string()));
-                    self.recover(Measure::Reset, &error);
-                    return Err(error);
-                }
+            self.tick();
+            if let State::Working { after, .. } = &mut self.state {
+                // What it took to start says nothing of a failure to come.
+                *after = None;
+                return Ok(());
             }
-            if self.backend.now() >= deadline {
+            if self.is_lasting || self.backend.now() >= deadline {
                 return Err(self.out_of_service());
             }
             // Some changes, such as permissions, are not announced.
@@ -237,15 +261,18 @@ impl Supervised {
         }
     }
 
-    /// One bounded step of a recovery, where there is one to be made.
+    /// One step of a recovery, where there is one to be made.
     pub fn tick(&mut self) {
-        let now = self.backend.now();
         match &self.state {
             State::Working { .. } => {}
-            State::Quarantined { until, .. } if now < *until => {}
+            State::Quarantined { until, .. } if self.backend.now() < *until => {}
             State::Quarantined { reason, .. } => {
                 let reason = reason.clone();
-                self.take_measures(Measure::Reset, reason);
+                self.take(Measure::Reset, reason);
+            }
+            State::Due { measure, reason } => {
+                let (measure, reason) = (*measure, reason.clone());
+                self.take(measure, reason);
             }
             State::Recovering { measure, .. } => {
                 let measure = *measure;
@@ -253,12 +280,13 @@ impl Supervised {
                     Ok(Progress::Ready) => self.work(Some(measure)),
                     Ok(Progress::Underway(step)) => self.note_step(step),
                     Err(error) => {
+                        self.is_lasting = error.is_lasting();
                         self.note(Happening::Failed(error.to_string()));
-                        match measure.next() {
-                            // Without a device there is nothing to take measures on.
-                            _ if error.is_gone() => self.recover(Measure::Reset, &error),
-                            Some(next) => self.recover(next, &error),
-                            None => self.quarantine(error.to_string()),
+                        if error.is_gone() {
+                            // Without a device there is nothing to take harder measures on.
+                            self.lost(&error);
+                        } else {
+                            self.plan(measure.next(), error.to_string());
                         }
                     }
                 }
@@ -270,16 +298,17 @@ impl Supervised {
     ///
     /// # Errors
     ///
-    /// It failed, or the device is out of service. Returns within the limit of an inference and a
-    /// step of recovery.
+    /// It failed, or the device is out of service. Returns within the limit of an inference, the
+    /// mildest measure and, where it was out of service, a step of recovery.
     pub fn run(
         &mut self,
         program: ProgramId,
         inputs: &[&[u8]],
         outputs: &mut [Vec<u8>],
     ) -> Result<(), TpuError> {
+        self.tick();
         let due = self.backend.now() + self.limits.inference;
-        let first = self.submit(program, inputs);
+        let first = self.begin(program, inputs, due);
         let first = first.and_then(|ticket| self.finish(ticket, outputs));
         let retried = matches!(
             self.state,
@@ -290,7 +319,7 @@ impl Supervised {
         );
         match first {
             Err(error) if retried && !error.is_callers() && self.backend.now() < due => {
-                let ticket = self.submit(program, inputs)?;
+                let ticket = self.begin(program, inputs, due)?;
                 self.finish(ticket, outputs)
             }
             result => result,
@@ -304,12 +333,21 @@ impl Supervised {
     /// The device is out of service, or the inputs do not fit.
     pub fn submit(&mut self, program: ProgramId, inputs: &[&[u8]]) -> Result<Ticket, TpuError> {
         self.tick();
+        let due = self.backend.now() + self.limits.inference;
+        self.begin(program, inputs, due)
+    }
+
+    fn begin(
+        &mut self,
+        program: ProgramId,
+        inputs: &[&[u8]],
+        due: MonotonicTime,
+    ) -> Result<Ticket, TpuError> {
         if !self.is_working() {
             return Err(self.out_of_service());
         }
         match self.backend.submit(program, inputs) {
             Ok(ticket) => {
-                let due = self.backend.now() + self.limits.inference;
                 self.due.push_back((ticket, due));
                 Ok(ticket)
             }
@@ -349,12 +387,18 @@ impl Supervised {
             *successes = successes.saturating_add(1);
             if *successes >= SOUND_AFTER && after.is_some() {
                 *after = None;
-                self.pause = self.limits.back_off;
+                // One that gets lost every now and then is given longer and longer pauses.
+                let now = self.backend.now();
+                self.losses
+                    .retain(|at| now.saturating_since(*at) < LOSS_WINDOW);
+                if self.losses.is_empty() {
+                    self.pause = self.limits.back_off;
+                }
             }
         }
     }
 
-    /// Takes the next measure for a failure that is the device's.
+    /// Sees to the next measure for a failure that is the device's.
     fn failed(&mut self, error: TpuError) -> TpuError {
         if error.is_callers() {
             return error;
@@ -363,48 +407,61 @@ impl Supervised {
         self.note(Happening::Failed(error.to_string()));
         let last = match self.state {
             State::Working { after, .. } => after,
-            State::Recovering { .. } | State::Quarantined { .. } => None,
+            State::Due { .. } | State::Recovering { .. } | State::Quarantined { .. } => None,
         };
-        let measure = match last {
-            _ if error.is_gone() => Some(Measure::Reset),
-            None => Some(Measure::Retry),
-            Some(last) => last.next(),
-        };
-        match measure {
-            Some(measure) => self.recover(measure, &error),
-            None => self.quarantine(error.to_string()),
+        match last {
+            _ if error.is_gone() => self.lost(&error),
+            None => self.take(Measure::Retry, error.to_string()),
+            Some(last) => self.plan(last.next(), error.to_string()),
         }
         error
     }
 
-    fn recover(&mut self, measure: Measure, error: &TpuError) {
-        self.take_measures(measure, error.to_string());
+    /// It is gone. Once, it is waited for; again and again, it is left alone.
+    fn lost(&mut self, error: &TpuError) {
+        let now = self.backend.now();
+        self.losses
+            .retain(|at| now.saturating_since(*at) < LOSS_WINDOW);
+        if self.losses.len() > LOSSES_MAX {
+            self.losses.pop_front();
+        }
+        self.losses.push_back(now);
+        if self.losses.len() > LOSSES_MAX {
+            self.quarantine(format!(
+                "it was lost {} times within {LOSS_WINDOW:?}, last: {error}",
+                self.losses.len()
+            ));
+        } else {
+            self.plan(Some(Measure::Reset), error.to_string());
+        }
     }
 
-    /// Takes a measure; where it fails, the next.
-    fn take_measures(&mut self, measure: Measure, reason: String) {
-        let mut next = Some(measure);
-        while let Some(measure) = next {
-            self.note(Happening::Measure(measure));
-            match self.backend.recover(measure) {
-                Ok(Progress::Ready) => {
-                    self.work(Some(measure));
-                    return;
-                }
-                Ok(Progress::Underway(step)) => {
-                    self.state = State::Recovering {
-                        measure,
-                        reason,
-                        step: String::new(),
-                    };
-                    self.note_step(step);
-                    return;
-                }
-                Err(error) => self.note(Happening::Failed(format!("{measure}: {error}"))),
-            }
-            next = measure.next();
+    /// Has a measure taken by the next step; without one it is left alone.
+    fn plan(&mut self, measure: Option<Measure>, reason: String) {
+        match measure {
+            Some(measure) => self.state = State::Due { measure, reason },
+            None => self.quarantine(reason),
         }
-        self.quarantine(reason);
+    }
+
+    /// Takes a measure; where it fails, the next one is due.
+    fn take(&mut self, measure: Measure, reason: String) {
+        self.note(Happening::Measure(measure));
+        match self.backend.recover(measure) {
+            Ok(Progress::Ready) => self.work(Some(measure)),
+            Ok(Progress::Underway(step)) => {
+                self.state = State::Recovering {
+                    measure,
+                    reason,
+                    step: String::new(),
+                };
+                self.note_step(step);
+            }
+            Err(error) => {
+                self.note(Happening::Failed(format!("{measure}: {error}")));
+                self.plan(measure.next(), reason);
+            }
+        }
     }
 
     fn quarantine(&mut self, reason: String) {
@@ -417,6 +474,7 @@ impl Supervised {
     }
 
     fn work(&mut self, after: Option<Measure>) {
+        self.is_lasting = false;
         self.state = State::Working {
             after,
             successes: 0,
@@ -427,6 +485,7 @@ impl Supervised {
     fn out_of_service(&self) -> TpuError {
         let (reason, step) = match &self.state {
             State::Working { .. } => (String::new(), String::new()),
+            State::Due { measure, reason } => (reason.clone(), format!("{measure} is next")),
             State::Recovering { reason, step, .. } => (reason.clone(), step.clone()),
             State::Quarantined { until, reason } => {
                 let left = until.saturating_since(self.backend.now());

@@ -203,5 +203,6 @@ pub(crate) fn snapshot(
         newest: StreamId::WorkerSafety,
         parts: PartTally::default(),
         operator: OperatorView::default(),
+        engine: None,
     }
 }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::SharedPool;
-use crate::inference::engine::{ElementType, Model, Quantisation, TensorSpec, TensorView};
+use crate::inference::engine::{
+    ElementType, Model, Processor, Quantisation, TensorSpec, TensorView,
+};
 use crate::inference::error::InferenceError;
 use crate::inference::registry::ModelFile;
 use crate::inference::tflite_graph::{Graph, Operation, Ordered};
@@ -211,10 +213,7 @@ impl EdgeTpuModel {
     fn run_spare(&mut self, reason: &crate::tpu::TpuError) -> Option<Result<(), InferenceError>> {
         let spare = self.spare.as_mut()?;
         if !self.is_on_spare {
-            log::warn!(
-                "model {}: runs on the CPU until an Edge TPU is back: {reason}",
-                self.name
-            );
+            self.pool.say(&self.name, Some(reason));
             self.is_on_spare = true;
         }
         // Either may have had the operator folded away that flips the top bit of each byte.
@@ -256,7 +255,7 @@ impl Model for EdgeTpuModel {
         match self.run() {
             Ok(()) => {
                 if self.is_on_spare {
-                    log::warn!("model {}: runs on an Edge TPU again", self.name);
+                    self.pool.say(&self.name, None);
                     self.is_on_spare = false;
                 }
                 self.show();
@@ -268,6 +267,14 @@ impl Model for EdgeTpuModel {
                     source: error,
                 })
             }),
+        }
+    }
+
+    fn processor(&self) -> Processor {
+        if self.is_on_spare {
+            Processor::Cpu
+        } else {
+            Processor::EdgeTpu
         }
     }
 

@@ -9,7 +9,7 @@ use crate::inference::TensorView;
 use crate::preprocess::TensorMut;
 use crate::tpu::test_models;
 use crate::tpu::usb::Usb;
-use crate::tpu::usb::fake::{FakeHost, output_byte, port};
+use crate::tpu::usb::fake::{FakeHost, expected_outputs, port};
 use crate::tpu::usb::transport::Speed;
 
 fn model_file(name: &str) -> Option<ModelFile> {
@@ -51,6 +51,12 @@ fn engine(models: &[&str], on_loss: OnTpuLoss) -> Option<(EdgeTpuEngine, FakeHos
 
 const CLASSIFIER: &str = "classifier_edgetpu.tflite";
 
+/// The fake chip's scores for an input.
+fn expected(input: &[u8]) -> Vec<u8> {
+    let package = test_models::package(CLASSIFIER).unwrap();
+    expected_outputs(&package.main, &[input]).remove(0)
+}
+
 #[test]
 fn a_compiled_classifier_runs_through_the_driver() {
     let Some((engine, host)) = engine(&[CLASSIFIER], OnTpuLoss::Stop) else {
@@ -69,7 +75,7 @@ fn a_compiled_classifier_runs_through_the_driver() {
     let Some(TensorView::U8(scores)) = model.output(0) else {
         unreachable!("the classifier puts out uint8")
     };
-    assert_eq!(scores, [output_byte(0, 0), output_byte(0, 1)]);
+    assert_eq!(scores, expected(&sent));
     assert_eq!(model.outputs().len(), 1);
     assert_eq!(host.world().uploads, 1);
     assert!(
@@ -119,6 +125,12 @@ fn with_on_tpu_loss_cpu_the_counterpart_runs_until_it_is_back() {
     cpu.invoke().unwrap();
     host.world().unplug();
     model.invoke().unwrap();
+    let events = || std::iter::from_fn(|| engine.take_event()).collect::<Vec<_>>();
+    let says = |events: &[String], words: &str| events.iter().any(|event| event.contains(words));
+    assert_eq!(model.processor(), Processor::Cpu);
+    let told = events();
+    assert!(says(&told, "runs on the CPU until"), "{told:?}");
+    assert!(engine.description_of(Processor::Cpu).contains("CPU"));
     let scores = |model: &dyn Model| match model.output(0) {
         Some(TensorView::U8(scores)) => scores.to_vec(),
         other => unreachable!("{other:?}"),
@@ -126,12 +138,29 @@ fn with_on_tpu_loss_cpu_the_counterpart_runs_until_it_is_back() {
     assert_eq!(scores(model.as_ref()), scores(cpu.as_ref()));
     for _ in 0..100 {
         model.invoke().unwrap();
+        engine.tick();
         host.world().now += Duration::from_millis(100);
     }
-    assert_eq!(
-        scores(model.as_ref()),
-        [output_byte(0, 0), output_byte(0, 1)]
-    );
+    assert_eq!(model.processor(), Processor::EdgeTpu);
+    let told = events();
+    assert!(says(&told, "runs on an Edge TPU again"), "{told:?}");
+    let bytes = model.input().shape.iter().product();
+    let sent = vec![90; bytes];
+    assert_eq!(scores(model.as_ref()), expected(&sent));
+}
+
+#[test]
+fn a_model_that_is_not_compiled_says_that_it_runs_on_the_cpu() {
+    let Some((mut engine, _)) = engine(&[CLASSIFIER], OnTpuLoss::Stop) else {
+        return;
+    };
+    engine.others = OtherModels::OnCpu;
+    while engine.take_event().is_some() {}
+    let model = engine
+        .load(model_file("classifier.tflite").unwrap())
+        .unwrap();
+    assert_eq!(model.processor(), Processor::Cpu);
+    assert!(engine.take_event().unwrap().contains("runs on the CPU"));
 }
 
 #[test]

@@ -10,6 +10,10 @@ use super::{
 /// Most bytes of a layer on the wire: a picture of 4096 × 4096 in colour.
 const LAYER_BYTES_MAX: usize = 1 << 26;
 
+/// Most bytes of all layers, and of everything that goes over the bus in a run: what is kept ready for
+/// each run is a few times this.
+const RUN_BYTES_MAX: usize = 1 << 27;
+
 type Result<T> = std::result::Result<T, PackageError>;
 
 fn inconsistent<T>(part: &'static str, reason: impl Into<String>) -> Result<T> {
@@ -254,6 +258,7 @@ pub(super) fn executable(executable: &Executable) -> Result<()> {
     let part = executable.part();
     chunks(executable)?;
     hints(executable)?;
+    size(executable)?;
     match executable.kind {
         ExecutableKind::ParameterCaching => {
             if !executable.inputs.is_empty() || !executable.outputs.is_empty() {
@@ -271,6 +276,29 @@ pub(super) fn executable(executable: &Executable) -> Result<()> {
             "a STAND_ALONE executable with caching token {}",
             executable.token
         );
+    }
+    Ok(())
+}
+
+/// Nothing of it is copied before this has been looked at.
+fn size(executable: &Executable) -> Result<()> {
+    let layers = executable.inputs.iter().chain(&executable.outputs);
+    let layers: usize = layers.map(Layer::wire_bytes).fold(0, usize::saturating_add);
+    let hints = executable.hints.iter().map(|hint| match *hint {
+        Hint::Instructions { chunk } => executable.chunks.get(chunk).map_or(0, |c| c.bytes.len()),
+        Hint::Parameters { length, .. }
+        | Hint::Input { length, .. }
+        | Hint::Output { length, .. } => length,
+        Hint::Completion | Hint::Fence => 0,
+    });
+    let hints = hints.fold(0, usize::saturating_add);
+    for (bytes, what) in [(layers, "its layers have"), (hints, "a run moves")] {
+        if bytes > RUN_BYTES_MAX {
+            return inconsistent(
+                executable.part(),
+                format!("{what} {bytes} bytes, more than {RUN_BYTES_MAX}"),
+            );
+        }
     }
     Ok(())
 }

@@ -432,7 +432,7 @@ impl Package {
     ///
     /// As [`Package::from_custom_options`].
     pub fn parse(bytes: &[u8]) -> Result<Self, PackageError> {
-        read::package(bytes)
+        read::package(bytes, read::COPIED_MAX)
     }
 
     /// The token of its executables.

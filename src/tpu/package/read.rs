@@ -1,6 +1,7 @@
 //! From bytes to a [`Package`], by the field numbers of the compiler's schema
 //! (`executable.fbs` in libedgetpu, Apache-2.0).
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::check;
@@ -14,6 +15,16 @@ use crate::flat::flexbuffer::Map;
 
 /// Largest number of elements in anything that is read here: far more than a chip of 8 MB has use for.
 const COUNT_MAX: usize = 1 << 24;
+
+/// Most bytes that are made of one package. Its tables may refer to the same bytes again and again, so
+/// that a small file could otherwise ask for any amount.
+pub(super) const COPIED_MAX: usize = 1 << 28;
+
+/// What a table becomes, less what it refers to, at most.
+const TABLE_BYTES: usize = size_of::<Layer>();
+
+/// What may still be made of a package.
+struct Budget(Cell<usize>);
 
 type Result<T> = std::result::Result<T, PackageError>;
 
@@ -31,7 +42,8 @@ pub(super) fn package_of_options(options: &[u8]) -> Result<&[u8]> {
         .ok_or_else(|| PackageError::Options("they hold no package".to_owned()))
 }
 
-pub(super) fn package(bytes: &[u8]) -> Result<Package> {
+/// The package in these bytes, of which at most `copied_max` may be made.
+pub(super) fn package(bytes: &[u8], copied_max: usize) -> Result<Package> {
     const PART: &str = "the package";
     if bytes.get(4..8) != Some(b"DWN1") {
         return Err(PackageError::Damaged {
@@ -40,7 +52,8 @@ pub(super) fn package(bytes: &[u8]) -> Result<Package> {
         });
     }
     let fail = PackageError::damaged(PART);
-    let reader = Reader::root(bytes, PART)?;
+    let budget = Budget(Cell::new(copied_max));
+    let reader = Reader::root(bytes, PART, &budget)?;
     let min_runtime_version = reader.i32(0, 0)?;
     if min_runtime_version > RUNTIME_VERSION {
         return Err(PackageError::Unsupported(format!(
@@ -57,7 +70,7 @@ pub(super) fn package(bytes: &[u8]) -> Result<Package> {
     if executables.is_empty() {
         return Err(reader.inconsistent("it holds no executables"));
     }
-    let (caching, main) = check::roles(self::executables(executables)?)?;
+    let (caching, main) = check::roles(self::executables(executables, &budget)?)?;
     Ok(Package {
         caching,
         main,
@@ -67,10 +80,10 @@ pub(super) fn package(bytes: &[u8]) -> Result<Package> {
     })
 }
 
-fn executables(bytes: &[u8]) -> Result<Vec<Executable>> {
+fn executables(bytes: &[u8], budget: &Budget) -> Result<Vec<Executable>> {
     const PART: &str = "the multi-executable";
     let fail = PackageError::damaged(PART);
-    let reader = Reader::root(bytes, PART)?;
+    let reader = Reader::root(bytes, PART, budget)?;
     let list = reader.bytes.vector(reader.table, 0, 4).map_err(&fail)?;
     if list.len == 0 || list.len > 3 {
         return Err(reader.inconsistent(format!("{} executables, not 1 to 3", list.len)));
@@ -79,13 +92,13 @@ fn executables(bytes: &[u8]) -> Result<Vec<Executable>> {
         .map(|index| {
             let at = reader.bytes.follow(list.start + 4 * index).map_err(&fail)?;
             let vector = reader.bytes.vector_at(at, 1).map_err(&fail)?;
-            executable(reader.bytes.slice(vector).map_err(&fail)?)
+            executable(reader.bytes.slice(vector).map_err(&fail)?, budget)
         })
         .collect()
 }
 
-fn executable(bytes: &[u8]) -> Result<Executable> {
-    let reader = Reader::root(bytes, "an executable")?;
+fn executable(bytes: &[u8], budget: &Budget) -> Result<Executable> {
+    let reader = Reader::root(bytes, "an executable", budget)?;
     let kind = match reader.i16(13)? {
         0 => ExecutableKind::StandAlone,
         1 => ExecutableKind::ParameterCaching,
@@ -137,7 +150,7 @@ fn executable(bytes: &[u8]) -> Result<Executable> {
         name: reader.text(1)?,
         token: CachingToken(reader.u64(14)?),
         hints: hints(&reader, &inputs, &outputs)?,
-        parameters: Arc::from(reader.blob(6)?),
+        parameters: reader.copied(6)?,
         scratch_bytes: reader.count(4, 0, "scratch memory")?,
         estimated_cycles: u64::try_from(cycles).unwrap_or(0),
         chunks,
@@ -170,7 +183,7 @@ fn chunk(reader: &Reader<'_>, inputs: &[Layer], outputs: &[Layer]) -> Result<Ins
         .collect::<Result<Vec<Field>>>()?;
     fields.sort_by_key(|field| field.bit);
     Ok(InstructionChunk {
-        bytes: Arc::from(reader.blob(0)?),
+        bytes: reader.copied(0)?,
         fields,
     })
 }
@@ -285,11 +298,12 @@ fn layer(reader: &Reader<'_>, side: Side) -> Result<Layer> {
         kind => return Err(reader.inconsistent(format!("layer {name:?} has data type {kind}"))),
     };
     let kind = reader.u8(7)?;
+    let executions = reader.count(9, 1, "executions of a layer")?;
     let shape = reader.sub(11)?.map(|shape| spans(&shape)).transpose()?;
     let arrangement = match (side, kind) {
         (Side::Input, 0 | 2) => Arrangement::Linear,
         (Side::Output, 1) => match reader.sub(8)? {
-            Some(output) => arrangement(&output)?,
+            Some(output) => arrangement(&output, executions)?,
             None => Arrangement::Linear,
         },
         (Side::Input | Side::Output, _) => {
@@ -311,7 +325,7 @@ fn layer(reader: &Reader<'_>, side: Side) -> Result<Layer> {
     };
     let layer = Layer {
         padded_bytes: reader.count(1, 0, "size of a layer")?,
-        executions: reader.count(9, 1, "executions of a layer")?,
+        executions,
         name,
         dimensions,
         elements,
@@ -328,6 +342,7 @@ fn layer(reader: &Reader<'_>, side: Side) -> Result<Layer> {
 fn spans(shape: &Reader<'_>) -> Result<Vec<Span>> {
     let fail = PackageError::damaged(shape.part);
     let list = shape.bytes.vector(shape.table, 0, 8).map_err(&fail)?;
+    shape.spend(list.len.saturating_mul(size_of::<Span>()))?;
     (0..list.len)
         .map(|index| {
             let at = list.start + 8 * index;
@@ -344,8 +359,11 @@ fn spans(shape: &Reader<'_>) -> Result<Vec<Span>> {
         .collect()
 }
 
-fn arrangement(output: &Reader<'_>) -> Result<Arrangement> {
-    if let Some(info) = output.sub(2)? {
+/// Slices are for one execution; what comes several times comes in tiles.
+fn arrangement(output: &Reader<'_>, executions: usize) -> Result<Arrangement> {
+    if executions == 1
+        && let Some(info) = output.sub(2)?
+    {
         let offsets = info.counts(1)?;
         let layouts: Vec<_> = info.tables(0)?.collect();
         if layouts.is_empty() || layouts.len() != offsets.len() {
@@ -387,17 +405,31 @@ struct Reader<'a> {
     bytes: Bytes<'a>,
     table: Table,
     part: &'static str,
+    budget: &'a Budget,
 }
 
 impl<'a> Reader<'a> {
-    fn root(bytes: &'a [u8], part: &'static str) -> Result<Self> {
+    fn root(bytes: &'a [u8], part: &'static str, budget: &'a Budget) -> Result<Self> {
         let bytes = Bytes(bytes);
         let table = bytes.follow(0).and_then(|at| bytes.table(at));
         Ok(Self {
             bytes,
             table: table.map_err(PackageError::damaged(part))?,
             part,
+            budget,
         })
+    }
+
+    /// Bytes are about to be made of the package.
+    fn spend(&self, bytes: usize) -> Result<()> {
+        let Budget(left) = self.budget;
+        let Some(rest) = left.get().checked_sub(bytes) else {
+            return Err(
+                self.inconsistent("its parts would take more memory than any model has use for")
+            );
+        };
+        left.set(rest);
+        Ok(())
     }
 
     fn inconsistent(&self, reason: impl Into<String>) -> PackageError {
@@ -453,6 +485,7 @@ impl<'a> Reader<'a> {
     fn counts(&self, field: usize) -> Result<Vec<usize>> {
         let values = self.bytes.i32s(self.table, field);
         let values = values.map_err(PackageError::damaged(self.part))?;
+        self.spend(size_of::<usize>() * values.len())?;
         let count = |value: i32| {
             usize::try_from(value).map_err(|_negative| {
                 self.inconsistent(format!("{value} where only positions make sense"))
@@ -463,8 +496,15 @@ impl<'a> Reader<'a> {
 
     fn text(&self, field: usize) -> Result<String> {
         let text = self.bytes.text(self.table, field);
-        text.map(str::to_owned)
-            .map_err(PackageError::damaged(self.part))
+        let text = text.map_err(PackageError::damaged(self.part))?;
+        self.spend(text.len())?;
+        Ok(text.to_owned())
+    }
+
+    fn copied(&self, field: usize) -> Result<Arc<[u8]>> {
+        let bytes = self.blob(field)?;
+        self.spend(bytes.len())?;
+        Ok(Arc::from(bytes))
     }
 
     fn blob(&self, field: usize) -> Result<&'a [u8]> {
@@ -481,6 +521,8 @@ impl<'a> Reader<'a> {
     fn tables(&self, field: usize) -> Result<impl Iterator<Item = Self> + use<'a>> {
         let tables = self.bytes.tables(self.table, field);
         let tables = tables.map_err(PackageError::damaged(self.part))?;
+        // What is made of a table is larger than the reference to it.
+        self.spend(TABLE_BYTES * tables.len())?;
         let this = *self;
         Ok(tables.into_iter().map(move |table| Self { table, ..this }))
     }

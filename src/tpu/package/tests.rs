@@ -134,3 +134,32 @@ fn each_word_of_the_tables_overwritten_is_refused_or_works() {
         }
     }
 }
+
+#[test]
+fn bytes_that_are_referred_to_again_and_again_are_counted_each_time() {
+    let Some(options) = test_models::custom_options("split_concat_edgetpu.tflite") else {
+        return;
+    };
+    // Each part of a package is counted when it is copied, however often it is referred to.
+    let bytes = super::read::package_of_options(&options).unwrap();
+    assert!(super::read::package(bytes, bytes.len() / 2).is_err());
+    let mut package = super::read::package(bytes, 16 * bytes.len()).unwrap();
+    // What the check sees before anything is copied for the runs.
+    let hint = package
+        .main
+        .hints
+        .iter()
+        .find(|hint| matches!(hint, Hint::Input { .. }));
+    let hint = *hint.unwrap();
+    let Hint::Input { length, .. } = hint else {
+        unreachable!("it is one");
+    };
+    let many = (1 << 27) / length + 1;
+    let end = package.main.hints.pop().unwrap();
+    package.main.hints.extend(std::iter::repeat_n(hint, many));
+    package.main.hints.push(end);
+    let error = super::check::executable(&package.main)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("a run moves"), "{error}");
+}

@@ -9,16 +9,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::address_space::{Addresses as Places, SIMPLE_ENTRIES};
-use super::pages_sys::Pages;
-use super::ring::Ring;
-use super::surface::{DeviceAddress, Direction, Interrupt, Surface};
+use super::pages_sys::{Pages, barrier_after_register};
+use super::ring::{ROOM, Ring};
+use super::surface::{DeviceAddress, Direction, INTERRUPTS, Interrupt, Surface};
 use crate::tpu::bringup::{self, ClockRate};
 use crate::tpu::cache::{LoaderId, Residency, Upload};
 use crate::tpu::device::{Notice, ProgramId, Ticket};
 use crate::tpu::error::TpuError;
 use crate::tpu::layout::{InputLayout, OutputLayout};
 use crate::tpu::link::{Addresses, link};
-use crate::tpu::package::{Executable, Package};
+use crate::tpu::package::{Executable, Package, PackageError};
 use crate::tpu::regs::{
     DMA_BURST_LIMITER, FATAL_INT_CONTROL, FATAL_INT_STATUS, HIB_ERROR_STATUS,
     HIB_FIRST_ERROR_STATUS, HOST_INT_CONTROL, HOST_INT_COUNT, HOST_INT_STATUS, HibErrors,
@@ -42,6 +42,14 @@ pub(super) struct Program {
 
 impl Program {
     pub(super) fn new(package: Arc<Package>, loader: LoaderId) -> Result<Self, TpuError> {
+        let executables = package.caching.iter().chain([&package.main]);
+        let chunks: usize = executables.map(|e| e.chunks.len()).sum();
+        if chunks > ROOM as usize {
+            return Err(PackageError::Unsupported(format!(
+                "has {chunks} chunks of instructions; the queue of a chip on PCIe has room for {ROOM}"
+            ))
+            .into());
+        }
         let outputs = package.main.outputs.iter().map(OutputLayout::new);
         let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
         let inputs: Vec<_> = package.main.inputs.iter().map(InputLayout::new).collect();
@@ -346,7 +354,13 @@ impl Engine {
             if !self.queue.iter().any(|request| request.ticket == ticket) {
                 return Err(TpuError::Unknown("run"));
             }
-            let raised = self.surface.wait(deadline)?;
+            // Also while interrupts keep coming: they may be none that the run waits for.
+            let in_time = self.surface.now() < deadline;
+            let raised = if in_time {
+                self.surface.wait(deadline)?
+            } else {
+                [false; INTERRUPTS]
+            };
             if raised.iter().all(|raised| !raised) {
                 let waited = self.surface.now().saturating_since(start);
                 check_errors(self.surface.as_mut())?;
@@ -369,6 +383,7 @@ impl Engine {
                 // Status first: what completes after it raises the interrupt again.
                 surface.write64(HOST_INT_STATUS, 0xe)?;
                 let count = host_count(surface.read64(HOST_INT_COUNT)?);
+                barrier_after_register();
                 let completed = count.wrapping_sub(self.count);
                 self.count = count;
                 if usize::from(completed) > self.queue.len() {
@@ -389,9 +404,14 @@ impl Engine {
                 self.notices.truncate(8);
                 Ok(())
             }
+            Interrupt::TopLevel(1) => {
+                self.notices.push_back(Notice::Bus);
+                self.notices.truncate(8);
+                Ok(())
+            }
+            // The kernel keeps the registers to itself that say what is wrong with the memory.
             Interrupt::TopLevel(line) => Err(TpuError::TopLevel(match line {
                 0 => "that it is too hot and has shut down",
-                1 => "an error of its PCIe side",
                 _ => "a fault of its memory",
             })),
             Interrupt::Fatal => {

@@ -17,7 +17,7 @@ use crate::tpu::bringup::ClockRate;
 use crate::tpu::error::TpuError;
 use crate::tpu::package::{Base, Executable, Field, Half, Hint, Package};
 use crate::tpu::regs::{Csr, MilliCelsius, Register};
-use crate::tpu::usb::fake::output_byte;
+use crate::tpu::usb::fake::Key;
 use crate::units::MonotonicTime;
 
 #[derive(Debug)]
@@ -26,6 +26,10 @@ pub(crate) struct Chip {
     pub(crate) is_there: bool,
     pub(crate) hangs: bool,
     pub(crate) fatal: bool,
+    /// Interrupts that mean nothing come again and again.
+    pub(crate) chatters: bool,
+    /// How long a reset takes, and whether it then fails.
+    pub(crate) reset_fails: Option<Duration>,
     pub(crate) packages: Vec<Arc<Package>>,
     pub(crate) runs: usize,
     pub(crate) uploads: usize,
@@ -52,6 +56,8 @@ impl FakeSlot {
             is_there: true,
             hangs: false,
             fatal: false,
+            chatters: false,
+            reset_fails: None,
             packages,
             runs: 0,
             uploads: 0,
@@ -154,6 +160,7 @@ impl Chip {
                 .count()
         };
         let executable = executables.filter(same).max_by_key(matching)?.clone();
+        let mut key = Key::NONE;
         let address = |base: Base| address(&executable.chunks[0].fields, code, base);
         for hint in &executable.hints {
             match *hint {
@@ -169,6 +176,7 @@ impl Chip {
                 } => {
                     let at = address(Base::Input(layer)) + offset as u64;
                     let bytes = self.read(at, length)?;
+                    key = key.with(&bytes);
                     self.inputs.push(bytes);
                 }
                 Hint::Output {
@@ -178,7 +186,7 @@ impl Chip {
                 } => {
                     let at = address(Base::Output(layer)) + offset as u64;
                     let bytes: Vec<u8> = (offset..offset + length)
-                        .map(|at| output_byte(layer, at))
+                        .map(|at| key.output_byte(layer, at))
                         .collect();
                     let (pages, inside) = self.find(at, length, true)?;
                     pages.copy_in(inside, &bytes);
@@ -311,7 +319,9 @@ impl Interrupts for FakeSurface {
 
     fn wait(&mut self, deadline: MonotonicTime) -> Result<[bool; INTERRUPTS], TpuError> {
         let mut chip = self.chip();
-        let raised = std::mem::take(&mut chip.raised);
+        let mut raised = std::mem::take(&mut chip.raised);
+        chip.now += Duration::from_micros(10);
+        raised[1] |= chip.chatters;
         if raised == [false; INTERRUPTS] {
             chip.now = chip.now.max(deadline.since_epoch());
         }
@@ -326,6 +336,10 @@ impl Surface for FakeSurface {
 
     fn reset(&mut self) -> Result<(), TpuError> {
         let mut chip = self.chip();
+        if let Some(time) = chip.reset_fails {
+            chip.now += time;
+            return Err(TpuError::Absent("answers its reset".to_owned()));
+        }
         chip.registers.clear();
         chip.table.clear();
         chip.raised = [false; INTERRUPTS];

@@ -163,6 +163,31 @@ impl Pages {
     }
 }
 
+/// Everything written to memory before this is seen by the chip before a register that is written
+/// after it: the store barrier of the kernel's `writel`. The processor otherwise keeps no order between
+/// memory and a device's registers.
+pub(super) fn barrier_before_register() {
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a barrier touches neither memory nor registers.
+    unsafe {
+        std::arch::asm!("dmb oshst", options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Nothing is read from memory after this that was there before what told of it, a register or an
+/// interrupt, was seen: the load barrier of the kernel's `readl`.
+pub(super) fn barrier_after_register() {
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as in `barrier_before_register`.
+    unsafe {
+        std::arch::asm!("dmb oshld", options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+}
+
 fn rounded(bytes: usize) -> io::Result<NonZeroUsize> {
     let pages = bytes.max(1).checked_next_multiple_of(PAGE);
     pages

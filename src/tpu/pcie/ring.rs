@@ -4,13 +4,16 @@
 //! moves the tail register; the chip writes how far it came, and whether it failed, into a status
 //! block beside the ring. Instructions fetch everything else: parameters, inputs, room for outputs.
 
-use super::pages_sys::{PAGE, Pages};
+use super::pages_sys::{PAGE, Pages, barrier_after_register, barrier_before_register};
 use super::surface::{DeviceAddress, Surface};
 use crate::tpu::error::TpuError;
 use crate::tpu::regs::Register;
 
 /// Descriptors in the ring.
 const ENTRIES: u32 = 256;
+
+/// Descriptors that can be queued at once; one place always stays free.
+pub(super) const ROOM: u32 = ENTRIES - 1;
 
 /// Bytes of a descriptor: address (8), length (4), nothing (4).
 const DESCRIPTOR_BYTES: usize = 16;
@@ -77,7 +80,7 @@ impl Ring {
         surface.write64(STATUS_BLOCK_BASE, 0)
     }
 
-    /// Descriptors that can still be queued; one place always stays free.
+    /// Descriptors that can still be queued.
     pub(super) const fn free(&self) -> u32 {
         (self.completed + ENTRIES - self.tail - 1) % ENTRIES
     }
@@ -98,12 +101,15 @@ impl Ring {
             self.memory.copy_in(at, &descriptor);
             self.tail = (self.tail + 1) % ENTRIES;
         }
+        // The descriptors first: the chip reads them as soon as it sees the tail.
+        barrier_before_register();
         surface.write64(TAIL, u64::from(self.tail))
     }
 
     /// After its interrupt: takes note of how far the chip came.
     pub(super) fn advance(&mut self, surface: &mut dyn Surface) -> Result<(), TpuError> {
         surface.write64(INT_STATUS, 0)?;
+        barrier_after_register();
         let mut block = [0; 8];
         self.memory
             .copy_out(ENTRIES as usize * DESCRIPTOR_BYTES, &mut block);

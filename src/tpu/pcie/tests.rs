@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use super::fake::FakeSlot;
 use super::*;
-use crate::tpu::layout::OutputLayout;
 use crate::tpu::supervise::{Limits, Supervised};
 use crate::tpu::test_models;
-use crate::tpu::usb::fake::output_byte;
+use crate::tpu::usb::fake::expected_outputs;
 
 struct Bench {
     slot: FakeSlot,
     device: Supervised,
     packages: Vec<Arc<Package>>,
     programs: Vec<ProgramId>,
+    runs: u8,
 }
 
 impl Bench {
@@ -34,16 +34,19 @@ impl Bench {
             device,
             packages,
             programs,
+            runs: 0,
         })
     }
 
+    /// Runs a model on inputs that differ from those of the runs before.
     fn run(&mut self, model: usize) -> Result<(), TpuError> {
         let layers = &self.packages[model].main;
         let inputs: Vec<Vec<u8>> = layers
             .inputs
             .iter()
-            .map(|l| vec![7; l.actual_bytes()])
+            .map(|l| vec![7 + self.runs % 64; l.actual_bytes()])
             .collect();
+        self.runs = self.runs.wrapping_add(1);
         let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
         let mut outputs: Vec<Vec<u8>> = layers
             .outputs
@@ -52,18 +55,21 @@ impl Bench {
             .collect();
         self.device
             .run(self.programs[model], &inputs, &mut outputs)?;
-        for (layer, (l, found)) in layers.outputs.iter().zip(&outputs).enumerate() {
-            let wire: Vec<u8> = (0..l.wire_bytes())
-                .map(|at| output_byte(layer, at))
-                .collect();
-            let mut expected = vec![0; l.actual_bytes()];
-            OutputLayout::new(l)
-                .unwrap()
-                .decode(&wire, &mut expected)
-                .unwrap();
-            assert_eq!(*found, expected, "output {layer} of model {model}");
-        }
+        let expected = expected_outputs(layers, &inputs);
+        assert!(outputs == expected, "outputs of model {model}");
         Ok(())
+    }
+
+    /// Steps until it is in service again.
+    fn recover(&mut self) {
+        for _ in 0..100 {
+            self.device.tick();
+            if self.device.is_working() {
+                return;
+            }
+            self.slot.chip().now += Duration::from_millis(500);
+        }
+        unreachable!("it comes back into service");
     }
 }
 
@@ -87,7 +93,8 @@ fn the_chip_finds_everything_through_the_page_table() {
     assert_eq!((chip.runs, chip.uploads), (5, 5));
     // The first model's input was unsigned, the last one's travels with its signs flipped.
     assert!(chip.inputs.first().unwrap().iter().all(|byte| *byte == 7));
-    assert!(chip.inputs.last().unwrap().iter().all(|byte| *byte == 0x87));
+    let last = 0x87 + u8::try_from(MODELS.len()).unwrap() - 1;
+    assert!(chip.inputs.last().unwrap().iter().all(|byte| *byte == last));
 }
 
 #[test]
@@ -111,6 +118,7 @@ fn a_hang_and_a_page_fault_end_in_a_reset_and_it_runs_again() {
     bench.slot.chip().hangs = true;
     assert!(matches!(bench.run(0), Err(TpuError::Deadline { .. })));
     bench.slot.chip().hangs = false;
+    bench.recover();
     bench.run(0).unwrap();
     assert_eq!(bench.slot.chip().resets, 1);
     bench.slot.chip().fatal = true;
@@ -145,4 +153,61 @@ fn two_runs_under_way_at_once_have_buffers_of_their_own() {
     bench.device.finish(b, &mut outputs).unwrap();
     bench.device.finish(a, &mut outputs).unwrap();
     bench.run(0).unwrap();
+}
+
+#[test]
+fn a_chip_that_cannot_be_reset_costs_a_step_of_its_own_each_time_and_never_an_inference() {
+    let Some(mut bench) = Bench::new(&MODELS[3..4]) else {
+        return;
+    };
+    bench.run(0).unwrap();
+    let long = Duration::from_secs(12);
+    bench.slot.chip().reset_fails = Some(long);
+    bench.slot.chip().hangs = true;
+    let before = bench.slot.chip().now;
+    assert!(bench.run(0).is_err());
+    let took = bench.slot.chip().now - before;
+    assert!(took < Duration::from_millis(700), "{took:?}");
+    let mut resets = 0;
+    for _ in 0..8 {
+        let announced = bench.device.is_recovering();
+        let before = bench.slot.chip().now;
+        bench.device.tick();
+        let took = bench.slot.chip().now - before;
+        assert!(took <= long, "one at a time: {took:?}");
+        if took == long {
+            assert!(announced);
+            resets += 1;
+        }
+    }
+    // Two measures that reset, and then it is left alone.
+    assert_eq!(resets, 2);
+    assert!(!bench.device.is_recovering());
+}
+
+#[test]
+fn interrupts_that_mean_nothing_do_not_keep_a_run_beyond_its_deadline() {
+    let Some(mut bench) = Bench::new(&MODELS[3..4]) else {
+        return;
+    };
+    bench.run(0).unwrap();
+    bench.slot.chip().hangs = true;
+    bench.slot.chip().chatters = true;
+    let before = bench.slot.chip().now;
+    assert!(matches!(bench.run(0), Err(TpuError::Deadline { .. })));
+    let took = bench.slot.chip().now - before;
+    assert!(took < Duration::from_millis(600), "{took:?}");
+}
+
+#[test]
+fn a_package_of_more_chunks_than_the_queue_holds_is_refused_when_it_is_loaded() {
+    let Some(mut package) = test_models::package(MODELS[3]) else {
+        return;
+    };
+    let chunk = package.main.chunks[0].clone();
+    package.main.chunks = vec![chunk; 256];
+    let slot = FakeSlot::new(Vec::new());
+    let mut pcie = Pcie::new(Box::new(slot), "0000:01:00.0", ClockRate::Maximum);
+    let error = pcie.load(&Arc::new(package)).unwrap_err().to_string();
+    assert!(error.contains("chunks of instructions"), "{error}");
 }

@@ -10,9 +10,13 @@ use crate::units::MonotonicTime;
 /// How long a register access may take; it takes a fraction of a millisecond.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The registers of an open device.
+/// The registers of an open device, for a limited time: accesses after it fail, however well the
+/// device answers each.
 #[derive(Debug)]
-pub(super) struct UsbCsr<'a>(pub(super) &'a mut dyn UsbDevice);
+pub(super) struct UsbCsr<'a> {
+    device: &'a mut dyn UsbDevice,
+    until: MonotonicTime,
+}
 
 const fn setup(register: Register, bits: u32) -> Setup {
     let [a, b, c, d] = register.offset.to_le_bytes();
@@ -25,7 +29,22 @@ const fn setup(register: Register, bits: u32) -> Setup {
     }
 }
 
-impl UsbCsr<'_> {
+impl<'a> UsbCsr<'a> {
+    /// The registers, for this long from now on.
+    pub(super) fn new(device: &'a mut dyn UsbDevice, limit: Duration) -> Self {
+        let until = device.now() + limit;
+        Self { device, until }
+    }
+
+    /// Time for the next access.
+    fn timeout(&self) -> Result<Duration, TransferError> {
+        let left = self.until.saturating_since(self.device.now());
+        if left.is_zero() {
+            return Err(TransferError::TimedOut);
+        }
+        Ok(left.min(TIMEOUT))
+    }
+
     fn read<const N: usize>(&mut self, register: Register, bits: u32) -> Result<[u8; N], TpuError> {
         let fail = |source| TpuError::Register {
             access: "read",
@@ -34,7 +53,9 @@ impl UsbCsr<'_> {
         };
         let mut data = [0; N];
         let setup = setup(register, bits);
-        match self.0.control_in(setup, &mut data, TIMEOUT).map_err(fail)? {
+        let timeout = self.timeout().map_err(fail)?;
+        let came = self.device.control_in(setup, &mut data, timeout);
+        match came.map_err(fail)? {
             length if length == N => Ok(data),
             length => Err(fail(TransferError::Other(format!(
                 "{length} of {N} bytes came"
@@ -43,7 +64,10 @@ impl UsbCsr<'_> {
     }
 
     fn write(&mut self, register: Register, bits: u32, data: &[u8]) -> Result<(), TpuError> {
-        let done = self.0.control_out(setup(register, bits), data, TIMEOUT);
+        let done = self.timeout().and_then(|timeout| {
+            let setup = setup(register, bits);
+            self.device.control_out(setup, data, timeout)
+        });
         done.map_err(|source| TpuError::Register {
             access: "write",
             register,
@@ -70,6 +94,6 @@ impl Csr for UsbCsr<'_> {
     }
 
     fn now(&self) -> MonotonicTime {
-        self.0.now()
+        self.device.now()
     }
 }

@@ -3,20 +3,27 @@
 //! After power-up the accelerator is only able to take firmware. It is sent block by block, an empty
 //! block ends it, it is read back and compared, and a reset of the port starts it: the accelerator
 //! comes back as another device. The firmware is lost with the power.
+//!
+//! A [`Download`] goes on in steps of limited time, so that whoever has other things to do does them
+//! in between.
 
 use std::time::Duration;
 
 use super::transport::{Recipient, RequestKind, Setup, TransferError, UsbDevice};
 use crate::tpu::error::TpuError;
+use crate::units::MonotonicTime;
 
-/// Time for one request.
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// Time for one request; they take less than a millisecond.
+const TIMEOUT: Duration = Duration::from_millis(300);
 
 /// How long the device may be busy with one block.
 const BUSY_LIMIT: Duration = Duration::from_secs(2);
 
 /// Most status requests for one block, should the clock stand still.
 const STATUS_MAX: u32 = 1_000;
+
+/// Time after which a step begins no further request.
+const STEP: Duration = Duration::from_millis(50);
 
 /// Blocks longer than this are not tried; real devices take 256 bytes.
 const BLOCK_MAX: usize = 4096;
@@ -89,20 +96,236 @@ impl DfuInterface {
     }
 }
 
-/// The device as one that takes firmware.
-struct Dfu<'a> {
-    device: &'a mut dyn UsbDevice,
-    interface: DfuInterface,
+/// What comes next in a download.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// What was there before is cleared away.
+    Begin,
+    /// A block is sent; the one behind the last is empty.
+    Send,
+    /// The device is asked whether it is done with the block, not before `at`.
+    Settle {
+        since: MonotonicTime,
+        at: MonotonicTime,
+        asked: u32,
+    },
+    /// A block is read back.
+    ReadBack,
+    /// Nothing.
+    Done,
 }
 
-/// Sends the firmware and reads it back. The device runs it after its port has been reset.
-pub(super) fn download(device: &mut dyn UsbDevice, firmware: &[u8]) -> Result<(), TpuError> {
-    let interface = DfuInterface::find(&device.configuration())?;
-    device.claim(interface.number)?;
-    let mut dfu = Dfu { device, interface };
-    dfu.make_idle()?;
-    dfu.send(firmware)?;
-    dfu.verify(firmware)
+/// A download that is under way. The device runs the firmware after its port has been reset.
+#[derive(Debug)]
+pub(super) struct Download {
+    interface: DfuInterface,
+    firmware: Vec<u8>,
+    next: Next,
+    /// The block that is sent or read back.
+    block: usize,
+    /// Bytes that came back and are as they should be.
+    compared: usize,
+}
+
+impl Download {
+    /// Begins one; nothing is sent yet.
+    pub(super) fn new(device: &mut dyn UsbDevice, firmware: Vec<u8>) -> Result<Self, TpuError> {
+        let interface = DfuInterface::find(&device.configuration())?;
+        device.claim(interface.number)?;
+        Ok(Self {
+            interface,
+            firmware,
+            next: Next::Begin,
+            block: 0,
+            compared: 0,
+        })
+    }
+
+    /// Bytes of the firmware.
+    pub(super) const fn bytes(&self) -> usize {
+        self.firmware.len()
+    }
+
+    /// When there is something to do: not before this, where the device is busy.
+    pub(super) const fn due(&self) -> Option<MonotonicTime> {
+        match self.next {
+            Next::Settle { at, .. } => Some(at),
+            Next::Begin | Next::Send | Next::ReadBack | Next::Done => None,
+        }
+    }
+
+    /// Goes on for a while. Says whether the firmware is there, and was read back where that can be
+    /// done.
+    pub(super) fn advance(&mut self, device: &mut dyn UsbDevice) -> Result<bool, TpuError> {
+        let until = device.now() + STEP;
+        loop {
+            let now = device.now();
+            match self.next {
+                Next::Done => return Ok(true),
+                Next::Settle { at, .. } if now < at => return Ok(false),
+                Next::Begin | Next::Send | Next::Settle { .. } | Next::ReadBack if now >= until => {
+                    return Ok(false);
+                }
+                Next::Begin => {
+                    self.make_idle(device)?;
+                    self.next = Next::Send;
+                }
+                Next::Send => {
+                    self.send_block(device)?;
+                    let now = device.now();
+                    self.next = Next::Settle {
+                        since: now,
+                        at: now,
+                        asked: 0,
+                    };
+                }
+                Next::Settle { since, asked, .. } => self.settle(device, since, asked)?,
+                Next::ReadBack => self.read_back(device)?,
+            }
+        }
+    }
+
+    fn setup(&self, request: Request, value: u16) -> Setup {
+        Setup {
+            kind: RequestKind::Class,
+            recipient: Recipient::Interface,
+            request: request as u8,
+            value,
+            index: u16::from(self.interface.number),
+        }
+    }
+
+    /// A download that was cut off, or an error, is cleared away.
+    fn make_idle(&self, device: &mut dyn UsbDevice) -> Result<(), TpuError> {
+        let fail = TpuError::transfer("ask for the state of the firmware download");
+        let mut found = [0];
+        let setup = self.setup(Request::GetState, 0);
+        let length = match device.control_in(setup, &mut found, TIMEOUT) {
+            // A device need not know the request; then it has to be idle.
+            Err(TransferError::Stall) => return Ok(()),
+            other => other.map_err(fail)?,
+        };
+        let request = match found {
+            _ if length != 1 => return Err(TpuError::Dfu("its state has no byte".to_owned())),
+            [state::IDLE] => return Ok(()),
+            [state::ERROR] => Request::ClearStatus,
+            [_] => Request::Abort,
+        };
+        let setup = self.setup(request, 0);
+        device
+            .control_out(setup, &[], TIMEOUT)
+            .map_err(TpuError::transfer("clear away a cut-off firmware download"))
+    }
+
+    fn send_block(&self, device: &mut dyn UsbDevice) -> Result<(), TpuError> {
+        let start = self.block.saturating_mul(self.interface.block_bytes);
+        let rest = self.firmware.get(start..).unwrap_or_default();
+        let bytes = rest.get(..self.interface.block_bytes).unwrap_or(rest);
+        let setup = self.setup(Request::Download, number(self.block));
+        device
+            .control_out(setup, bytes, TIMEOUT)
+            .map_err(TpuError::transfer("send a block of firmware"))
+    }
+
+    /// Asks whether the device is done with a block.
+    fn settle(
+        &mut self,
+        device: &mut dyn UsbDevice,
+        since: MonotonicTime,
+        asked: u32,
+    ) -> Result<(), TpuError> {
+        let mut status = [0; 6];
+        let setup = self.setup(Request::GetStatus, 0);
+        let length = device
+            .control_in(setup, &mut status, TIMEOUT)
+            .map_err(TpuError::transfer(
+                "ask for the status of the firmware download",
+            ))?;
+        let [error, low, middle, high, state, _] = status;
+        if length != status.len() {
+            return Err(TpuError::Dfu(format!("a status of {length} bytes")));
+        }
+        if error != 0 {
+            return Err(TpuError::Dfu(format!("error {error} in state {state}")));
+        }
+        let busy = [
+            state::DOWNLOAD_SYNC,
+            state::DOWNLOAD_BUSY,
+            state::MANIFEST_SYNC,
+            state::MANIFEST,
+        ];
+        if busy.contains(&state) {
+            // The device says when to ask again.
+            let pause = u32::from_le_bytes([low, middle, high, 0]);
+            let at = device.now() + Duration::from_millis(u64::from(pause)).min(BUSY_LIMIT);
+            if at.saturating_since(since) > BUSY_LIMIT || asked >= STATUS_MAX {
+                return Err(TpuError::Dfu("the device stays busy".to_owned()));
+            }
+            self.next = Next::Settle {
+                since,
+                at,
+                asked: asked + 1,
+            };
+            return Ok(());
+        }
+        let is_last = self.block.saturating_mul(self.interface.block_bytes) >= self.firmware.len();
+        let wanted = if is_last {
+            state::IDLE
+        } else {
+            state::DOWNLOAD_IDLE
+        };
+        if state != wanted {
+            let block = self.block;
+            return Err(TpuError::Dfu(format!("state {state} after block {block}")));
+        }
+        if !is_last {
+            self.block += 1;
+            self.next = Next::Send;
+        } else if self.interface.can_upload {
+            self.block = 0;
+            self.next = Next::ReadBack;
+        } else {
+            log::info!("Edge TPU: the device cannot read its firmware back; it is not compared");
+            self.next = Next::Done;
+        }
+        Ok(())
+    }
+
+    /// Reads a block back and compares it. A short one is the last.
+    fn read_back(&mut self, device: &mut dyn UsbDevice) -> Result<(), TpuError> {
+        let mut block = vec![0; self.interface.block_bytes];
+        let setup = self.setup(Request::Upload, number(self.block));
+        let length = device
+            .control_in(setup, &mut block, TIMEOUT)
+            .map_err(TpuError::transfer("read the firmware back"))?;
+        let came = block.get(..length).unwrap_or_default();
+        let expected = self.firmware.get(self.compared..).unwrap_or_default();
+        if !expected.starts_with(came) {
+            return Err(TpuError::Dfu(format!(
+                "what came back differs in block {}",
+                self.block
+            )));
+        }
+        self.compared += length;
+        self.block += 1;
+        if length == self.interface.block_bytes {
+            return Ok(());
+        }
+        if self.compared != self.firmware.len() {
+            return Err(TpuError::Dfu(format!(
+                "{} bytes came back of {} that were sent",
+                self.compared,
+                self.firmware.len()
+            )));
+        }
+        self.next = Next::Done;
+        Ok(())
+    }
+}
+
+/// The number of a block as it is sent: 16 bits, and round again.
+fn number(block: usize) -> u16 {
+    u16::try_from(block & 0xffff).unwrap_or(0)
 }
 
 /// Asks a running device to go back to taking firmware after the next reset of its port.
@@ -119,141 +342,4 @@ pub(super) fn detach(device: &mut dyn UsbDevice) -> Result<(), TpuError> {
     device
         .control_out(setup, &[], TIMEOUT)
         .map_err(TpuError::transfer("make the device take firmware again"))
-}
-
-impl Dfu<'_> {
-    fn setup(&self, request: Request, value: u16) -> Setup {
-        Setup {
-            kind: RequestKind::Class,
-            recipient: Recipient::Interface,
-            request: request as u8,
-            value,
-            index: u16::from(self.interface.number),
-        }
-    }
-
-    /// A download that was cut off, or an error, is cleared away.
-    fn make_idle(&mut self) -> Result<(), TpuError> {
-        let fail = TpuError::transfer("ask for the state of the firmware download");
-        let mut found = [0];
-        let setup = self.setup(Request::GetState, 0);
-        let length = match self.device.control_in(setup, &mut found, TIMEOUT) {
-            // A device need not know the request; then it has to be idle.
-            Err(TransferError::Stall) => return Ok(()),
-            other => other.map_err(fail)?,
-        };
-        let request = match found {
-            _ if length != 1 => return Err(TpuError::Dfu("its state has no byte".to_owned())),
-            [state::IDLE] => return Ok(()),
-            [state::ERROR] => Request::ClearStatus,
-            [_] => Request::Abort,
-        };
-        let setup = self.setup(request, 0);
-        self.device
-            .control_out(setup, &[], TIMEOUT)
-            .map_err(TpuError::transfer("clear away a cut-off firmware download"))
-    }
-
-    fn send(&mut self, firmware: &[u8]) -> Result<(), TpuError> {
-        let mut block = 0_u16;
-        for bytes in firmware.chunks(self.interface.block_bytes) {
-            self.send_block(block, bytes)?;
-            let state = self.settle()?;
-            if state != state::DOWNLOAD_IDLE {
-                return Err(TpuError::Dfu(format!("state {state} after block {block}")));
-            }
-            block = block.wrapping_add(1);
-        }
-        self.send_block(block, &[])?;
-        let state = self.settle()?;
-        if state != state::IDLE {
-            return Err(TpuError::Dfu(format!("state {state} after the last block")));
-        }
-        Ok(())
-    }
-
-    fn send_block(&mut self, block: u16, bytes: &[u8]) -> Result<(), TpuError> {
-        let setup = self.setup(Request::Download, block);
-        self.device
-            .control_out(setup, bytes, TIMEOUT)
-            .map_err(TpuError::transfer("send a block of firmware"))
-    }
-
-    /// Asks for the status until the device is busy no more; says its state.
-    fn settle(&mut self) -> Result<u8, TpuError> {
-        let start = self.device.now();
-        for _ in 0..STATUS_MAX {
-            let mut status = [0; 6];
-            let setup = self.setup(Request::GetStatus, 0);
-            let length = self
-                .device
-                .control_in(setup, &mut status, TIMEOUT)
-                .map_err(TpuError::transfer(
-                    "ask for the status of the firmware download",
-                ))?;
-            let [error, low, middle, high, state, _] = status;
-            if length != status.len() {
-                return Err(TpuError::Dfu(format!("a status of {length} bytes")));
-            }
-            if error != 0 {
-                return Err(TpuError::Dfu(format!("error {error} in state {state}")));
-            }
-            let busy = [
-                state::DOWNLOAD_SYNC,
-                state::DOWNLOAD_BUSY,
-                state::MANIFEST_SYNC,
-                state::MANIFEST,
-            ];
-            if !busy.contains(&state) {
-                return Ok(state);
-            }
-            // The device says when to ask again. Nothing else can happen on it before that.
-            let pause = u32::from_le_bytes([low, middle, high, 0]);
-            let pause = Duration::from_millis(u64::from(pause)).min(BUSY_LIMIT);
-            if self.device.now().saturating_since(start) + pause > BUSY_LIMIT {
-                break;
-            }
-            let until = self.device.now() + pause;
-            // Nothing is pending here: this lets time pass.
-            let _nothing = self.device.wait(until);
-        }
-        Err(TpuError::Dfu("the device stays busy".to_owned()))
-    }
-
-    fn verify(&mut self, firmware: &[u8]) -> Result<(), TpuError> {
-        if !self.interface.can_upload {
-            log::info!("Edge TPU: the device cannot read its firmware back; it is not compared");
-            return Ok(());
-        }
-        let block_bytes = self.interface.block_bytes;
-        let mut block = vec![0; block_bytes];
-        let mut compared = 0;
-        // One more block than the firmware has: the device may hold more than was sent.
-        for index in 0..=firmware.len() / block_bytes + 1 {
-            let value = u16::try_from(index & 0xffff).unwrap_or(0);
-            let setup = self.setup(Request::Upload, value);
-            let length = self
-                .device
-                .control_in(setup, &mut block, TIMEOUT)
-                .map_err(TpuError::transfer("read the firmware back"))?;
-            let expected = firmware.get(compared..).unwrap_or_default();
-            let came = block.get(..length).unwrap_or_default();
-            if came.iter().zip(expected).any(|(came, sent)| came != sent) {
-                return Err(TpuError::Dfu(format!(
-                    "what came back differs in block {index}"
-                )));
-            }
-            compared += length;
-            if length < block_bytes {
-                break;
-            }
-        }
-        if compared < firmware.len() {
-            return Err(TpuError::Dfu(format!(
-                "{compared} of {} bytes came back",
-                firmware.len()
-            )));
-        }
-        Ok(())
-    }
 }

@@ -18,6 +18,8 @@
 //!
 //! Anything the chip sends that it must not, and any transfer that fails, ends all requests: the
 //! engine is then to be aborted, and its device brought back by [`supervise`](crate::tpu::supervise).
+//! One whose transfers did not all come back then is never used again: what comes later would be
+//! taken for another run's.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -42,6 +44,23 @@ const EVENT_READS: usize = 2;
 
 /// Bytes that a read of the interrupt endpoint asks for: a packet of its largest size.
 const INTERRUPT_READ_BYTES: usize = 64;
+
+/// Empty packets in a row that may come where outputs do: one may end an output that fills its last
+/// packet, a second has nothing to end.
+const EMPTY_MAX: u32 = 1;
+
+/// Interrupts that are looked into during a run. What comes after, as of a chip that stays hot, waits
+/// for the next.
+const INTERRUPTS_MAX: u32 = 4;
+
+/// Transfers that are taken before a run: all that can have ended, twice.
+const IDLE_MAX: usize = 2 * (OUTPUT_READS + EVENT_READS + 1);
+
+/// Time for waking the chip up or putting it to rest, which takes some milliseconds.
+const BRING_UP_LIMIT: Duration = Duration::from_secs(1);
+
+/// Time for what the chip is asked in between.
+const ASK_LIMIT: Duration = Duration::from_millis(200);
 
 /// How long withdrawn transfers may take to come back.
 const ABORT_LIMIT: Duration = Duration::from_millis(100);
@@ -112,6 +131,12 @@ pub(super) struct Engine {
     notices: VecDeque<Notice>,
     /// The chip has taken bytes for a request that did not complete.
     is_mid_stream: bool,
+    /// Transfers that were withdrawn did not come back.
+    is_lost: bool,
+    /// Empty packets in a row where outputs come.
+    empty: u32,
+    /// Interrupts since the last run began.
+    interrupts: u32,
 }
 
 impl Engine {
@@ -123,7 +148,8 @@ impl Engine {
         first_ticket: Ticket,
     ) -> Result<Self, (TpuError, Vec<Program>)> {
         let speed = device.speed();
-        if let Err(error) = bringup::open_usb(&mut UsbCsr(device.as_mut()), clock, speed) {
+        let mut csr = UsbCsr::new(device.as_mut(), BRING_UP_LIMIT);
+        if let Err(error) = bringup::open_usb(&mut csr, clock, speed) {
             return Err((error, programs));
         }
         let mut engine = Self {
@@ -137,6 +163,9 @@ impl Engine {
             next_ticket: first_ticket.0,
             notices: VecDeque::new(),
             is_mid_stream: false,
+            is_lost: false,
+            empty: 0,
+            interrupts: 0,
         };
         engine.start_reads();
         Ok(engine)
@@ -145,7 +174,7 @@ impl Engine {
     /// Puts the chip to rest and closes the device. Models stay usable.
     pub(super) fn close(mut self) -> (Result<(), TpuError>, Vec<Program>) {
         self.abort();
-        let closed = bringup::close_usb(&mut UsbCsr(self.device.as_mut()));
+        let closed = bringup::close_usb(&mut UsbCsr::new(self.device.as_mut(), BRING_UP_LIMIT));
         (closed, self.programs)
     }
 
@@ -169,7 +198,7 @@ impl Engine {
     }
 
     pub(super) fn temperature(&mut self) -> Result<Option<MilliCelsius>, TpuError> {
-        bringup::temperature(&mut UsbCsr(self.device.as_mut()))
+        bringup::temperature(&mut UsbCsr::new(self.device.as_mut(), ASK_LIMIT))
     }
 
     /// Begins a run.
@@ -178,6 +207,9 @@ impl Engine {
         program: ProgramId,
         inputs: &[&[u8]],
     ) -> Result<Ticket, TpuError> {
+        if self.queue.is_empty() {
+            self.take_idle()?;
+        }
         let model = self.programs.get_mut(program.0);
         let model = model.ok_or(TpuError::Unknown("model"))?;
         let run = model.start(inputs)?;
@@ -197,6 +229,27 @@ impl Engine {
         let ticket = Ticket(self.next_ticket - 1);
         self.send();
         Ok(ticket)
+    }
+
+    /// Takes what has come while nothing was under way: heat, errors, and bytes that would otherwise
+    /// be taken for the next run's.
+    fn take_idle(&mut self) -> Result<(), TpuError> {
+        self.interrupts = 0;
+        self.empty = 0;
+        let [.., interrupt_reads] = self.reading;
+        if interrupt_reads == 0 {
+            self.read(INTERRUPT_IN, Vec::new());
+        }
+        for _ in 0..IDLE_MAX {
+            let now = self.device.now();
+            match self.device.wait(now) {
+                None => return Ok(()),
+                Some(completion) => self.take(completion)?,
+            }
+        }
+        Err(TpuError::Nonsense(
+            "packet after packet while it had nothing to do".to_owned(),
+        ))
     }
 
     fn enqueue(&mut self, program: Option<ProgramId>, run: Run) {
@@ -229,7 +282,10 @@ impl Engine {
             if !self.queue.iter().any(|request| request.ticket == ticket) {
                 return Err(TpuError::Unknown("run"));
             }
-            let Some(completion) = self.device.wait(deadline) else {
+            // Also while transfers keep ending: they may be none that the run waits for.
+            let in_time = self.device.now() < deadline;
+            let completion = in_time.then(|| self.device.wait(deadline));
+            let Some(completion) = completion.flatten() else {
                 let progress = self.queue.front().map(Request::progress);
                 return Err(TpuError::Deadline {
                     waited: self.device.now().saturating_since(start),
@@ -325,11 +381,25 @@ impl Engine {
         };
         status.map_err(TpuError::transfer(operation))?;
         match endpoint {
-            OUTPUT_IN => self.take_output(&buffer)?,
+            OUTPUT_IN if buffer.is_empty() => {
+                self.empty += 1;
+                if self.empty > EMPTY_MAX {
+                    return Err(TpuError::Nonsense(
+                        "empty packets where outputs come".to_owned(),
+                    ));
+                }
+            }
+            OUTPUT_IN => {
+                self.empty = 0;
+                self.take_output(&buffer)?;
+            }
             EVENT_IN => self.take_event(&buffer)?,
             _ => self.take_interrupt(&buffer)?,
         }
-        self.read(endpoint, buffer);
+        let rests = endpoint == INTERRUPT_IN && self.interrupts >= INTERRUPTS_MAX;
+        if !rests {
+            self.read(endpoint, buffer);
+        }
         Ok(())
     }
 
@@ -414,7 +484,8 @@ impl Engine {
             )));
         };
         let raised = u32::from_le_bytes([a, b, c, d]);
-        let mut csr = UsbCsr(self.device.as_mut());
+        self.interrupts += 1;
+        let mut csr = UsbCsr::new(self.device.as_mut(), ASK_LIMIT);
         if raised & 1 != 0 {
             let errors = HibErrors {
                 status: csr.read64(HIB_ERROR_STATUS)?,
@@ -425,20 +496,20 @@ impl Engine {
             }
             csr.write64(USB_FATAL_ERROR_STATUS, 0)?;
         }
-        for (bit, what) in [
-            (1, "that it is too hot and has shut down"),
-            (2, "an error of its PCIe side"),
-            (3, "a fault of its memory"),
-        ] {
-            if raised >> bit & 1 == 1 {
-                return Err(TpuError::TopLevel(what));
-            }
+        if raised >> 1 & 1 == 1 {
+            return Err(TpuError::TopLevel("that it is too hot and has shut down"));
+        }
+        if raised >> 2 & 1 == 1 && bringup::take_bus_error(&mut csr)? {
+            self.notices.push_back(Notice::Bus);
+        }
+        if raised >> 3 & 1 == 1 {
+            bringup::take_memory_test(&mut csr)?;
         }
         if raised >> 4 & 1 == 1 {
-            let temperature = bringup::temperature(&mut csr)?;
+            let temperature = bringup::take_heat_warning(&mut csr)?;
             self.notices.push_back(Notice::Hot(temperature));
-            self.notices.truncate(8);
         }
+        self.notices.truncate(8);
         Ok(())
     }
 
@@ -482,8 +553,8 @@ impl Engine {
         }
     }
 
-    /// Withdraws everything; requests are gone, weights count as lost. Says whether every buffer
-    /// came back.
+    /// Withdraws everything; requests are gone, weights count as lost. Says whether every buffer has
+    /// come back, this time and before: an engine that has lost one is to be given up.
     pub(super) fn abort(&mut self) -> bool {
         for endpoint in [STREAM_OUT].into_iter().chain(READS) {
             self.device.cancel(endpoint);
@@ -500,9 +571,7 @@ impl Engine {
                 self.count_read(completion.endpoint);
             }
         }
-        let drained = self.sending.is_empty() && self.reading == [0; READS.len()];
-        self.sending.clear();
-        self.reading = [0; READS.len()];
+        self.is_lost |= !self.sending.is_empty() || self.reading != [0; READS.len()];
         for request in self.queue.drain(..).chain(self.finished.drain(..)) {
             let program = request.program.and_then(|id| self.programs.get_mut(id.0));
             if let Some(program) = program {
@@ -511,11 +580,14 @@ impl Engine {
         }
         self.programs.iter_mut().for_each(Program::refill);
         self.residency.clear();
-        drained
+        !self.is_lost
     }
 
     /// After [`Engine::abort`]: clears halts, so that the next request finds clean endpoints.
-    pub(super) fn clear_halts(&mut self) -> Result<(), TpuError> {
+    fn clear_halts(&mut self) -> Result<(), TpuError> {
+        // The kernel gives the device five seconds for each; one that answers a question of ours in
+        // time answers those, too.
+        self.temperature()?;
         for endpoint in [STREAM_OUT].into_iter().chain(READS) {
             self.device
                 .clear_halt(endpoint)
@@ -536,7 +608,7 @@ impl Engine {
     pub(super) fn restart(&mut self, clock: ClockRate) -> Result<(), TpuError> {
         self.clear_halts()?;
         let speed = self.device.speed();
-        let mut csr = UsbCsr(self.device.as_mut());
+        let mut csr = UsbCsr::new(self.device.as_mut(), BRING_UP_LIMIT);
         bringup::close_usb(&mut csr)?;
         bringup::open_usb(&mut csr, clock, speed)?;
         self.is_mid_stream = false;

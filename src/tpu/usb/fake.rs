@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::transport::*;
+use crate::tpu::layout::{InputLayout, OutputLayout};
 use crate::tpu::package::{Executable, Hint, Package};
 use crate::units::MonotonicTime;
 
@@ -35,6 +36,12 @@ pub(crate) enum Fault {
     Fatal,
     /// It comes back without firmware, at the next reset.
     FirmwareLost,
+    /// From here on outputs come as empty packets.
+    Empty,
+    /// From here on it interrupts again and again, and says nothing by it.
+    Chatter,
+    /// What is pending does not come back when it is withdrawn, until its handle is closed.
+    Keeps,
 }
 
 #[derive(Debug)]
@@ -50,6 +57,10 @@ pub(crate) struct World {
     pub(crate) uploads: usize,
     /// Everything that was sent as input.
     pub(crate) inputs: Vec<Vec<u8>>,
+    /// Where it is plugged in.
+    pub(crate) port: PortPath,
+    /// It is listed and cannot be opened.
+    pub(crate) is_ghost: bool,
     id: UsbId,
     pub(crate) address: u8,
     plugged_at: Option<Duration>,
@@ -66,6 +77,21 @@ pub(crate) struct World {
     halted: Vec<u8>,
     done: VecDeque<Completion>,
     hung: bool,
+    empty: bool,
+    chatter: bool,
+    pub(crate) keeps: bool,
+    /// How often the port was reset.
+    pub(crate) resets: usize,
+    /// How often a halt was to be cleared, and while it did not answer.
+    pub(crate) clears: [usize; 2],
+    /// It takes its firmware and does not run it.
+    pub(crate) never_runs: bool,
+    /// Time that a stalled transfer takes; the device hangs after it.
+    pub(crate) slow_stall: Option<Duration>,
+    /// It takes everything and sends nothing.
+    mute: bool,
+    /// What registers say the next time they are read.
+    told: HashMap<u32, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +100,8 @@ struct Chip {
     stream: Option<(u8, usize, Vec<u8>)>,
     /// Hints of the executable that runs, and the next.
     running: Option<(Executable, usize)>,
+    /// Of the inputs that have come in.
+    key: Option<Key>,
     outputs: VecDeque<u8>,
     output_ends: VecDeque<usize>,
     events: VecDeque<Vec<u8>>,
@@ -83,13 +111,71 @@ struct Chip {
 /// FNV-1a as the reference traces have it: their offset basis lacks the last digit of the real one.
 pub(crate) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(1_469_598_103_934_665_603, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        fnv_step(hash, *byte)
     })
 }
 
-/// What the fake chip puts out for an output, by its place.
-pub(crate) fn output_byte(layer: usize, at: usize) -> u8 {
-    u8::try_from((layer * 97 + at * 13 + at / 251) % 256).unwrap_or(0)
+fn fnv_step(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+}
+
+/// A key of the inputs of a run: of their bytes on the wire, in the order in which they are sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key(u64);
+
+impl Key {
+    pub(crate) const NONE: Self = Self(0x9e37_79b9);
+
+    pub(crate) fn with(self, bytes: &[u8]) -> Self {
+        Self(bytes.iter().fold(self.0, |key, byte| fnv_step(key, *byte)))
+    }
+
+    /// What the fake chip puts out for an output, by its place. Other inputs, other bytes.
+    pub(crate) fn output_byte(self, layer: usize, at: usize) -> u8 {
+        let place = (layer as u64) << 32 | at as u64;
+        let mixed = (self.0 ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            .wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed.to_be_bytes()[0]
+    }
+}
+
+/// What the fake chip makes of tensors: the output tensors.
+pub(crate) fn expected_outputs(executable: &Executable, inputs: &[&[u8]]) -> Vec<Vec<u8>> {
+    let layouts = executable.inputs.iter().map(InputLayout::new);
+    let wires: Vec<Vec<u8>> = layouts
+        .zip(inputs)
+        .map(|(layout, tensor)| {
+            let mut wire = vec![0; layout.wire_bytes()];
+            layout
+                .encode(tensor, &mut wire)
+                .expect("an input that fits");
+            wire
+        })
+        .collect();
+    let key = executable
+        .hints
+        .iter()
+        .fold(Key::NONE, |key, hint| match *hint {
+            Hint::Input {
+                layer,
+                offset,
+                length,
+            } => key.with(&wires[layer][offset..offset + length]),
+            _ => key,
+        });
+    let layers = executable.outputs.iter().enumerate();
+    layers
+        .map(|(layer, l)| {
+            let wire = (0..l.wire_bytes()).map(|at| key.output_byte(layer, at));
+            let wire: Vec<u8> = wire.collect();
+            let mut tensor = vec![0; l.actual_bytes()];
+            let layout = OutputLayout::new(l).expect("a layout");
+            layout
+                .decode(&wire, &mut tensor)
+                .expect("an output that fits");
+            tensor
+        })
+        .collect()
 }
 
 #[derive(Clone, Debug)]
@@ -118,6 +204,8 @@ impl FakeHost {
             runs: 0,
             uploads: 0,
             inputs: Vec::new(),
+            port: port(),
+            is_ghost: false,
             id: DFU_ID,
             address: 1,
             plugged_at: Some(Duration::ZERO),
@@ -133,6 +221,15 @@ impl FakeHost {
             halted: Vec::new(),
             done: VecDeque::new(),
             hung: false,
+            empty: false,
+            chatter: false,
+            keeps: false,
+            resets: 0,
+            clears: [0; 2],
+            never_runs: false,
+            slow_stall: None,
+            mute: false,
+            told: HashMap::new(),
         })))
     }
 
@@ -151,7 +248,7 @@ impl UsbHost for FakeHost {
         let there = world.plugged_at.is_some_and(|at| at <= world.now);
         Ok(there
             .then(|| Attached {
-                port: port(),
+                port: world.port.clone(),
                 id: world.id,
                 address: world.address,
             })
@@ -170,11 +267,16 @@ impl UsbHost for FakeHost {
 
     fn open(&mut self, device: &Attached) -> Result<Box<dyn UsbDevice>, HostError> {
         let mut world = self.world();
-        if device.address != world.address || world.plugged_at.is_none_or(|at| at > world.now) {
+        if world.is_ghost
+            || device.port != world.port
+            || device.address != world.address
+            || world.plugged_at.is_none_or(|at| at > world.now)
+        {
             return Err(HostError::Gone { port: port() });
         }
         let mode = if world.id == DFU_ID { "dfu" } else { "app" };
         world.log.push(format!("USB  open ({mode})"));
+        world.keeps = false;
         world.pending.clear();
         world.done.clear();
         world.halted.clear();
@@ -212,6 +314,12 @@ impl World {
                 self.deliver();
             }
             Fault::FirmwareLost => self.detach = true,
+            Fault::Empty => self.empty = true,
+            Fault::Chatter => self.chatter = true,
+            Fault::Keeps => {
+                self.keeps = true;
+                self.hung = true;
+            }
             Fault::Stall => {}
         }
         Some(fault)
@@ -222,6 +330,33 @@ impl World {
         self.hib_error = 0;
         self.chip = Chip::default();
         self.hung = false;
+        self.empty = false;
+        self.chatter = false;
+    }
+
+    /// It answers again.
+    pub(crate) fn revive(&mut self) {
+        self.hung = false;
+    }
+
+    /// Eight bytes of output that nobody asked for.
+    pub(crate) fn late_excess(&mut self) {
+        self.fault = None;
+        self.chip.outputs.extend([1; 8]);
+        self.chip.output_ends.push_back(8);
+        self.deliver();
+    }
+
+    /// Interrupts with these registers as they are to be read, once.
+    pub(crate) fn raise(&mut self, word: u32, registers: &[(u32, u64)]) {
+        self.told.extend(registers.iter().copied());
+        self.chip.interrupts.push_back(word.to_le_bytes().to_vec());
+        self.deliver();
+    }
+
+    /// What was last written to a register.
+    pub(crate) fn written(&self, offset: u32) -> u64 {
+        self.registers.get(&offset).copied().unwrap_or(0)
     }
 
     pub(crate) fn unplug(&mut self) {
@@ -240,7 +375,8 @@ impl World {
     }
 
     fn reset(&mut self) {
-        let downloaded = self.id == DFU_ID && self.dfu_state == 9;
+        self.resets += 1;
+        let downloaded = self.id == DFU_ID && self.dfu_state == 9 && !self.never_runs;
         if downloaded {
             self.id = APPLICATION_ID;
             self.address = self.address.wrapping_add(1);
@@ -292,6 +428,9 @@ impl World {
     fn read_register(&mut self, offset: u32) -> u64 {
         if let Some(value) = self.arbitrary() {
             return value;
+        }
+        if let Some(told) = self.told.remove(&offset) {
+            return told;
         }
         let stored = self.registers.get(&offset).copied().unwrap_or(0);
         match offset {
@@ -355,6 +494,7 @@ impl World {
             self.chip.running = Some((found.expect("a known executable").clone(), 0));
         }
         if tag == 1 {
+            self.chip.key = Some(self.chip.key.unwrap_or(Key::NONE).with(&stream));
             self.inputs.push(stream);
         }
         self.follow(tag, length);
@@ -381,11 +521,13 @@ impl World {
                     length,
                 } => {
                     assert!(self.chip.outputs.len() < 1 << 22);
-                    let bytes = (offset..offset + length).map(|at| output_byte(layer, at));
+                    let key = self.chip.key.unwrap_or(Key::NONE);
+                    let bytes = (offset..offset + length).map(|at| key.output_byte(layer, at));
                     self.chip.outputs.extend(bytes);
                     self.chip.output_ends.push_back(length);
                 }
                 Hint::Completion => {
+                    self.chip.key = None;
                     let mut event = vec![0; 16];
                     event[12] = 4;
                     match self.event_fault.take() {
@@ -425,8 +567,17 @@ impl World {
 
     /// Sends what there is to whoever reads.
     fn deliver(&mut self) {
-        if self.hung {
+        if self.hung || self.mute {
             return;
+        }
+        if self.chatter && self.done.len() < 8 && self.chip.interrupts.is_empty() {
+            self.chip.interrupts.push_back(vec![0; 4]);
+        }
+        if self.empty
+            && self.done.len() < 8
+            && let Some(buffer) = self.pending.get_mut(&0x81).and_then(VecDeque::pop_front)
+        {
+            return self.end(0x81, buffer, 0, Ok(()));
         }
         let chunk = self.registers.get(&0x4c058).copied().unwrap_or(0) as usize * 8;
         while chunk > 0 && !self.chip.outputs.is_empty() {
@@ -600,6 +751,10 @@ impl UsbDevice for FakeDevice {
         }
         if fault == Some(Fault::Stall) {
             world.halted.push(endpoint.0);
+            if let Some(time) = world.slow_stall.take() {
+                world.now += time;
+                world.mute = true;
+            }
         }
         if world.halted.contains(&endpoint.0) {
             world.end(endpoint.0, buffer, 0, Err(TransferError::Stall));
@@ -640,6 +795,7 @@ impl UsbDevice for FakeDevice {
 
     fn wait(&mut self, deadline: MonotonicTime) -> Option<Completion> {
         let mut world = self.world();
+        world.now += Duration::from_micros(1);
         let done = world.done.pop_front();
         if done.is_none() {
             world.now = world.now.max(deadline.since_epoch());
@@ -649,13 +805,19 @@ impl UsbDevice for FakeDevice {
 
     fn cancel(&mut self, endpoint: EndpointAddress) {
         let mut world = self.world();
+        if world.keeps {
+            return;
+        }
         for buffer in world.pending.remove(&endpoint.0).unwrap_or_default() {
             world.end(endpoint.0, buffer, 0, Err(TransferError::Cancelled));
         }
     }
 
     fn clear_halt(&mut self, endpoint: EndpointAddress) -> Result<(), TransferError> {
-        let mut world = self.control(Duration::from_millis(200))?;
+        let hung = self.world().hung;
+        self.world().clears[usize::from(hung)] += 1;
+        // As long as the kernel gives a device that does not answer.
+        let mut world = self.control(Duration::from_secs(5))?;
         world.halted.retain(|halted| *halted != endpoint.0);
         Ok(())
     }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The accelerator changes its identity when it gets its firmware, so it is known by the socket it is
-//! plugged into. Waits for it to come back are for the bus to say that something changed, never for
+//! plugged into. Where that stays empty and another that nobody has is plugged in elsewhere, that one
+//! is taken, which is said: a socket of USB 3 is on two buses, and people move plugs. Waits for it to come back are for the bus to say that something changed, never for
 //! a time to pass.
 
 mod csr;
@@ -23,7 +24,7 @@ mod stream;
 pub mod transport;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use nusb_host::NusbHost;
@@ -35,6 +36,7 @@ use super::error::TpuError;
 use super::package::Package;
 use super::regs::MilliCelsius;
 use crate::units::MonotonicTime;
+use dfu::Download;
 use engine::Engine;
 use stream::Program;
 use transport::{APPLICATION_ID, Attached, DFU_ID, HostError, PortPath, Speed, UsbDevice, UsbHost};
@@ -54,6 +56,27 @@ const OPEN_LIMIT: Duration = Duration::from_secs(3);
 
 /// Downloads of firmware before giving up.
 const DOWNLOADS_MAX: u32 = 2;
+
+/// How long its socket has to be empty before another accelerator is taken for it.
+const ADOPT_AFTER: Duration = Duration::from_secs(2);
+
+/// The sockets whose accelerators somebody in this program has.
+#[derive(Clone, Debug, Default)]
+pub struct Sockets(Arc<Mutex<Vec<PortPath>>>);
+
+impl Sockets {
+    fn lock(&self) -> MutexGuard<'_, Vec<PortPath>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, port: &PortPath) {
+        self.lock().push(port.clone());
+    }
+
+    fn give_back(&self, port: &PortPath) {
+        self.lock().retain(|taken| taken != port);
+    }
+}
 
 /// What an accelerator is run with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,23 +102,35 @@ enum Stage {
     /// Nothing but where it is plugged in. It is reset first: whatever was left on it is gone then.
     Looking,
     /// It has been reset; with firmware it may be used.
-    Clean {
-        since: MonotonicTime,
-        downloads: u32,
-    },
+    Clean { since: MonotonicTime },
     /// It was given firmware and reset, and comes back at another address.
-    Returning {
-        since: MonotonicTime,
-        address: u8,
-        downloads: u32,
-    },
+    Returning { since: MonotonicTime, address: u8 },
     /// It is to be made to take firmware, though it runs.
     Detaching,
+}
+
+impl Stage {
+    /// Since when it is awaited.
+    const fn since(&self) -> Option<MonotonicTime> {
+        match self {
+            Self::Looking | Self::Detaching => None,
+            Self::Clean { since } | Self::Returning { since, .. } => Some(*since),
+        }
+    }
+}
+
+/// A device that is being given its firmware.
+#[derive(Debug)]
+struct Fetching {
+    open: Box<dyn UsbDevice>,
+    address: u8,
+    download: Download,
 }
 
 #[derive(Debug)]
 enum State {
     Out(Stage),
+    Downloading(Box<Fetching>),
     Working(Box<Engine>),
 }
 
@@ -113,6 +148,13 @@ pub struct Usb {
     speed: Option<Speed>,
     /// Since when it refuses to be opened.
     refused: Option<MonotonicTime>,
+    /// Whole downloads since its firmware last ran.
+    downloads: u32,
+    /// Downloads since firmware was last read back whole: what the device would run is not known.
+    unread: u32,
+    /// Since when its socket has been empty.
+    empty: Option<MonotonicTime>,
+    sockets: Sockets,
 }
 
 /// The accelerators that are plugged in, in the order of their sockets.
@@ -141,30 +183,82 @@ impl Usb {
             next_ticket: Ticket(0),
             speed: None,
             refused: None,
+            downloads: 0,
+            unread: 0,
+            empty: None,
+            sockets: Sockets::default(),
         }
+    }
+
+    /// Has it know which sockets are others', so that it may take one that is nobody's.
+    #[must_use]
+    pub fn among(mut self, sockets: &Sockets) -> Self {
+        self.sockets = sockets.clone();
+        self.sockets.take(&self.port);
+        self
     }
 
     fn programs(&mut self) -> &mut Vec<Program> {
         match &mut self.state {
             State::Working(engine) => &mut engine.programs,
-            State::Out(_) => &mut self.programs,
+            State::Out(_) | State::Downloading(_) => &mut self.programs,
         }
     }
 
     fn engine(&mut self) -> Result<&mut Engine, TpuError> {
         match &mut self.state {
             State::Working(engine) => Ok(engine),
-            State::Out(_) => Err(TpuError::Absent(format!("in service at {}", self.identity))),
+            State::Out(_) | State::Downloading(_) => {
+                Err(TpuError::Absent(format!("in service at {}", self.identity)))
+            }
         }
     }
 
-    /// The device in the socket now.
+    /// The device in the socket now, or one that is taken for it.
     fn find(&mut self, but_not: Option<u8>) -> Result<Option<Attached>, TpuError> {
         let found = attached(self.host.as_mut())?;
-        Ok(found
-            .into_iter()
+        let own = found
+            .iter()
             .filter(|device| device.port == self.port)
-            .rfind(|device| device.id == APPLICATION_ID || Some(device.address) != but_not))
+            .rfind(|device| device.id == APPLICATION_ID || Some(device.address) != but_not);
+        if let Some(own) = own {
+            self.empty = None;
+            return Ok(Some(own.clone()));
+        }
+        self.refused = None;
+        let now = self.host.now();
+        let since = *self.empty.get_or_insert(now);
+        if now.saturating_since(since) < ADOPT_AFTER {
+            return Ok(None);
+        }
+        Ok(self.adopt(found))
+    }
+
+    /// One that nobody has, here or in another program, is taken for this one.
+    fn adopt(&mut self, found: Vec<Attached>) -> Option<Attached> {
+        let mut taken = self.sockets.lock();
+        // Without knowing of others there is none to be taken.
+        if !taken.contains(&self.port) {
+            return None;
+        }
+        let mut free = found.into_iter().filter(|d| !taken.contains(&d.port));
+        let host = &mut self.host;
+        let device = free.find(|device| {
+            let open = host.open(device);
+            open.is_ok_and(|mut open| open.claim(0).is_ok())
+        })?;
+        taken.retain(|port| *port != self.port);
+        taken.push(device.port.clone());
+        drop(taken);
+        let identity = format!("usb {}", device.port);
+        log::warn!(
+            "Edge TPU {}: it is taken to be {identity} now",
+            self.identity
+        );
+        self.port = device.port.clone();
+        self.identity = identity;
+        self.empty = None;
+        Some(device)
     }
 
     /// Opens a device. `None` where it may still come to allow that.
@@ -175,11 +269,11 @@ impl Usb {
                 self.refused = None;
                 Ok(Some(open))
             }
-            Err(HostError::Gone { .. }) => {
-                self.refused = None;
-                Ok(None)
-            }
-            Err(error @ (HostError::Permission { .. } | HostError::Busy { .. })) => {
+            Err(
+                error @ (HostError::Gone { .. }
+                | HostError::Permission { .. }
+                | HostError::Busy { .. }),
+            ) => {
                 let since = *self.refused.get_or_insert(now);
                 if now.saturating_since(since) < OPEN_LIMIT {
                     return Ok(None);
@@ -191,84 +285,122 @@ impl Usb {
         }
     }
 
-    fn step(&mut self, stage: Stage) -> Result<Progress, TpuError> {
+    fn step(&mut self, stage: &Stage) -> Result<Progress, TpuError> {
         let now = self.host.now();
         let but_not = match stage {
-            Stage::Returning { address, .. } => Some(address),
+            Stage::Returning { address, .. } => Some(*address),
             Stage::Looking | Stage::Clean { .. } | Stage::Detaching => None,
         };
+        let before = self.identity.clone();
         let Some(device) = self.find(but_not)? else {
-            return match stage {
-                Stage::Clean { since, .. } | Stage::Returning { since, .. }
-                    if now.saturating_since(since) >= RETURN_LIMIT =>
-                {
+            return match stage.since() {
+                Some(since) if now.saturating_since(since) >= RETURN_LIMIT => {
+                    let found = attached(self.host.as_mut())?;
+                    if found.iter().any(|device| device.port == self.port) {
+                        return Err(TpuError::Dfu(
+                            "the device was given its firmware and does not run it".to_owned(),
+                        ));
+                    }
                     Err(TpuError::Absent(format!(
                         "came back at {} within {RETURN_LIMIT:?} after its reset",
                         self.identity
                     )))
                 }
-                Stage::Looking | Stage::Detaching => Ok(Progress::Underway(format!(
+                Some(_) => Ok(Progress::Underway(
+                    "waiting for it to come back after a reset".to_owned(),
+                )),
+                None => Ok(Progress::Underway(format!(
                     "nothing is plugged in at {}",
                     self.identity
                 ))),
-                Stage::Clean { .. } | Stage::Returning { .. } => Ok(Progress::Underway(
-                    "waiting for it to come back after a reset".to_owned(),
-                )),
             };
         };
+        if before != self.identity {
+            return Ok(Progress::Underway(format!(
+                "nothing is plugged in at {before}; this one is taken for it"
+            )));
+        }
         let Some(mut open) = self.open(&device)? else {
             return Ok(Progress::Underway(
                 "waiting for permission to open it".to_owned(),
             ));
         };
         match (stage, device.id == DFU_ID) {
+            // A reset would start what has not been read back; it is sent anew, once.
+            (Stage::Looking, true) if self.unread == 1 => self.download(open, &device),
             (Stage::Looking, _) => {
                 reset(open.as_mut())?;
-                self.state = State::Out(Stage::Clean {
-                    since: now,
-                    downloads: 0,
-                });
+                self.state = State::Out(Stage::Clean { since: now });
                 Ok(Progress::Underway("reset".to_owned()))
             }
-            (Stage::Detaching, false) => {
-                dfu::detach(open.as_mut())?;
-                reset(open.as_mut())?;
-                self.state = State::Out(Stage::Clean {
-                    since: now,
-                    downloads: 0,
-                });
-                Ok(Progress::Underway("made to take firmware again".to_owned()))
+            (Stage::Detaching, false) => self.detach(open.as_mut()),
+            (Stage::Detaching | Stage::Clean { .. } | Stage::Returning { .. }, true) => {
+                self.download(open, &device)
             }
-            (Stage::Detaching, true) => self.download(open.as_mut(), &device, 0),
-            (Stage::Clean { downloads, .. } | Stage::Returning { downloads, .. }, true) => {
-                self.download(open.as_mut(), &device, downloads)
+            // Nor is it worked with, where the reset could not be helped.
+            (Stage::Clean { .. } | Stage::Returning { .. }, false) if self.unread > 0 => {
+                self.detach(open.as_mut())
             }
             (Stage::Clean { .. } | Stage::Returning { .. }, false) => self.start(open),
         }
     }
 
+    /// Has a device that runs take firmware again.
+    fn detach(&mut self, open: &mut dyn UsbDevice) -> Result<Progress, TpuError> {
+        dfu::detach(open)?;
+        reset(open)?;
+        self.state = State::Out(Stage::Clean {
+            since: self.host.now(),
+        });
+        Ok(Progress::Underway("made to take firmware again".to_owned()))
+    }
+
+    /// Begins a download.
     fn download(
         &mut self,
-        open: &mut dyn UsbDevice,
+        mut open: Box<dyn UsbDevice>,
         device: &Attached,
-        downloads: u32,
     ) -> Result<Progress, TpuError> {
-        if downloads >= DOWNLOADS_MAX {
+        if self.downloads >= DOWNLOADS_MAX {
+            let downloads = std::mem::take(&mut self.downloads);
             return Err(TpuError::Dfu(format!(
                 "the device was given its firmware {downloads} times and does not run it"
             )));
         }
         let firmware = self.firmware()?;
-        dfu::download(open, &firmware)?;
-        reset(open)?;
+        let download = Download::new(open.as_mut(), firmware)?;
+        self.unread += 1;
+        self.state = State::Downloading(Box::new(Fetching {
+            open,
+            address: device.address,
+            download,
+        }));
+        self.go_on_downloading()
+    }
+
+    /// Goes on with a download; when it is over, has the device start what it was given.
+    fn go_on_downloading(&mut self) -> Result<Progress, TpuError> {
+        let State::Downloading(fetching) = &mut self.state else {
+            return Err(TpuError::Unknown("download"));
+        };
+        let Fetching {
+            open,
+            address,
+            download,
+        } = fetching.as_mut();
+        if !download.advance(open.as_mut())? {
+            return Ok(Progress::Underway("downloading its firmware".to_owned()));
+        }
+        let (bytes, address) = (download.bytes(), *address);
+        self.downloads += 1;
+        self.unread = 0;
+        reset(open.as_mut())?;
         self.state = State::Out(Stage::Returning {
             since: self.host.now(),
-            address: device.address,
-            downloads: downloads + 1,
+            address,
         });
         Ok(Progress::Underway(format!(
-            "{} bytes of firmware downloaded",
-            firmware.len()
+            "{bytes} bytes of firmware downloaded"
         )))
     }
 
@@ -290,16 +422,17 @@ impl Usb {
     fn start(&mut self, mut open: Box<dyn UsbDevice>) -> Result<Progress, TpuError> {
         let speed = open.speed();
         if speed == Speed::Full {
-            return Err(TpuError::Absent(format!(
-                "that can be used at {}: it is connected with {speed}",
-                self.identity
-            )));
+            return Err(TpuError::TooSlow {
+                identity: self.identity.clone(),
+                speed,
+            });
         }
         open.claim(0)?;
         let programs = std::mem::take(&mut self.programs);
         match Engine::open(open, self.options.clock, programs, self.next_ticket) {
             Ok(engine) => {
                 self.speed = Some(speed);
+                self.downloads = 0;
                 self.state = State::Working(Box::new(engine));
                 Ok(Progress::Ready)
             }
@@ -362,11 +495,14 @@ impl Backend for Usb {
     }
 
     fn advance(&mut self) -> Result<Progress, TpuError> {
-        let stage = match &self.state {
+        let result = match &self.state {
             State::Working(_) => return Ok(Progress::Ready),
-            State::Out(stage) => stage.clone(),
+            State::Downloading(_) => self.go_on_downloading(),
+            State::Out(stage) => {
+                let stage = stage.clone();
+                self.step(&stage)
+            }
         };
-        let result = self.step(stage);
         if result.is_err() {
             self.begin(Stage::Looking);
         }
@@ -374,6 +510,13 @@ impl Backend for Usb {
     }
 
     fn wait_for_change(&mut self, deadline: MonotonicTime) {
+        if let State::Downloading(fetching) = &mut self.state {
+            // Nothing is pending: this lets the time pass for which the device is busy.
+            if let Some(due) = fetching.download.due() {
+                let _nothing = fetching.open.wait(due.min(deadline));
+            }
+            return;
+        }
         if let Err(error) = self.host.wait_for_change(deadline) {
             log::debug!("{}: {error}", self.identity);
         }
@@ -436,7 +579,7 @@ impl Backend for Usb {
     fn take_notice(&mut self) -> Option<Notice> {
         match &mut self.state {
             State::Working(engine) => engine.take_notice(),
-            State::Out(_) => None,
+            State::Out(_) | State::Downloading(_) => None,
         }
     }
 
@@ -448,7 +591,7 @@ impl Backend for Usb {
                 self.programs = programs;
                 closed
             }
-            State::Out(_) => Ok(()),
+            State::Out(_) | State::Downloading(_) => Ok(()),
         }
     }
 }
@@ -458,6 +601,7 @@ impl Drop for Usb {
         if let Err(error) = self.close() {
             log::debug!("{}: not put to rest: {error}", self.identity);
         }
+        self.sockets.give_back(&self.port);
     }
 }
 

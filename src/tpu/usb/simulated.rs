@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use andon_tpu_sim::allocations::aside;
 use andon_tpu_sim::device::Setup as SimSetup;
 use andon_tpu_sim::endpoint::TransferError as SimError;
 use andon_tpu_sim::host::{Listed, OpenDevice, SimulatedHost};
@@ -133,6 +134,7 @@ impl UsbDevice for SimulatedDevice {
     }
 
     fn speed(&self) -> Speed {
+        let _aside = aside();
         match self.open.speed() {
             SimSpeed::High => Speed::High,
             SimSpeed::Super => Speed::Super,
@@ -140,10 +142,12 @@ impl UsbDevice for SimulatedDevice {
     }
 
     fn configuration(&self) -> Vec<u8> {
+        let _aside = aside();
         self.open.configuration().to_vec()
     }
 
     fn claim(&mut self, interface: u8) -> Result<(), HostError> {
+        let _aside = aside();
         if self.open.claim(interface) {
             Ok(())
         } else {
@@ -159,6 +163,7 @@ impl UsbDevice for SimulatedDevice {
         data: &mut [u8],
         timeout: Duration,
     ) -> Result<usize, TransferError> {
+        let _aside = aside();
         let request = setup(request, true, data.len())?;
         let bytes = self.open.control(request, &[], timeout).map_err(error)?;
         if bytes.len() > data.len() {
@@ -176,6 +181,7 @@ impl UsbDevice for SimulatedDevice {
         data: &[u8],
         timeout: Duration,
     ) -> Result<(), TransferError> {
+        let _aside = aside();
         let request = setup(request, false, data.len())?;
         self.open
             .control(request, data, timeout)
@@ -184,10 +190,12 @@ impl UsbDevice for SimulatedDevice {
     }
 
     fn submit(&mut self, endpoint: EndpointAddress, buffer: Vec<u8>) {
+        let _aside = aside();
         let _ = self.open.submit(endpoint.0, buffer);
     }
 
     fn wait(&mut self, deadline: MonotonicTime) -> Option<Completion> {
+        let _aside = aside();
         let done = self.open.completion(from_time(deadline))?;
         Some(Completion {
             endpoint: EndpointAddress(done.endpoint),
@@ -198,14 +206,17 @@ impl UsbDevice for SimulatedDevice {
     }
 
     fn cancel(&mut self, endpoint: EndpointAddress) {
+        let _aside = aside();
         self.open.cancel(endpoint.0);
     }
 
     fn clear_halt(&mut self, endpoint: EndpointAddress) -> Result<(), TransferError> {
+        let _aside = aside();
         self.open.clear_halt(endpoint.0).map_err(error)
     }
 
     fn reset(&mut self) -> Result<(), TransferError> {
+        let _aside = aside();
         self.open.reset().map_err(error)
     }
 }

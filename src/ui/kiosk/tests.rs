@@ -113,6 +113,7 @@ impl Story {
             newest: StreamId::WorkerSafety,
             parts: PartTally::default(),
             operator: OperatorView::default(),
+            engine: None,
         };
         self.kiosk.observe(&snapshot, at(ms));
         self.settle(ms)
@@ -500,6 +501,7 @@ fn a_refused_reset_is_answered_for_a_while() {
             refused: Some((ResetRefusal::NotYetClear, at(990))),
             ..OperatorView::default()
         },
+        engine: None,
     };
     story.kiosk.observe(&snapshot, at(1000));
     assert!(answer(&story).is_some_and(|text| text.contains("not clear for long enough")));

@@ -123,6 +123,11 @@ impl SceneContext {
     /// Remembers where people are, where the picture is anonymised. Call it for every snapshot, also
     /// for one that is not drawn: a cover that starts late shows a face.
     pub fn observe(&mut self, snapshot: &Snapshot) {
+        if let Some(engine) = &snapshot.engine
+            && **engine != *self.engine
+        {
+            self.engine = engine.to_string();
+        }
         let People::Masked(memory) = &mut self.people else {
             return;
         };

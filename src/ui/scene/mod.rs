@@ -33,7 +33,9 @@ pub use build::{Composed, build, compose};
 pub use font::{Weight, font_file};
 pub use mask::MaskMemory;
 pub use splash::{Splash, StartLine, Step, splash};
-pub use status::{EventEntry, Gravity, InferenceStatus, InputStatus, Machine, Status};
+pub use status::{
+    AcceleratorStatus, EventEntry, Gravity, InferenceStatus, InputStatus, Machine, Status,
+};
 pub use view::{Dimensions, KioskView, Page, ResetControl, Target, Targets, View};
 
 /// A snapshot that is older than this when it is drawn tells nothing of the machine any more: in real

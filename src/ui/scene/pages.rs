@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::build::Sketch;
 use super::font::Weight;
 use super::layout::whole;
-use super::status::{Gravity, InputStatus, Machine, Status};
+use super::status::{AcceleratorStatus, Gravity, InputStatus, Machine, Status};
 use super::stream::stream_title;
 use super::symbol::{self, Inks, Layer, Symbol};
 use super::view::KioskView;
@@ -106,14 +106,9 @@ fn input(
 
 fn engine(status: &Status, context: &SceneContext) -> Vec<Section> {
     let mut rows = vec![row("runs on", &*context.engine)];
-    let temperature = status.accelerator_celsius;
-    rows.push(match temperature {
-        Some(celsius) => warned(
-            row("temperature", format!("{celsius:.0} °C")),
-            celsius >= HOT_CELSIUS,
-        ),
-        None => row("temperature", "not told"),
-    });
+    if let Some(accelerator) = &status.accelerator {
+        rows.extend(self::accelerator(accelerator));
+    }
     if let Some(outcome) = &status.self_test {
         rows.push(row("self-test", &**outcome));
     }
@@ -145,6 +140,27 @@ fn engine(status: &Status, context: &SceneContext) -> Vec<Section> {
         });
     }
     sections
+}
+
+fn accelerator(status: &AcceleratorStatus) -> Vec<Row> {
+    let AcceleratorStatus {
+        celsius,
+        out_of_service,
+        remark,
+    } = status;
+    let mut rows = vec![match out_of_service {
+        None => row("accelerator", "in service"),
+        Some(why) => warned(row("out of service", &**why), true),
+    }];
+    rows.push(match *celsius {
+        Some(celsius) => warned(
+            row("temperature", format!("{celsius:.0} °C")),
+            celsius >= HOT_CELSIUS,
+        ),
+        None => row("temperature", "not told"),
+    });
+    rows.extend(remark.iter().map(|it| warned(row("note", &**it), true)));
+    rows
 }
 
 fn system(machine: &Machine, status: &Status, context: &SceneContext) -> Vec<Section> {

@@ -50,6 +50,17 @@ pub struct InferenceStatus {
     pub latency: (Duration, Duration),
 }
 
+/// The accelerators of the engine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AcceleratorStatus {
+    /// Temperature in °C of the hottest; `None` where none tells.
+    pub celsius: Option<f32>,
+    /// Why one is out of service.
+    pub out_of_service: Option<String>,
+    /// What else somebody should know.
+    pub remark: Option<String>,
+}
+
 /// What the program knows of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Status {
@@ -59,8 +70,8 @@ pub struct Status {
     pub inference: [InferenceStatus; 2],
     /// Model files: what for, name.
     pub models: Vec<(String, String)>,
-    /// Temperature of the accelerator in °C; `None` where there is none or it does not tell.
-    pub accelerator_celsius: Option<f32>,
+    /// How the accelerator is; `None` where the engine has none.
+    pub accelerator: Option<AcceleratorStatus>,
     /// Outcome of the last self-test, in words.
     pub self_test: Option<String>,
     /// Times that the run permission was taken away.

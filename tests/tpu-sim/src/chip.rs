@@ -30,6 +30,9 @@ use crate::violation::{Rule, Violations};
 pub(crate) struct Stream {
     pub tag: u8,
     pub bytes: Vec<u8>,
+    /// When its header came.
+    pub begun: Duration,
+    /// When its last byte came.
     pub at: Duration,
 }
 
@@ -71,7 +74,7 @@ struct Run {
 pub struct Figures {
     /// Inferences whose event was sent.
     pub inferences: u64,
-    /// Time from each run's first instruction to its completion, added up.
+    /// Time from the header of each run's first stream to its completion, added up; none counts twice.
     pub busy: Duration,
     /// Of that, time in which the chip computed.
     pub computing: Duration,
@@ -100,6 +103,8 @@ pub(crate) struct Chip {
     plain_inputs: Vec<Vec<u8>>,
     plain_outputs: Vec<Vec<u8>>,
     early_event: bool,
+    /// When the last run was complete.
+    completed_at: Duration,
 }
 
 impl std::fmt::Debug for Chip {
@@ -165,6 +170,7 @@ impl Chip {
             plain_inputs: Vec::new(),
             plain_outputs: Vec::new(),
             early_event: false,
+            completed_at: Duration::ZERO,
         }
     }
 
@@ -400,7 +406,7 @@ impl Chip {
             outputs: Vec::new(),
             scratch: vec![0; executable.scratch_bytes],
             poisoned,
-            started: stream.at,
+            started: stream.begun.max(self.completed_at),
             computed: false,
             program: Arc::clone(&program),
         };
@@ -657,6 +663,7 @@ impl Chip {
         };
         let executable = &run.program.executable;
         self.figures.busy += around.now.saturating_sub(run.started);
+        self.completed_at = around.now;
         match executable.kind {
             Kind::ParameterCaching => {
                 if !run.poisoned {

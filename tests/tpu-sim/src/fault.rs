@@ -62,6 +62,8 @@ pub enum Fault {
     DfuStatus(u8),
     /// The next port resets fail: the device is gone after them.
     ResetKills,
+    /// Transfers that the host withdraws do not come back, until the port is reset or the device closed.
+    KeepsWithdrawn,
 }
 
 /// A line of a script.
@@ -147,7 +149,7 @@ impl Script {
     /// `transfer`, `bulk-out`, `event`, `inference` or `time-ms`; WHAT is `stall`, `never`, `broken`,
     /// `delay-ms N`, `short N`, `garbage HEX`, `unplug [MS]`, `dfu`, `hang`, `hang-hard`,
     /// `fatal HEX`, `interrupt HEX`, `drop-event`, `repeat-event N`, `early-event`, `wrong-output`,
-    /// `power-sticks`, `dfu-corrupt`, `dfu-status N` or `reset-kills`.
+    /// `power-sticks`, `dfu-corrupt`, `dfu-status N`, `reset-kills` or `keeps-withdrawn`.
     ///
     /// # Errors
     ///
@@ -231,6 +233,7 @@ fn fault(what: &str, argument: Option<&str>) -> Option<Fault> {
         "dfu-corrupt" => Fault::DfuCorrupt,
         "dfu-status" => Fault::DfuStatus(argument?.parse().ok()?),
         "reset-kills" => Fault::ResetKills,
+        "keeps-withdrawn" => Fault::KeepsWithdrawn,
         _ => return None,
     })
 }

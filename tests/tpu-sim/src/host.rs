@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, VirtualClock};
-use crate::device::{Config, ControlEnd, Presence, Setup, SimulatedEdgeTpu};
+use crate::device::{Config, ControlEnd, Presence, SILENCE, Setup, SimulatedEdgeTpu};
 use crate::endpoint::{Completion, TransferError};
 use crate::latency::Speed;
 use crate::registry::Registry;
@@ -312,9 +312,21 @@ impl OpenDevice {
                 result: Err(TransferError::Disconnected),
                 at: Some(begun),
             });
-        let limit = begun + timeout;
+        self.end(end, begun + timeout)
+    }
+
+    /// Waits for the end of a control transfer, at most until `limit`.
+    fn end(&self, end: ControlEnd, limit: Duration) -> Result<Vec<u8>, TransferError> {
         let at = end.at.filter(|at| *at <= limit);
-        let until = at.unwrap_or(limit);
+        self.pass(at.unwrap_or(limit));
+        match at {
+            Some(_) => end.result,
+            None => Err(TransferError::TimedOut),
+        }
+    }
+
+    /// Lets time pass.
+    fn pass(&self, until: Duration) {
         loop {
             let now = self.host.now();
             if now >= until {
@@ -324,10 +336,6 @@ impl OpenDevice {
             bus.advance(now);
             let next = bus.next_time();
             drop(self.host.wait(bus, next.filter(|next| *next > now), until));
-        }
-        match at {
-            Some(_) => end.result,
-            None => Err(TransferError::TimedOut),
         }
     }
 
@@ -391,31 +399,41 @@ impl OpenDevice {
         let _ = self.with(|device, now| device.cancel_one(now, id));
     }
 
-    /// Clears an endpoint's halt.
+    /// Clears an endpoint's halt. As with the kernel's, its time is not the caller's to choose.
     ///
     /// # Errors
     ///
-    /// The device is gone.
+    /// The device is gone, or does not answer.
     pub fn clear_halt(&mut self, endpoint: u8) -> Result<(), TransferError> {
-        self.with(|device, now| device.clear_halt(now, endpoint))
-            .unwrap_or(Err(TransferError::Disconnected))
+        let begun = self.host.now();
+        let end = self.with(|device, now| device.clear_halt(now, endpoint));
+        let end = end.unwrap_or(ControlEnd {
+            result: Err(TransferError::Disconnected),
+            at: Some(begun),
+        });
+        self.end(end, begun + SILENCE).map(|_| ())
     }
 
-    /// Resets the port. The handle is of no use afterwards, but for fetching completions.
+    /// Resets the port, and waits for that. The handle is of no use afterwards, but for fetching
+    /// completions.
     ///
     /// # Errors
     ///
     /// The device is gone.
     pub fn reset(&mut self) -> Result<(), TransferError> {
         let there = self.with(|device, now| {
+            let time = device.reset_time();
             let there = device.reset(now);
             device.close(now);
-            there
+            there.then_some(now + time)
         });
         self.open = false;
-        match there {
-            Some(true) => Ok(()),
-            Some(false) | None => Err(TransferError::Disconnected),
+        match there.flatten() {
+            Some(until) => {
+                self.pass(until);
+                Ok(())
+            }
+            None => Err(TransferError::Disconnected),
         }
     }
 }

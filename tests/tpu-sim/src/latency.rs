@@ -68,6 +68,8 @@ pub struct Latency {
     pub caching: Duration,
     /// From a reset with new firmware, or replugging, to the device's reappearance.
     pub enumeration: Duration,
+    /// A reset of the port, which its caller waits for.
+    pub reset: Duration,
 }
 
 impl Default for Latency {
@@ -80,6 +82,7 @@ impl Default for Latency {
             compute_of: Vec::new(),
             caching: Duration::from_micros(50),
             enumeration: Duration::from_millis(300),
+            reset: Duration::from_millis(60),
         }
     }
 }

@@ -19,6 +19,7 @@
 //! lists of that driver (Apache-2.0), the USB DFU 1.1 specification, the usbredir protocol document.
 //! Nothing here was seen on a real chip.
 
+pub mod allocations;
 pub mod clock;
 pub mod device;
 pub mod dfu;

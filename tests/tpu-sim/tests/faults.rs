@@ -308,3 +308,39 @@ fn an_hour_of_unplugging_keeps_memory_flat() {
     // The boot loader has no bulk endpoints: the first thousand breaches are kept, the rest counted.
     assert_eq!(kept, Some(1000));
 }
+
+#[test]
+fn standard_requests_take_the_time_of_the_host_and_halts_are_cleared_with_nothing_pending() {
+    let package = package();
+    let (host, mut driver) = ready(&package);
+    driver.device.submit(0x81, vec![0; 1024]);
+    driver.device.clear_halt(0x81).expect("it answers");
+    let rules: Vec<Rule> = host.violations().iter().map(|v| v.rule).collect();
+    assert_eq!(rules, [Rule::Endpoint]);
+    driver.device.cancel(0x81);
+    driver.device.clear_halt(0x81).expect("it answers");
+    assert_eq!(host.violations().len(), 1);
+
+    let begun = host.now();
+    add(&host, Trigger::Time(begun), Fault::Hang(false));
+    let silent = driver.device.clear_halt(0x81);
+    assert_eq!(silent, Err(TransferError::TimedOut));
+    assert_eq!(host.now() - begun, 5000 * MS);
+
+    let begun = host.now();
+    driver.device.reset().expect("a reset");
+    assert_eq!(host.now() - begun, 60 * MS);
+}
+
+#[test]
+fn withdrawn_transfers_may_stay_away_until_a_reset() {
+    let package = package();
+    let (host, mut driver) = ready(&package);
+    driver.device.submit(0x81, vec![0; 1024]);
+    add(&host, Trigger::Time(host.now()), Fault::KeepsWithdrawn);
+    driver.device.cancel(0x81);
+    assert!(driver.device.completion(host.now() + MS).is_none());
+    driver.device.reset().expect("a reset");
+    let back = driver.device.completion(host.now()).expect("it is back");
+    assert_eq!(back.status, Err(TransferError::Cancelled));
+}

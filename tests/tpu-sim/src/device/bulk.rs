@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{
-    Assembly, Delivered, EVENT_IN, INTERRUPT_IN, MAX_CHUNK_BYTES, Mode, OUTPUT_IN, Overlap, Plug,
-    STREAM_OUT, SimulatedEdgeTpu,
+    Assembly, ControlEnd, Delivered, EVENT_IN, INTERRUPT_IN, MAX_CHUNK_BYTES, Mode, OUTPUT_IN,
+    Overlap, Plug, STREAM_OUT, SimulatedEdgeTpu,
 };
 use crate::chip::Stream;
 use crate::endpoint::{Completion, Look, Transfer, TransferError, Twist};
@@ -121,8 +121,11 @@ impl SimulatedEdgeTpu {
                 (Err(TransferError::Stall), 0)
             }
             Some(Twist::Broken) => (Err(TransferError::Broken), 0),
-            // The bus lost the rest, which is no fault of the driver's.
-            Some(Twist::Short(0)) => (Ok(()), 0),
+            // The bus lost the rest, which is no fault of the driver's. Part of a header is none.
+            Some(Twist::Short(_)) if length == 0 || matches!(self.assembly, Assembly::Header) => {
+                self.chip.wedged |= length > 0;
+                (Ok(()), length)
+            }
             Some(Twist::Short(_) | Twist::Garbage(_) | Twist::Delay(_) | Twist::Never) | None => {
                 match self.deliver(part) {
                     Delivered::Taken => (Ok(()), length),
@@ -223,20 +226,32 @@ impl SimulatedEdgeTpu {
             tag,
             length,
             bytes: self.chip.spare_buffer(),
+            begun: self.now,
         };
         Delivered::Taken
     }
 
     pub(super) fn stream_complete(&mut self) {
         let assembly = std::mem::replace(&mut self.assembly, Assembly::Header);
-        if let Assembly::Payload { tag, length, bytes } = assembly {
+        if let Assembly::Payload {
+            tag,
+            length,
+            bytes,
+            begun,
+        } = assembly
+        {
             self.record.add(|| Entry::Stream {
                 tag,
                 length,
                 fnv: (tag != 0).then(|| crate::fnv1a(&bytes)),
             });
             let at = self.now;
-            self.chip.accept(Stream { tag, bytes, at });
+            self.chip.accept(Stream {
+                tag,
+                bytes,
+                begun,
+                at,
+            });
         }
     }
 
@@ -299,6 +314,9 @@ impl SimulatedEdgeTpu {
     /// Withdraws what is pending on an endpoint.
     pub fn cancel(&mut self, now: Duration, endpoint: u8) {
         self.advance(now);
+        if self.keeps {
+            return;
+        }
         let now = self.now;
         if endpoint == STREAM_OUT {
             self.out_finish = None;
@@ -320,6 +338,9 @@ impl SimulatedEdgeTpu {
     /// Withdraws one transfer.
     pub fn cancel_one(&mut self, now: Duration, id: u64) {
         self.advance(now);
+        if self.keeps {
+            return;
+        }
         let now = self.now;
         if let Some(at) = self.out.iter().position(|t| t.id == id) {
             if at == 0 {
@@ -365,15 +386,36 @@ impl SimulatedEdgeTpu {
         }
     }
 
-    /// Clears an endpoint's halt.
-    ///
-    /// # Errors
-    ///
-    /// The device is gone.
-    pub fn clear_halt(&mut self, now: Duration, endpoint: u8) -> Result<(), TransferError> {
+    /// Clears an endpoint's halt: a control transfer, which a device that hangs never answers. Nothing
+    /// may be pending on the endpoint: both sides begin to count its packets anew.
+    pub fn clear_halt(&mut self, now: Duration, endpoint: u8) -> ControlEnd {
         self.advance(now);
+        let gone = ControlEnd {
+            result: Err(TransferError::Disconnected),
+            at: Some(self.now),
+        };
         if self.plug != Plug::In {
-            return Err(TransferError::Disconnected);
+            return gone;
+        }
+        let pending = if endpoint == STREAM_OUT {
+            self.out.len()
+        } else {
+            let of_it = self.inputs.iter().filter(|e| e.address == endpoint);
+            of_it.map(|e| e.pending.len()).sum()
+        };
+        if pending > 0 {
+            self.violations.add(
+                Rule::Endpoint,
+                format!(
+                    "the halt of {endpoint:#x} is cleared while {pending} transfers are pending"
+                ),
+            );
+        }
+        if self.hung || self.hung_hard {
+            return ControlEnd {
+                result: Err(TransferError::TimedOut),
+                at: None,
+            };
         }
         if endpoint == STREAM_OUT {
             self.out_halted = false;
@@ -383,6 +425,9 @@ impl SimulatedEdgeTpu {
                 queue.halted = false;
             }
         }
-        Ok(())
+        ControlEnd {
+            result: Ok(Vec::new()),
+            at: Some(self.now + self.config.latency.control),
+        }
     }
 }

@@ -33,6 +33,7 @@ impl SimulatedEdgeTpu {
             Fault::DfuCorrupt => self.dfu.corrupt_upload(),
             Fault::DfuStatus(status) => self.dfu.fail(status),
             Fault::ResetKills => self.reset_kills = true,
+            Fault::KeepsWithdrawn => self.keeps = true,
             // Those of transfers and events mean nothing here; the script's author sees no effect.
             Fault::Stall
             | Fault::Never
@@ -82,7 +83,8 @@ impl SimulatedEdgeTpu {
             | Fault::PowerSticks
             | Fault::DfuCorrupt
             | Fault::DfuStatus(_)
-            | Fault::ResetKills => {
+            | Fault::ResetKills
+            | Fault::KeepsWithdrawn => {
                 self.device_fault(fault);
                 None
             }

@@ -25,6 +25,9 @@ use crate::registers::Registers;
 use crate::registry::Registry;
 use crate::violation::{Rule, Violations};
 
+/// How long a host waits for the answer to a standard request, which no driver can choose.
+pub const SILENCE: Duration = Duration::from_secs(5);
+
 /// Largest bulk-out transfer that the driver may send.
 pub const MAX_CHUNK_BYTES: usize = 1 << 20;
 
@@ -87,6 +90,7 @@ enum Assembly {
         tag: u8,
         length: usize,
         bytes: Vec<u8>,
+        begun: Duration,
     },
 }
 
@@ -114,6 +118,8 @@ pub struct SimulatedEdgeTpu {
     hung_hard: bool,
     stuck: bool,
     reset_kills: bool,
+    /// What is withdrawn does not come back.
+    keeps: bool,
     /// Told to go back to the boot loader at the next reset.
     detached: bool,
     out: VecDeque<Transfer>,
@@ -158,6 +164,7 @@ impl SimulatedEdgeTpu {
             hung_hard: false,
             stuck: false,
             reset_kills: false,
+            keeps: false,
             detached: false,
             out: VecDeque::new(),
             out_halted: false,
@@ -364,6 +371,7 @@ impl SimulatedEdgeTpu {
         self.registers.reset();
         self.reset_core();
         self.hung = false;
+        self.keeps = false;
         self.detached = false;
         self.ready_checked = false;
         self.out_halted = false;
@@ -434,6 +442,17 @@ impl SimulatedEdgeTpu {
             Mode::Application => self.power_on_reset(),
         }
         true
+    }
+
+    /// How long the host takes for a reset of its port: as long as it waits for answers, where none
+    /// come.
+    #[must_use]
+    pub fn reset_time(&self) -> Duration {
+        if self.hung_hard {
+            SILENCE
+        } else {
+            self.config.latency.reset
+        }
     }
 
     /// When something happens by itself next.

@@ -290,7 +290,8 @@ struct Instructions {
 
 impl Instructions {
     fn new(length: usize, seed: u64) -> Self {
-        let mut state = seed | 1;
+        // Seeds next to each other must not give the same noise.
+        let mut state = crate::fnv1a(&seed.to_le_bytes()) | 1;
         let bytes = (0..length.max(256))
             .map(|_| {
                 state = state
