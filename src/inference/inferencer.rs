@@ -223,13 +223,6 @@ impl Inferencer {
         self.engine.is_recovering()
     }
 
-    /// Whether [`Inferencer::tick`], or an inference, may now take as many seconds as the kernel gives
-    /// the reset of a device.
-    #[must_use]
-    pub fn is_recovering(&self) -> bool {
-        self.engine.is_recovering()
-    }
-
     /// What else is to be known of the engine, a line each.
     #[must_use]
     pub fn engine_notes(&self) -> Vec<String> {
