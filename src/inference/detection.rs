@@ -187,6 +187,11 @@ impl Detector {
         &self.labels
     }
 
+    /// Whether something else than the engine itself ran the model last.
+    pub(super) fn was_stand_in(&self) -> bool {
+        self.stage.model().was_stand_in()
+    }
+
     /// What the model is, for header and log.
     pub(super) const fn stage(&self) -> &Stage {
         &self.stage

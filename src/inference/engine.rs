@@ -134,6 +134,12 @@ pub trait Model: Send + fmt::Debug {
     /// The engine failed; outputs are undefined until the next success.
     fn invoke(&mut self) -> Result<(), InferenceError>;
 
+    /// Whether the last [`Model::invoke`] was done by something else than the engine's own machinery,
+    /// whose answers may differ in the last digit.
+    fn was_stand_in(&self) -> bool {
+        false
+    }
+
     /// Output `index` of the last successful [`Model::invoke`]; `None` for an index or element type
     /// that does not exist.
     fn output(&self, index: usize) -> Option<TensorView<'_>>;

@@ -31,8 +31,9 @@ pub(super) struct KnownAnswer {
     frame: Frame,
     wanted: Wanted,
     expected: Expected,
-    /// What the first test found: later ones must find the very same.
-    first: Option<Detections>,
+    /// What the first test found, of the engine itself and of what stands in for it: later ones must
+    /// find the very same.
+    first: [Option<Detections>; 2],
 }
 
 /// What must be found.
@@ -72,7 +73,7 @@ impl KnownAnswer {
                 threshold: SCORE_MIN,
             },
             expected,
-            first: None,
+            first: [None, None],
         })
     }
 
@@ -93,7 +94,8 @@ impl KnownAnswer {
             Expected::Same => true,
         };
         // A first test that fails must not become the measure of later ones.
-        let same = !seen || *self.first.get_or_insert_with(|| found.clone()) == found;
+        let first = &mut self.first[usize::from(detector.was_stand_in())];
+        let same = !seen || *first.get_or_insert_with(|| found.clone()) == found;
         if seen && same {
             return DetectorTest::Passed;
         }

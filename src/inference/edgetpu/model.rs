@@ -249,6 +249,10 @@ impl Model for EdgeTpuModel {
         }
     }
 
+    fn was_stand_in(&self) -> bool {
+        self.is_on_spare
+    }
+
     fn invoke(&mut self) -> Result<(), InferenceError> {
         match self.run() {
             Ok(()) => {
