@@ -81,10 +81,24 @@ pub(super) struct InferThread {
     /// By [`StreamId::index`]; in `asap` both are the same mailbox.
     pub(super) out: [Latest<FromInfer>; 2],
     pub(super) beat: Beat,
-    /// What the engine says of its accelerators.
-    pub(super) conditions: Latest<Condition>,
+    pub(super) questions: Questions,
+}
+
+/// What the engine is asked about its accelerators, for whoever stands at the monitor.
+#[derive(Debug)]
+pub(super) struct Questions {
+    pub(super) answers: Latest<Condition>,
     /// When it was asked last.
-    pub(super) asked: MonotonicTime,
+    asked: Option<MonotonicTime>,
+}
+
+impl Questions {
+    pub(super) fn new() -> Self {
+        Self {
+            answers: Latest::new(&Signal::new()),
+            asked: None,
+        }
+    }
 }
 
 impl InferThread {
@@ -183,12 +197,13 @@ impl InferThread {
     /// Asks how the accelerators are, about once a second, while no frame waits.
     fn ask_the_engine(&mut self) {
         let now = monotonic_now();
-        if now.saturating_since(self.asked) < ASK_PERIOD {
+        let Questions { answers, asked } = &mut self.questions;
+        if asked.is_some_and(|asked| now.saturating_since(asked) < ASK_PERIOD) {
             return;
         }
-        self.asked = now;
+        *asked = Some(now);
         if let Some(condition) = self.inferencer.engine_condition() {
-            self.conditions.put(condition);
+            answers.put(condition);
         }
     }
 

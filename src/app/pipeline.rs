@@ -8,7 +8,7 @@ use super::capture_thread::{CaptureOutcome, CaptureThread};
 use super::day_clock::DayClock;
 use super::decide_thread::{DecideOutcome, DecideThread};
 use super::gauge::CaptureGauge;
-use super::infer_thread::{InferThread, allowances};
+use super::infer_thread::{InferThread, Questions, allowances};
 use super::live::Controls;
 use super::outputs::Outputs;
 use super::picture::UiThread;
@@ -137,10 +137,8 @@ impl Pipeline {
             beat: beats.decide.clone(),
             day_clock: day_clock.clone(),
         };
-        let conditions = Latest::new(&Signal::new());
         let infer = InferThread {
-            conditions: conditions.clone(),
-            asked: started.0,
+            questions: Questions::new(),
             inferencer,
             scrutiny,
             doubt: None,
@@ -152,6 +150,7 @@ impl Pipeline {
             out: found,
             beat: beats.infer.clone(),
         };
+        let conditions = infer.questions.answers.clone();
         let gauges = [CaptureGauge::default(), CaptureGauge::default()];
         let ([safety, inspection], news) = capture_threads(sources, |stream, source, news| {
             let index = stream.index();

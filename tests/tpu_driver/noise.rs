@@ -20,6 +20,10 @@ impl Numbers {
         self.0 >> 24
     }
 
+    fn below(&mut self, end: u64) -> usize {
+        usize::try_from(self.next() % end).unwrap()
+    }
+
     fn bytes(&mut self, count: usize) -> Vec<u8> {
         (0..count).map(|_| self.next().to_le_bytes()[0]).collect()
     }
@@ -33,12 +37,12 @@ fn registers_events_and_descriptors_that_say_anything() {
         let mut at = 0;
         for _ in 0..20 {
             at += numbers.next() % 20;
-            let length = [0, 1, 3, 4, 6, 8, 16, 64][numbers.next() as usize % 8];
+            let length = [0, 1, 3, 4, 6, 8, 16, 64][numbers.below(8)];
             let garbage = numbers.bytes(length);
             rig.script(Trigger::Transfer(at), Fault::Garbage(garbage));
         }
         for event in 0..6 {
-            let length = [16, 16, 0, 4, 17][numbers.next() as usize % 5];
+            let length = [16, 16, 0, 4, 17][numbers.below(5)];
             let garbage = numbers.bytes(length);
             rig.script(Trigger::Event(event * 2), Fault::Garbage(garbage));
         }
