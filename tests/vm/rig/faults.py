@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from .trial import RELAY, Failed, Trial
 
 def edited_zone(trial: Trial) -> str:
