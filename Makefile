@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .PHONY: help setup demo test test-models test-yocto test-vm test-aarch64 lint aarch64 vm models models-env \
-	train-classifier bench clean
+	train-classifier bench sbom clean
 
 # The architecture to build for: this machine's, or `make setup ARCH=aarch64` for a cross build.
 ARCH ?= $(shell uname -m)
@@ -12,6 +12,8 @@ ARCH ?= $(shell uname -m)
 # classifier's are not ours to hand on; models/README.md says where they come from. OUT is where a classifier goes.
 DATA ?=
 OUT ?=
+# More options for andon-models, such as ARGS='--samples 2000 --epochs 3'.
+ARGS ?=
 # TensorFlow 2.19 exists for Python 3.9 to 3.12; `make models-env PYTHON=python3.12` takes another one.
 PYTHON ?= python3
 
@@ -22,7 +24,7 @@ help: ## Show this list
 	@echo 'make TARGET, where TARGET is one of'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo 'Variables: ARCH=aarch64 (setup), DATA=DIR (models, train-classifier), OUT=DIR (train-classifier), TFLITE=prebuilt (any; see tflite/README.md)'
+	@echo 'Variables: ARCH=aarch64 (setup, sbom), DATA=DIR (models, train-classifier), OUT=DIR ARGS=... (train-classifier), TFLITE=prebuilt (any; see tflite/README.md)'
 
 setup: ## Install what is missing and build TensorFlow Lite (first time about 7 minutes, then nothing)
 	@tools/setup.sh $(ARCH)
@@ -93,10 +95,14 @@ models-env: ## Install the package andon-models with TensorFlow into .venv-model
 
 train-classifier: models-env ## Train a classifier on your own photographs (DATA=DIR OUT=DIR)
 	@test -d '$(DATA)' -a -n '$(OUT)' || { echo 'make train-classifier DATA=DIR OUT=DIR, with a folder of photographs per class in DATA'; exit 2; }
-	.venv-models/bin/andon-models train-classifier --data '$(DATA)' --out '$(OUT)'
+	.venv-models/bin/andon-models train-classifier --data '$(DATA)' --out '$(OUT)' $(ARGS)
 
 bench: setup ## Measure: decode, inference, drawing and whole pairs of frames
 	cargo run --release -- bench
+
+sbom: ## List every crate of the program, and build it with the list inside (ARCH=aarch64: the appliance's)
+	@$(MAKE) --no-print-directory setup ARCH=$(ARCH)
+	@tools/sbom.py $(ARCH)
 
 clean: ## Remove what was built here; the cache with TensorFlow Lite stays
 	cargo clean

@@ -44,7 +44,7 @@ recipe_dir() {
 	local files compiler=${CXX:-c++} hash
 	[ "$arch" = "$(uname -m)" ] || compiler=$arch-linux-gnu-g++
 	case $1 in
-	static) files=(compile.sh sources.txt glibc_compat.c) ;;
+	static) files=(compile.sh sources.txt glibc_compat.c xnnpack.patch dwconv_avx512vnni.c check_dwconv.c) ;;
 	prebuilt) files=(prebuilt.sh prebuilt_shim.c) ;;
 	esac
 	hash=$({

@@ -34,5 +34,6 @@ cd models
 set -x
 "$python" -m ruff check .
 "$python" -m ruff format --check .
-# One thread: several of the libraries else start one for each core, and wait for each other.
-OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$python" -m pytest --quiet
+# One thread: several of the libraries else start one for each core, and wait for each other. A test that hangs says where:
+# after `faulthandler_timeout` of pyproject.toml all stacks are printed, and `timeout` ends it.
+OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 timeout --kill-after=10 900 "$python" -m pytest --quiet

@@ -115,6 +115,7 @@ def text(summary: Summary) -> str:
         "",
     ]
     lines += [f"**Note.** {note}.\n" for note in summary.notes]
+    lines += [f"**Not good enough to be used.** {doubt}\n" for doubt in doubts(summary)]
     lines += [
         "## Test",
         "",
@@ -158,6 +159,7 @@ def closing(summary: Summary, out: Path) -> str:
             *rows,
             "",
             f"card, plots, test pictures: {out}",
+            *(f"NOT GOOD ENOUGH TO BE USED: {doubt}" for doubt in doubts(summary)),
             "",
             "For andon.toml (say for each class whether it is good):",
             "",
@@ -171,6 +173,24 @@ def closing(summary: Summary, out: Path) -> str:
             grades,
         ]
     )
+
+
+def doubts(summary: Summary) -> list[str]:
+    """What speaks against using the model at all: for each class the test in which it may be found by guessing only."""
+    guess = 1 / len(summary.classes)
+    found = []
+    for number, name in enumerate(summary.classes):
+        seen = [(title, test.int8[number].recall) for title, test in summary.tests.items()]
+        seen = [one for one in seen if one[1].count]
+        if not seen:
+            continue
+        title, recall = min(seen, key=lambda one: one[1].low)
+        if recall.low <= guess:
+            found.append(
+                f"{name}: recall {recall.text()} in the test {title!r}, where guessing finds {guess:.2f}. "
+                "It needs more photographs, or a longer training."
+            )
+    return found
 
 
 def entry(summary: Summary, out: Path) -> str:

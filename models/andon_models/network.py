@@ -193,7 +193,9 @@ class Classifier:
     def whole(self) -> keras.Model:
         """The network from picture (-1 to 1) to scores, for one picture at a time."""
         image = keras.Input((scenes.SIZE, scenes.SIZE, 3), batch_size=1, name="image")
-        return keras.Model(image, self._trained(self._frozen(image)))
+        # The same layers without the loss they were trained with: a file that names it could not be loaded again.
+        trained = keras.Model(self._trained.inputs, self._trained.outputs)
+        return keras.Model(image, trained(self._frozen(image)))
 
     def _compile(self, stage: Stage, samples: int, weights: np.ndarray) -> keras.optimizers.Optimizer:
         for layer in self._trained.layers:

@@ -74,7 +74,11 @@ def as_photographed(files: list[File]) -> np.ndarray:
 
 
 class Drawing:
-    """Draws planned pictures. With workers, it has to be made before TensorFlow starts its threads."""
+    """Draws planned pictures.
+
+    Workers are started afresh ("spawn"): a forked one would hold the locks of threads that it does not have, and wait
+    for OpenCV's or TensorFlow's for ever. Each gets its copy of the plans once.
+    """
 
     def __init__(
         self, backgrounds: scenes.Backgrounds, plans: dict[str, list[Planned]], workers: int | None = None
@@ -84,9 +88,8 @@ class Drawing:
         workers = os.cpu_count() if workers is None else workers
         self._pool = None
         if workers:
-            global _DRAWING
-            _DRAWING = self
-            self._pool = multiprocessing.get_context("fork").Pool(workers)
+            context = multiprocessing.get_context("spawn")
+            self._pool = context.Pool(workers, _start_worker, (Drawing(backgrounds, plans, workers=0),))
 
     def draw(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Pictures `start` to `stop` of a plan, `[N, 224, 224, 3]` uint8 RGB."""
@@ -122,10 +125,16 @@ class Drawing:
             self._pool.join()
 
 
+# Of a worker process: what it draws from.
 _DRAWING: Drawing | None = None
 
 
-def _draw_in_worker(task: tuple[str, int]) -> np.ndarray:
+def _start_worker(drawing: Drawing) -> None:
+    global _DRAWING
+    _DRAWING = drawing
     cv2.setNumThreads(1)
-    assert _DRAWING is not None, "workers are forked after it is set"
+
+
+def _draw_in_worker(task: tuple[str, int]) -> np.ndarray:
+    assert _DRAWING is not None, "the pool calls _start_worker first"
     return _DRAWING.one(task)

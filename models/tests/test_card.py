@@ -63,6 +63,23 @@ def test_the_card_says_what_was_measured(tmp_path):
     ]
 
 
+def test_a_model_that_may_be_guessing_is_said_to_be_no_good(tmp_path):
+    found = summary(tmp_path)
+    assert [doubt.split(":")[0] for doubt in card.doubts(found)] == CLASSES  # one photograph each: nobody knows
+    assert card.closing(found, tmp_path).count("NOT GOOD ENOUGH TO BE USED") == 2
+    assert "**Not good enough to be used.** rotten_apple: recall 0.667 (" in card.text(found)
+
+    labels = np.repeat([0, 1], 40)
+    scores = np.where(labels[:, None] == [0, 1], 0.9, 0.1)
+    scores[40:46] = [0.8, 0.2]  # 34 of 40 rotten ones are found
+    good = card.TestFigures.of(labels, scores, None, CLASSES, np.arange(80))
+    assert card.doubts(dataclasses.replace(found, tests={"belt": good})) == []
+    scores[46:60] = [0.8, 0.2]  # 20 of 40
+    worse = card.TestFigures.of(labels, scores, None, CLASSES, np.arange(80))
+    (doubt,) = card.doubts(dataclasses.replace(found, tests={"belt": good, "dark": worse}))
+    assert doubt.startswith("rotten_apple: recall 0.500 (0.35 to 0.65) in the test 'dark'")
+
+
 def test_the_card_of_a_model_that_was_there_says_nothing_of_training(tmp_path):
     found = summary(tmp_path)
     (title, test), *_ = found.tests.items()

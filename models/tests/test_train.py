@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import CLASSES
 
-from andon_models import build_detector, card, dataset, imagenet, tflite_file, train_classifier
+from andon_models import build_detector, card, dataset, imagenet, runners, tflite_file, train_classifier
 from andon_models.errors import UserError
 
 pytestmark = pytest.mark.tensorflow
@@ -70,6 +70,11 @@ def test_a_folder_of_made_up_parts_becomes_a_model_with_its_card(parts, tmp_path
     figures = json.loads((out / "figures.json").read_text())
     assert figures["tests"][dataset.PHOTOGRAPHS]["count"] == sum(role == "test" for role, _ in roles)
     assert figures["tests"][dataset.PHOTOGRAPHS]["agreement"]["mean_difference"] < 0.05
+    # The Keras file can be read again, and is the same network.
+    pictures = sorted((parts / "gear").glob("*.png"))
+    again = runners.KerasRunner(out / "made.keras").classify(pictures)
+    int8 = runners.TfliteRunner((out / "made.tflite").read_bytes()).classify(pictures)
+    np.testing.assert_allclose(again.scores, int8.scores, atol=0.1)
 
 
 def network_of(seed: int):

@@ -84,6 +84,10 @@ struct Plan {
 
 fn plan(running: &Config, new: &Config, labels: &LabelSet) -> Result<Plan, InferenceError> {
     let config = config::live(running, new);
+    if new.models == running.models {
+        // Labels wait for a restart; wrong ones are told now.
+        labels.select(&new.worker_safety, &new.visual_inspection)?;
+    }
     let selection = labels.select(&config.worker_safety, &config.visual_inspection)?;
     let changes = config::diff(running, &config);
     let pending = config::diff(&config, new);

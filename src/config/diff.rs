@@ -68,7 +68,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
 /// restart as it is in `running`.
 ///
 /// Words that the label files of the models define go with the models: where other models are
-/// configured, the labels stay as well. What is still to come at the next start is
+/// configured, the grades stay as well. The detector's labels always stay: it is loaded for them. What is still to come at the next start is
 /// `diff(&live(running, new), new)`.
 #[must_use]
 pub fn live(running: &Config, new: &Config) -> Config {
@@ -94,13 +94,13 @@ pub fn live(running: &Config, new: &Config) -> Config {
             input: running.worker_safety.input.clone(),
             camera: running.worker_safety.camera.clone(),
             threshold: worker_safety.threshold,
-            person_label: labels.worker_safety.person_label.clone(),
+            person_label: running.worker_safety.person_label.clone(),
         },
         visual_inspection: VisualInspectionConfig {
             input: running.visual_inspection.input.clone(),
             camera: running.visual_inspection.camera.clone(),
             threshold: visual_inspection.threshold,
-            part_labels: labels.visual_inspection.part_labels.clone(),
+            part_labels: running.visual_inspection.part_labels.clone(),
             crop_margin: visual_inspection.crop_margin,
             grade_threshold: visual_inspection.grade_threshold,
             grades: labels.visual_inspection.grades.clone(),
@@ -163,7 +163,7 @@ fn diff_worker_safety(changes: &mut Changes, old: &WorkerSafetyConfig, new: &Wor
     );
     changes.note(
         "worker_safety.person_label",
-        SafetyRelevant,
+        NeedsRestart,
         person_label == &new.person_label,
     );
 }
@@ -189,7 +189,7 @@ fn diff_visual_inspection(
     for (key, impact, same) in [
         ("input", NeedsRestart, input == &new.input),
         ("threshold", Cosmetic, threshold == &new.threshold),
-        ("part_labels", Cosmetic, part_labels == &new.part_labels),
+        ("part_labels", NeedsRestart, part_labels == &new.part_labels),
         ("crop_margin", Cosmetic, same_margin),
         (
             "grade_threshold",
@@ -615,7 +615,7 @@ mod tests {
         ("worker_safety.threshold", SafetyRelevant, |c| {
             c.worker_safety.threshold = Score::ONE
         }),
-        ("worker_safety.person_label", SafetyRelevant, |c| {
+        ("worker_safety.person_label", NeedsRestart, |c| {
             c.worker_safety.person_label = "cat".into()
         }),
         ("visual_inspection.input", NeedsRestart, |c| {
@@ -624,7 +624,7 @@ mod tests {
         ("visual_inspection.threshold", Cosmetic, |c| {
             c.visual_inspection.threshold = Score::ONE
         }),
-        ("visual_inspection.part_labels", Cosmetic, |c| {
+        ("visual_inspection.part_labels", NeedsRestart, |c| {
             c.visual_inspection.part_labels.push("pear".into())
         }),
         ("visual_inspection.crop_margin", Cosmetic, |c| {

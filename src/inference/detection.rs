@@ -16,6 +16,7 @@ use arrayvec::ArrayVec;
 use super::engine::{ElementType, Engine, Model, TensorSpec, TensorView};
 use super::error::InferenceError;
 use super::labels::Labels;
+use super::narrow;
 use super::registry::ModelFile;
 use super::ssd::{PostProcess, Rows};
 use super::stage::{Stage, Stopwatch};
@@ -54,6 +55,13 @@ enum Ending {
     Operator(Outputs),
 }
 
+/// Which of its classes a detector is loaded for.
+#[derive(Clone, Copy, Debug)]
+enum Scored<'a> {
+    All,
+    Only(&'a [LabelId]),
+}
+
 /// A detector with its model.
 #[derive(Debug)]
 pub struct Detector {
@@ -69,8 +77,30 @@ impl Detector {
     ///
     /// The file is no detector, or the engine cannot run it.
     pub fn new(file: ModelFile, engine: &dyn Engine) -> Result<Self, InferenceError> {
+        Self::load(file, engine, Scored::All)
+    }
+
+    /// Loads a detector that is asked for these labels only. Where the model has the form that can be
+    /// narrowed to them, the others are not computed; the results are the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Detector::new`].
+    pub fn for_labels(
+        file: ModelFile,
+        engine: &dyn Engine,
+        labels: &[LabelId],
+    ) -> Result<Self, InferenceError> {
+        Self::load(file, engine, Scored::Only(labels))
+    }
+
+    fn load(
+        file: ModelFile,
+        engine: &dyn Engine,
+        scored: Scored<'_>,
+    ) -> Result<Self, InferenceError> {
         match file.graph.cut_post_process(&file.bytes) {
-            Ok(cut) => Self::with_raw_outputs(file, cut, engine),
+            Ok(cut) => Self::with_raw_outputs(file, cut, engine, scored),
             Err(reason) => {
                 log::warn!(
                     "model {}: its post-process operator stays inside it, where an object of another class can hide a person: {reason}",
@@ -85,6 +115,7 @@ impl Detector {
         file: ModelFile,
         cut: CutPostProcess,
         engine: &dyn Engine,
+        scored: Scored<'_>,
     ) -> Result<Self, InferenceError> {
         log::debug!(
             "model {}: its post-process operator was cut out and is done outside",
@@ -107,15 +138,23 @@ impl Detector {
             graph,
             ..file
         };
-        let stage = Stage::new("detector", file, engine)?;
+        let stage = Stage::new("detector", file.clone(), engine)?;
         let post_process = match stage.model().outputs() {
             [encodings, scores] => PostProcess::new(options, anchors, encodings, scores),
             outputs => Err(format!("it has {} raw outputs, not two", outputs.len())),
         }
         .map_err(unsuitable)?;
+        let labels = labels.of_model(post_process.classes());
+        let (stage, post_process) = match scored {
+            Scored::All => (stage, post_process),
+            Scored::Only(wanted) => {
+                let wanted: Vec<usize> = wanted.iter().map(|id| usize::from(id.0)).collect();
+                narrow::narrow(file, engine, (stage, post_process), &wanted)?
+            }
+        };
         Ok(Self {
             stage,
-            labels: labels.of_model(post_process.classes()),
+            labels,
             ending: Ending::Raw(post_process),
         })
     }
@@ -187,12 +226,21 @@ impl Detector {
         &self.labels
     }
 
+    /// The numbers of the labels that it can be asked for.
+    pub(super) fn scored(&self) -> impl Iterator<Item = LabelId> {
+        let scored = |label: &LabelId| match &self.ending {
+            Ending::Raw(step) => step.scores_class(usize::from(label.0)),
+            Ending::Operator(_) => true,
+        };
+        self.labels.ids().filter(scored)
+    }
+
     /// What the model is, for header and log.
     pub(super) const fn stage(&self) -> &Stage {
         &self.stage
     }
 
-    /// Everything wanted in a frame, highest score first. Where the post-process step is outside the
+    /// Everything wanted, of labels it was loaded for, in a frame, highest score first. Where the post-process step is outside the
     /// model, nothing that is not wanted can hide what is.
     pub(super) fn detect(
         &mut self,

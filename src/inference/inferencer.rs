@@ -8,7 +8,7 @@ use super::error::InferenceError;
 use super::labels::Labels;
 use super::registry::{ModelFile, load_model};
 use super::scheduler::Due;
-use super::self_test::KnownAnswer;
+use super::self_test::{self, KnownAnswer};
 use super::stage::Stopwatch;
 use crate::config::{Config, GradeAction, VisualInspectionConfig, WorkerSafetyConfig};
 use crate::frame::Frame;
@@ -16,7 +16,7 @@ use crate::message::{
     Detections, DetectorTest, Findings, GradedItem, GradedItems, ITEMS_MAX, InferenceTiming,
     Inferred,
 };
-use crate::units::{MonotonicTime, StreamId};
+use crate::units::{LabelId, MonotonicTime, StreamId};
 
 /// The models of both streams. The detector serves both; its interpreter exists once.
 #[derive(Debug)]
@@ -174,7 +174,8 @@ impl Inferencer {
         safety: &WorkerSafetyConfig,
         inspection: &VisualInspectionConfig,
     ) -> Result<Self, InferenceError> {
-        let detector = Detector::new(detector, engine.as_ref())?;
+        let wanted = wanted_labels(&detector.labels, safety, inspection);
+        let detector = Detector::for_labels(detector, engine.as_ref(), &wanted)?;
         let classifier = Classifier::new(classifier, engine.as_ref())?;
         let labels = LabelSet::new(detector.labels().clone(), classifier.labels().clone());
         let selection = labels.select(safety, inspection)?;
@@ -362,6 +363,20 @@ impl Inferencer {
 fn failed(frame: &Frame, error: &InferenceError) -> Findings {
     let meta = &frame.meta;
     Findings::Failed(format!("{} frame {}: {error}", meta.stream, meta.sequence).into())
+}
+
+/// Every label that the detector will be asked for: by the configuration and by the self-test. Words that
+/// it does not have are left out here and refused by [`LabelSet::select`].
+fn wanted_labels(
+    labels: &Labels,
+    safety: &WorkerSafetyConfig,
+    inspection: &VisualInspectionConfig,
+) -> Vec<LabelId> {
+    let configured = std::iter::once(&safety.person_label).chain(&inspection.part_labels);
+    let names = configured
+        .map(String::as_str)
+        .chain([self_test::PERSON_LABEL]);
+    names.filter_map(|name| labels.id(name).ok()).collect()
 }
 
 /// Every label that the configuration grades exists.

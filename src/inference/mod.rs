@@ -22,6 +22,7 @@ mod fetch;
 mod inferencer;
 mod info;
 mod labels;
+mod narrow;
 mod registry;
 pub mod scheduler;
 mod self_test;

@@ -56,8 +56,7 @@ pub(super) struct PostProcess {
     anchors: Vec<Four>,
     encodings: Form,
     scores: Form,
-    /// Column of class 0: 1 where column 0 is the background.
-    first_class: usize,
+    columns: Columns,
     /// Classes put out per anchor.
     per_anchor: usize,
     candidates: Vec<Candidate>,
@@ -69,11 +68,29 @@ pub(super) struct PostProcess {
 }
 
 /// The form of a raw output: `length` values per anchor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Form {
     length: usize,
     element: ElementType,
     quantisation: Option<Quantisation>,
+}
+
+/// Where a class's score is among an anchor's.
+#[derive(Clone, Debug)]
+enum Columns {
+    /// Every class has one, from this one on: 1 where column 0 is the background.
+    From(usize),
+    /// These classes have one each, in this order.
+    Of(Vec<usize>),
+}
+
+impl Columns {
+    fn of(&self, class: usize) -> Option<usize> {
+        match self {
+            Self::From(first) => Some(first + class),
+            Self::Of(classes) => classes.iter().position(|known| *known == class),
+        }
+    }
 }
 
 /// An anchor worth looking at.
@@ -153,7 +170,7 @@ impl PostProcess {
             options,
             encodings,
             scores,
-            first_class,
+            columns: Columns::From(first_class),
             per_anchor,
             candidates: Vec::with_capacity(anchors.len()),
             merged: Vec::with_capacity(2 * rows),
@@ -169,16 +186,71 @@ impl PostProcess {
         self.options.classes
     }
 
+    /// Scores per anchor.
+    pub(super) const fn row_length(&self) -> usize {
+        self.scores.length
+    }
+
+    /// Columns of the raw scores that hold these classes, in ascending order; `None` where the model does
+    /// not have such a class, or scores only some.
+    pub(super) fn columns_of(&self, classes: &[usize]) -> Option<Vec<usize>> {
+        let Columns::From(_) = self.columns else {
+            return None;
+        };
+        let known = classes.iter().all(|class| *class < self.options.classes);
+        let mut columns: Vec<usize> = classes.iter().filter_map(|c| self.columns.of(*c)).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        known.then_some(columns)
+    }
+
+    /// Goes on with the same model that puts out only these columns of its scores.
+    ///
+    /// # Errors
+    ///
+    /// Its raw outputs are not the same otherwise; nothing has changed then.
+    pub(super) fn narrow_to(
+        &mut self,
+        columns: &[usize],
+        encodings: &TensorSpec,
+        scores: &TensorSpec,
+    ) -> Result<(), String> {
+        let Columns::From(first) = self.columns else {
+            return Err("it is narrow already".to_owned());
+        };
+        let anchors = self.anchors.len();
+        let narrow = Form {
+            length: columns.len(),
+            ..self.scores
+        };
+        if Form::of(encodings, anchors)? != self.encodings || Form::of(scores, anchors)? != narrow {
+            return Err(format!("its raw outputs are {encodings} and {scores}"));
+        }
+        let classes = columns.iter().map(|column| column.checked_sub(first));
+        let classes: Option<Vec<usize>> = classes.collect();
+        self.columns = Columns::Of(classes.ok_or("the background is no class")?);
+        self.scores = narrow;
+        Ok(())
+    }
+
+    /// Whether this class is scored.
+    pub(super) fn scores_class(&self, class: usize) -> bool {
+        class < self.options.classes && self.columns.of(class).is_some()
+    }
+
     /// The detections in an inference's raw outputs, anchors with the highest score first.
     ///
     /// # Errors
     ///
-    /// A tensor is not of the form announced, or a score is no finite number.
+    /// Not all classes are scored, a tensor is not of the form announced, or a score is no finite number.
     pub(super) fn run(
         &mut self,
         encodings: TensorView<'_>,
         scores: TensorView<'_>,
     ) -> Result<Rows<'_>, String> {
+        if let Columns::Of(_) = self.columns {
+            return Err("it scores only some of its classes".to_owned());
+        }
         if self.options.suppression == Suppression::Regular {
             return self.run_by_class(encodings, scores);
         }
@@ -248,8 +320,8 @@ impl PostProcess {
     ///
     /// # Errors
     ///
-    /// The model has no such class, a tensor is not of the form announced, no score can reach the
-    /// threshold, a score is no finite number, or there are more objects than [`DETECTIONS_MAX`]: then
+    /// The model has no such class or does not score it, a tensor is not of the form announced, no score can
+    /// reach the threshold, a score is no finite number, or there are more objects than [`DETECTIONS_MAX`]: then
     /// not all of them can be told.
     pub(super) fn run_wanted(
         &mut self,
@@ -261,6 +333,9 @@ impl PostProcess {
         let known = self.options.classes;
         if let Some(class) = classes.clone().find(|class| *class >= known) {
             return Err(format!("it has {known} classes, none with number {class}"));
+        }
+        if let Some(class) = classes.clone().find(|class| !self.scores_class(*class)) {
+            return Err(format!("class {class} is none of those it was loaded for"));
         }
         self.find_candidates(encodings, scores, classes, threshold)?;
         self.sort_candidates();
@@ -303,19 +378,18 @@ impl PostProcess {
                 "none of its scores can reach the threshold {threshold}"
             ));
         };
-        let (length, first_class) = (self.scores.length, self.first_class);
+        let length = self.scores.length;
         for (anchor, row) in values.chunks_exact(length).enumerate() {
-            let ranked = classes
-                .clone()
-                .map(|class| (row[first_class + class].rank(), class));
+            let columns = classes.clone().filter_map(|class| {
+                let column = self.columns.of(class)?;
+                Some((row[column].rank(), class, column))
+            });
             // Of equals the first.
-            let best = ranked.reduce(|best, next| if next.0 > best.0 { next } else { best });
-            let Some((_, class)) = best.filter(|(rank, _)| *rank >= lowest) else {
+            let best = columns.reduce(|best, next| if next.0 > best.0 { next } else { best });
+            let Some((_, class, column)) = best.filter(|(rank, ..)| *rank >= lowest) else {
                 continue;
             };
-            let score = self
-                .scores
-                .real(view, anchor * length + first_class + class);
+            let score = self.scores.real(view, anchor * length + column);
             self.candidates.push(Candidate {
                 score,
                 anchor,
@@ -325,15 +399,18 @@ impl PostProcess {
         Ok(())
     }
 
-    /// Of all other classes, too, a score must be a number.
+    /// Of all other classes, too, a score must be a number. Only whole numbers are ever narrowed.
     fn find_real(
         &mut self,
         values: &[f32],
         classes: impl Iterator<Item = usize> + Clone,
         threshold: f32,
     ) -> Result<(), String> {
+        let Columns::From(first_class) = self.columns else {
+            return Err("its scores are real numbers, and only some".to_owned());
+        };
         for (anchor, row) in values.chunks_exact(self.scores.length).enumerate() {
-            let row = &row[self.first_class..];
+            let row = &row[first_class..];
             if let Some(class) = row.iter().position(|score| !score.is_finite()) {
                 let score = row[class];
                 return Err(format!(
@@ -410,10 +487,13 @@ impl PostProcess {
         anchor: usize,
         last: (usize, f32),
     ) -> (usize, f32) {
-        let at = anchor * self.scores.length + self.first_class;
+        let at = anchor * self.scores.length;
         let mut best: Option<(usize, f32)> = None;
         for class in 0..self.options.classes {
-            let score = self.scores.real(scores, at + class);
+            let Some(column) = self.columns.of(class) else {
+                continue;
+            };
+            let score = self.scores.real(scores, at + column);
             let follows = score < last.1 || (score <= last.1 && class > last.0);
             if follows && best.is_none_or(|best| score > best.1) {
                 best = Some((class, score));

@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 use super::engine::{ElementType, Quantisation, TensorSpec, TensorView};
 use crate::flat::flatbuffer::{Bytes, FlatbufferError, Table, Vector};
 
+mod columns;
 mod edit;
 mod order;
 mod post_process;

@@ -43,10 +43,15 @@ def needs(*programs: str) -> None:
             raise Missing(f"{program} is not installed (make setup)")
 
 
+def cache() -> Path:
+    """Where the project keeps what it has fetched."""
+    base = os.environ.get("ANDON_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "andon"
+    return Path(base)
+
+
 def tools() -> Path:
     """The folder with the programs of REQUIREMENTS; installs them into the cache the first time."""
-    base = os.environ.get("ANDON_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "andon"
-    venv = Path(base) / ("yocto-" + "-".join(requirement.replace("==", "-") for requirement in REQUIREMENTS))
+    venv = cache() / ("yocto-" + "-".join(requirement.replace("==", "-") for requirement in REQUIREMENTS))
     if not (venv / "complete").exists():
         print(f"yocto: installing {', '.join(REQUIREMENTS)} from PyPI into {venv}", flush=True)
         shutil.rmtree(venv, ignore_errors=True)

@@ -163,7 +163,7 @@ const NAMES: [(i32, &str); 40] = [
     (117, "HARD_SWISH"),
 ];
 
-fn operator_name(operator: &Operator) -> String {
+pub(super) fn operator_name(operator: &Operator) -> String {
     if operator.builtin == CUSTOM {
         return operator.custom.clone();
     }

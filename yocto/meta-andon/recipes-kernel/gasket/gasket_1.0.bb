@@ -9,6 +9,7 @@ SRC_URI = "\
     git://github.com/google/gasket-driver.git;protocol=https;branch=main \
     file://0001-gasket-do-not-name-no_llseek.patch \
     file://0002-gasket-import-DMA_BUF-as-a-string.patch \
+    file://0003-gasket-zap_vma_ptes-has-another-name-from-Linux-7.1.patch \
 "
 SRCREV = "5815ee3908a46a415aac616ac7b9aedcb98a504c"
 
