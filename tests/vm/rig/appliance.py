@@ -45,7 +45,7 @@ CAMERAS = {
 
 
 # What is asked of the simulated cameras: pictures that an emulated processor can draw.
-SMALL = 'size = "320x180"\nfps = 5'
+SMALL = 'size = "320x180"\nfps = 1'
 
 
 def configuration(wiring: str, cameras: str, display: str, asked: tuple[str, str] = (SMALL, SMALL)) -> str:
