@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
+from . import appliance, start
 from .trial import RELAY, Failed, Trial
+
 
 def edited_zone(trial: Trial) -> str:
     zone = '[[zone]]\nname = "door"\ncamera = "worker_safety"\npoints = [[0.1, 0.1], [0.3, 0.1], [0.2, 0.3]]\n'
@@ -54,6 +56,9 @@ def restarted(trial: Trial, before: dict[str, str]) -> bool:
 
 def watchdog(trial: Trial) -> str:
     machine = trial.machine
+    text = appliance.configuration("inside", trial.cameras, trial.display, watchdog=trial.watchdog_seconds)
+    trial.write("andon.toml", text)
+    start.restart(trial)
     bites, resets = machine.count("WATCHDOG"), machine.count("RESET")
     known = len(trial.events())
     pid = trial.service("MainPID")["MainPID"]

@@ -62,9 +62,9 @@ class Trial:
     cameras: str
     display: str
     size: str
-    # Times of site/andon.toml.
+    # Of site/andon.toml, and of the check of the watchdog.
     max_age_seconds: float = 10.0
-    watchdog_seconds: float = 60.0
+    watchdog_seconds: int = 60
     results: list[Result] = field(default_factory=list)
 
     # ---- Results -----------------------------------------------------------------------------------------------------
