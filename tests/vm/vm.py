@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
         command = which.add_parser(name)
         command.add_argument("--binary", type=Path, default=BINARY, help="the program (default: %(default)s)")
         command.add_argument("--out", type=Path, default=TREE / "out/vm", help="folder of results (default: %(default)s)")
-        command.add_argument("--size", default="1280x720", help="the monitor's size (default: %(default)s)")
+        command.add_argument("--size", default="800x480", help="the monitor's size (default: %(default)s)")
         command.add_argument("--cameras", choices=("vivid", "pattern"), default="vivid", help="what the cameras are")
         command.add_argument("--display", choices=("kms", "headless", "none"), default="kms", help="of the program")
         if name == "test":

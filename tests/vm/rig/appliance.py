@@ -45,11 +45,21 @@ CAMERAS = {
 
 
 # What is asked of the simulated cameras: pictures that an emulated processor can draw.
-SMALL = 'size = "320x180"\nfps = 5'
+SMALL = 'size = "320x180"\nfps = 1'
 
 
-def configuration(wiring: str, cameras: str, display: str, asked: tuple[str, str] = (SMALL, SMALL)) -> str:
-    """The text of andon.toml; `asked` is what is asked of the two cameras."""
+# The longest that the program takes: a host that is busy must not look like a program that hangs.
+PATIENT_WATCHDOG = 300
+
+
+def configuration(
+    wiring: str,
+    cameras: str,
+    display: str,
+    asked: tuple[str, str] = (SMALL, SMALL),
+    watchdog: int = PATIENT_WATCHDOG,
+) -> str:
+    """The text of andon.toml: `asked` is what is asked of the two cameras, `watchdog` the hardware watchdog's seconds."""
     worker_safety, visual_inspection = CAMERAS[cameras]
     tables = asked if cameras == "vivid" else ("", "")
     text = (SITE / "andon.toml").read_text()
@@ -60,6 +70,7 @@ def configuration(wiring: str, cameras: str, display: str, asked: tuple[str, str
         "VISUAL_INSPECTION_CAMERA": tables[1],
         "OUTPUTS": WIRINGS[wiring],
         "DISPLAY": display,
+        "WATCHDOG": str(watchdog),
     }.items():
         text = text.replace(f"@{name}@", value)
     return text

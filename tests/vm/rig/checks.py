@@ -17,16 +17,16 @@ CHECKS = [
     ("both cameras are live", cameras.live),
     ("reset gives the run permission", start.reset_gives_on),
     ("the heartbeat beats", start.heartbeat),
-    ("keyboard and touch", display.operated),
-    ("the monitor's cable", display.cable),
+    ("a keepout file edited on the device", faults.edited_zone),
     ("a camera that breaks", cameras.broken),
     ("an unplugged camera", cameras.unplugged),
-    ("a keepout file edited on the device", faults.edited_zone),
+    ("the monitor's cable", display.cable),
     ("SIGKILL", faults.killed),
     ("a stop in order, and what was counted", cameras.counted),
-    ("other formats and sizes", cameras.formats),
     ("relay and button outside the machine", outside.outside),
     ("SIGSTOP and the hardware watchdog", faults.watchdog),
+    ("keyboard and touch", display.operated),
+    ("other formats and sizes", cameras.formats),
 ]
 
 NEED_ON = {start.heartbeat, display.cable, cameras.broken, cameras.unplugged, faults.edited_zone, faults.killed}

@@ -19,7 +19,7 @@ def needs_monitor(function):
     return checked
 
 
-def wait_picture(trial: Trial, name: str, what: str, good, seconds: float = 120) -> picture.Picture:
+def wait_picture(trial: Trial, name: str, what: str, good, seconds: float = 300) -> picture.Picture:
     """Waits for a picture that is as wanted, and keeps it as `NAME.png`."""
 
     def looked() -> picture.Picture | None:
@@ -29,7 +29,7 @@ def wait_picture(trial: Trial, name: str, what: str, good, seconds: float = 120)
             return None  # no monitor, no picture
         return seen if good(seen) else None
 
-    return trial.wait(f"{what} ({name}.png)", looked, seconds, 1)
+    return trial.wait(f"{what} ({name}.png)", looked, seconds, 3)
 
 
 def wait_cards(trial: Trial, count: int, name: str) -> picture.Picture:
@@ -83,10 +83,10 @@ def cable(trial: Trial) -> str:
     since = trial.clock()
     with Cable(machine.monitor) as monitor:
         monitor.unplug()
-        trial.wait("display-lost", lambda: trial.count_events("display-lost") > lost, 60)
+        trial.wait("display-lost", lambda: trial.count_events("display-lost") > lost, 120)
         time.sleep(2)
         monitor.plug(1024, 768)
-        trial.wait("display-back", lambda: trial.count_events("display-back") > back, 120)
+        trial.wait("display-back", lambda: trial.count_events("display-back") > back, 300)
         smaller = wait_cards(trial, 2 if trial.cameras == "vivid" else 0, "monitor-1024x768")
         if (smaller.width, smaller.height) != (1024, 768):
             raise Failed(f"a monitor of 1024x768 shows {smaller.width}x{smaller.height}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
+from . import appliance, start
 from .trial import RELAY, Failed, Trial
+
 
 def edited_zone(trial: Trial) -> str:
     zone = '[[zone]]\nname = "door"\ncamera = "worker_safety"\npoints = [[0.1, 0.1], [0.3, 0.1], [0.2, 0.3]]\n'
     folder = trial.CONFIG
     save = f"cat >{folder}/new <<'EOF'\n%s\nEOF\nmv {folder}/new {folder}/keepout.toml"
     since = trial.mark(save % zone)
-    bound = 3.0
+    bound = 5.0
     seconds = trial.first_off(since, bound, "the keepout file was saved")
     trial.wait("the change is in the event log", lambda: configured(trial, "applied"), 30)
     trial.reset_to_on()
@@ -33,9 +37,9 @@ def configured(trial: Trial, outcome: str) -> bool:
 def killed(trial: Trial) -> str:
     before = trial.service("NRestarts", "MainPID")
     since = trial.mark(f"kill -KILL {before['MainPID']}")
-    seconds = trial.first_off(since, 10.0, "SIGKILL")
-    trial.wait("the service is active again", lambda: restarted(trial, before), 180)
-    trial.wait_state("interlocked", seconds=120)
+    seconds = trial.first_off(since, 30.0, "SIGKILL")
+    trial.wait("the service is active again", lambda: restarted(trial, before), 400)
+    trial.wait_state("interlocked", "locked_out")
     if any(edge.high for edge in trial.edges(RELAY, since)):
         raise Failed("the relay was energised after the restart without a reset")
     resets = trial.machine.count("RESET")
@@ -52,6 +56,9 @@ def restarted(trial: Trial, before: dict[str, str]) -> bool:
 
 def watchdog(trial: Trial) -> str:
     machine = trial.machine
+    text = appliance.configuration("inside", trial.cameras, trial.display, watchdog=trial.watchdog_seconds)
+    trial.write("andon.toml", text)
+    start.restart(trial)
     bites, resets = machine.count("WATCHDOG"), machine.count("RESET")
     known = len(trial.events())
     pid = trial.service("MainPID")["MainPID"]
@@ -62,10 +69,10 @@ def watchdog(trial: Trial) -> str:
     seconds = time.monotonic() - stopped
     if machine.wait_event("RESET", resets, 30) is None:
         raise Failed("the watchdog bit, but the machine was not reset")
-    if not machine.wait_guest(400):
+    if not machine.wait_guest(600):
         raise Failed("the machine does not come up again")
-    trial.wait("READY after the reset", lambda: trial.service("ActiveState")["ActiveState"] == "active", 300)
-    trial.wait_state("interlocked", seconds=120)
+    trial.wait("READY after the reset", lambda: trial.service("ActiveState")["ActiveState"] == "active", 600)
+    trial.wait_state("interlocked", "locked_out")
     if trial.level(RELAY):
         raise Failed("the relay is energised after the reset")
     events = trial.events()

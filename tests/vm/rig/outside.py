@@ -49,7 +49,7 @@ def outside(trial: Trial) -> str:
     relay.start()
     try:
         trial.must("systemctl restart andon", 300)
-        trial.wait_state("interlocked", seconds=120)
+        trial.wait_state("interlocked", "locked_out")
         if machine.line(0):
             raise Failed("the relay outside is energised before a reset")
 
@@ -61,7 +61,7 @@ def outside(trial: Trial) -> str:
                 time.sleep(1)
             return relay.energised
 
-        trial.wait("the relay outside is energised after the button outside was pressed", on, 180)
+        trial.wait("the relay outside is energised after the button outside was pressed", on, 400)
         before = relay.pulses
         time.sleep(3)
         if relay.pulses <= before:
@@ -71,7 +71,7 @@ def outside(trial: Trial) -> str:
         relay.welded = True
         trial.must(f"touch {trial.CONFIG}/keepout.toml; echo '# edited' >>{trial.CONFIG}/keepout.toml; systemctl kill -s TERM andon")
         trial.wait("the relay outside drops out when the service is stopped", lambda: not relay.energised, 60)
-        trial.wait("locked out by the welded contact", lambda: trial.state() == "locked_out", 180)
+        trial.wait("locked out by the welded contact", lambda: trial.state() == "locked_out", 400)
         cause = trial.states()[-1].get("cause")
     finally:
         relay.ended = True

@@ -8,7 +8,7 @@ from .trial import PULSE, RELAY, Failed, Trial
 
 
 def starts(trial: Trial) -> str:
-    if not trial.machine.wait_guest(300):
+    if not trial.machine.wait_guest(600):
         raise Failed(f"the guest does not answer; {trial.out}/serial.log has what it said")
     kernel = trial.must("uname -r").strip()
     return f"Linux {kernel}, answering after {trial.clock():.1f} s of its own time"
@@ -16,7 +16,7 @@ def starts(trial: Trial) -> str:
 
 def ready(trial: Trial) -> str:
     try:
-        trial.wait("READY", lambda: trial.service("ActiveState")["ActiveState"] == "active", 300)
+        trial.wait("READY", lambda: trial.service("ActiveState")["ActiveState"] == "active", 600)
     except Failed as error:
         raise Failed(f"{error}; {trial.log()}") from None
     told = trial.service("ActiveEnterTimestampMonotonic", "NRestarts")
@@ -28,7 +28,7 @@ def ready(trial: Trial) -> str:
 
 
 def off_after_power_up(trial: Trial) -> str:
-    state = trial.wait_state("interlocked", seconds=120)
+    state = trial.wait_state("interlocked", "locked_out")
     raised = [edge for edge in trial.edges(RELAY) if edge.high]
     if trial.level(RELAY) or raised:
         raise Failed(f"the relay was energised without a reset: {raised}")
@@ -61,4 +61,4 @@ def heartbeat(trial: Trial) -> str:
 def restart(trial: Trial) -> None:
     """Starts the service, or starts it again, and waits until it is ready and interlocked."""
     trial.must("systemctl restart andon", 300)
-    trial.wait_state("interlocked", seconds=120)
+    trial.wait_state("interlocked", "locked_out")

@@ -62,9 +62,9 @@ class Trial:
     cameras: str
     display: str
     size: str
-    # Times of site/andon.toml.
-    max_age_seconds: float = 5.0
-    watchdog_seconds: float = 40.0
+    # Of site/andon.toml, and of the check of the watchdog.
+    max_age_seconds: float = 10.0
+    watchdog_seconds: int = 60
     results: list[Result] = field(default_factory=list)
 
     # ---- Results -----------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class Trial:
             raise Failed(f"`{script}` ended with status {answer.status}: {answer.text.strip()[-300:]}")
         return answer.text
 
-    def wait(self, what: str, condition: Callable[[], object], seconds: float, pause: float = 0.5) -> object:
+    def wait(self, what: str, condition: Callable[[], object], seconds: float, pause: float = 2) -> object:
         """Waits until something is so, and gives it; else the check has failed."""
         deadline = time.monotonic() + seconds
         while True:
@@ -209,14 +209,14 @@ class Trial:
 
     # ---- The way to ON -----------------------------------------------------------------------------------------------
 
-    def wait_state(self, *wanted: str, seconds: float = 120) -> str:
+    def wait_state(self, *wanted: str, seconds: float = 300) -> str:
         """Waits until the run permission is in one of these states."""
         try:
             return self.wait("", lambda: self.state() in wanted and self.state(), seconds)
         except Failed:
             raise Failed(f"not within {seconds:.0f} s {' or '.join(wanted)}, but {self.state()}; {self.log(5)}") from None
 
-    def reset_to_on(self, seconds: float = 180) -> None:
+    def reset_to_on(self, seconds: float = 300) -> None:
         """Presses reset until the run permission is ON: a reset before the zone is clear for long enough is refused,
         and one that leaves a lock-out has to be followed by another."""
 
@@ -225,6 +225,6 @@ class Trial:
                 return True
             if self.state() in ("interlocked", "locked_out"):
                 self.press_reset()
-            return self.level(RELAY)
+            return False
 
-        self.wait("the relay on RELAY1 is energised after reset was pressed", on, seconds, 1)
+        self.wait("the relay on RELAY1 is energised after reset was pressed", on, seconds, 3)
