@@ -282,6 +282,8 @@ fn pressed_over(screen: bool, meanwhile: impl Fn(&mut Stage)) -> PermissionState
                 InputState::Active => OperatorOrder::PressReset(id),
                 InputState::Inactive => OperatorOrder::ReleaseReset(id),
             };
+            // The feedback contact is read again.
+            stage.tick(ms, InputState::Inactive);
             let command = OperatorCommand { at: at(ms), order };
             let actions = stage.decision.on_operator(command, at(ms));
             stage.take(actions);
