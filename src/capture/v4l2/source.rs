@@ -377,14 +377,13 @@ impl V4l2Source {
     /// Gives the camera up for a while: longer each time until a good picture has come.
     fn go_down(&mut self, problem: &CameraProblem) {
         let now = self.cameras.now();
-        let wait = match problem {
-            // A change is followed at once.
-            CameraProblem::Changed if self.may_change(now) => Duration::ZERO,
-            _ => {
-                let wait = self.wait;
-                self.wait = wait.saturating_mul(2).min(RETRY_MAX);
-                wait
-            }
+        // A change is followed at once.
+        let wait = if matches!(problem, CameraProblem::Changed) && self.may_change(now) {
+            Duration::ZERO
+        } else {
+            let wait = self.wait;
+            self.wait = wait.saturating_mul(2).min(RETRY_MAX);
+            wait
         };
         let why = problem.to_string();
         let was = match &mut self.state {
