@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Puts TensorFlow Lite's C library where .cargo/config.toml looks for it: .tflite/ARCH in the work tree.
 #
-#     tflite/setup.sh [ARCH]          x86_64 or aarch64; without it, this machine's
-#     tflite/setup.sh --cached ARCH   makes nothing; status 0 where the library is in the cache
+#     tflite/setup.sh [ARCH]      x86_64 or aarch64; without it, this machine's
 #
 # The first time this builds the library from pinned sources (compile.sh, about 7 minutes on two idle cores); after that
 # it is a link into the cache and takes no time. Environment:
@@ -18,11 +17,6 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tree=$(dirname "$here")
-cached_only=
-if [ "${1:-}" = --cached ]; then
-	cached_only=yes
-	shift
-fi
 arch=${1:-$(uname -m)}
 mode=${TFLITE:-static}
 cache=${ANDON_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/andon}
@@ -87,11 +81,6 @@ make_with() {
 	mv "$2.partial" "$2"
 	rm -rf "$2.build"
 }
-
-if [ -n "$cached_only" ]; then
-	dir=$(recipe_dir "$mode") && [ -e "$dir/about.txt" ]
-	exit
-fi
 
 mkdir -p "$cache"
 if [ "$mode" = static ]; then

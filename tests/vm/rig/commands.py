@@ -7,18 +7,15 @@ import contextlib
 import fcntl
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 
 from . import appliance, image
 from .machine import Machine
-from .places import TREE, RigError, cache, say
+from .places import RigError, cache, say
 
 
 def do(asked: argparse.Namespace) -> int:
     """Does what was asked; gives the exit status."""
-    if asked.command == "wanted":
-        return wanted()
     made = image.make()
     if asked.command == "make":
         return 0
@@ -31,23 +28,6 @@ def do(asked: argparse.Namespace) -> int:
         from . import checks
 
         return checks.check_all(asked, made, packed)
-
-
-def wanted() -> int:
-    """Whether `make test` is to run the machine: where nothing big has to be fetched or built, or with VM=1. Prints
-    why not, and gives 1 then."""
-    forced = os.environ.get("VM", "")
-    if forced == "1":
-        return 0
-    if forced == "0":
-        print("VM=0")
-    elif not image.find().complete:
-        print("its disk is not in the cache (make test-vm, or VM=1, fetches and makes it)")
-    elif subprocess.run([TREE / "tflite/setup.sh", "--cached", "aarch64"], capture_output=True, check=False).returncode:
-        print("TensorFlow Lite for ARM64 is not in the cache (make aarch64, or VM=1, builds it)")
-    else:
-        return 0
-    return 1
 
 
 @contextlib.contextmanager
