@@ -222,7 +222,8 @@ impl Rig {
             let before = self.host.now();
             let result = self.run(failed % self.known.len());
             let took = self.host.now().saturating_sub(before);
-            assert!(took < Duration::from_secs(2), "an inference took {took:?}");
+            // The kernel takes 5 s for each of two halts of a device that hangs.
+            assert!(took < Duration::from_secs(12), "an inference took {took:?}");
             if result.is_ok() {
                 return Some(failed);
             }

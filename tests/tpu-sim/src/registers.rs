@@ -141,6 +141,11 @@ const KNOWN: [Known; 48] = [
     narrow(0x1a600, 0, ANY),
     narrow(0x1a558, 0, ANY),
     narrow(0x1a658, 0, ANY),
+    // What the bus refused: nothing, here.
+    narrow(0x1a540, 0, ANY),
+    narrow(0x1a544, 0, ANY),
+    narrow(0x1a640, 0, ANY),
+    narrow(0x1a644, 0, ANY),
     wide(SCALAR_CORE_RUN, 0x3),
     wide(0x44158, 0x3),
     wide(0x44198, 0x3),
