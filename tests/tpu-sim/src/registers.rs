@@ -122,7 +122,7 @@ const fn wide(offset: u32, writable: u64) -> Known {
 
 const ANY: u64 = u64::MAX;
 
-const KNOWN: [Known; 48] = [
+const KNOWN: [Known; 52] = [
     narrow(SCU_CTRL_0, 0x941, 0x3f << 8),
     narrow(SCU_CTRL_2, 0, 0x3 << 18),
     narrow(
