@@ -318,7 +318,7 @@ impl Bench {
                     None => None,
                 };
                 if let Some((at, ticket)) = begun {
-                    let outputs: &mut [Vec<u8>] = &mut bench.models[usize::min(at, 1)].outputs;
+                    let Loadout { outputs, .. } = &mut bench.models[at];
                     bench.pool.finish(ticket, outputs)?;
                 }
                 if submitted.is_none() {

@@ -218,27 +218,32 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_source_slower_than_its_rate_delivers_all_it_decodes() {
-        let spec = "moving?size=64x64&fps=1000&frames=60";
-        let source = PatternSource::open(spec, StreamId::WorkerSafety).expect("a pattern");
-        let out = Latest::new(&Signal::new());
+    /// A thread that plays a source once, in real time.
+    fn thread(source: impl FrameSource + 'static, out: Latest<Frame>, beat: Beat) -> CaptureThread {
         let origin = monotonic_now();
         let (news, _) = rtrb::RingBuffer::new(1);
-        let thread = CaptureThread {
+        CaptureThread {
             gauge: CaptureGauge::default(),
             stream: StreamId::WorkerSafety,
             news,
-            source: Box::new(TooSlow(source)),
+            source: Box::new(source),
             pace: Pace::Realtime,
             origin,
             pacer: Pacer::starting_at(origin),
             frames_max: None,
             repeat: false,
-            out: out.clone(),
+            out,
             stop: StopFlag::new(),
-            beat: Beat::new(),
-        };
+            beat,
+        }
+    }
+
+    #[test]
+    fn a_source_slower_than_its_rate_delivers_all_it_decodes() {
+        let spec = "moving?size=64x64&fps=1000&frames=60";
+        let source = PatternSource::open(spec, StreamId::WorkerSafety).expect("a pattern");
+        let out = Latest::new(&Signal::new());
+        let thread = thread(TooSlow(source), out.clone(), Beat::new());
         let CaptureOutcome { figures, error } = thread.run();
         assert!(error.is_none(), "{error:?}");
         // Nobody takes frames here: the mailbox overwrites all but the newest, which is the last.
@@ -303,22 +308,7 @@ mod tests {
             other,
             alive,
         };
-        let origin = monotonic_now();
-        let (news, _) = rtrb::RingBuffer::new(1);
-        let thread = CaptureThread {
-            gauge: CaptureGauge::default(),
-            stream: StreamId::WorkerSafety,
-            news,
-            source: Box::new(source),
-            pace: Pace::Realtime,
-            origin,
-            pacer: Pacer::starting_at(origin),
-            frames_max: None,
-            repeat: false,
-            out: Latest::new(&Signal::new()),
-            stop: StopFlag::new(),
-            beat,
-        };
+        let thread = thread(source, Latest::new(&Signal::new()), beat);
         thread.run();
         let told: Vec<bool> = told.try_iter().collect();
         assert_eq!(told, [true, false, true, true, true, false]);

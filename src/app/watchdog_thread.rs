@@ -1,7 +1,7 @@
 //! The watchdog thread: tells the service manager and the hardware watchdog that the pipeline lives,
 //! and only when every thread of it has come round since it told so last, or said that it is in something
-//! long (`health::Beat::during`). There is no timer that
-//! feeds: a pipeline that hangs anywhere is restarted, and starts OFF.
+//! long (`health::Beat::during`). There is no timer that feeds: a pipeline that hangs anywhere is
+//! restarted, and starts OFF.
 
 use std::io;
 use std::time::Duration;

@@ -240,8 +240,8 @@ impl Detector {
         &self.stage
     }
 
-    /// Everything wanted, of labels it was loaded for, in a frame, highest score first. Where the post-process step is outside the
-    /// model, nothing that is not wanted can hide what is.
+    /// Everything wanted, of labels it was loaded for, in a frame, highest score first. Where the
+    /// post-process step is outside the model, nothing that is not wanted can hide what is.
     pub(super) fn detect(
         &mut self,
         frame: &Frame,

@@ -33,7 +33,8 @@ impl StopFlag {
 
     /// A flag that SIGINT, SIGTERM and SIGHUP raise; SIGHUP only where it was not ignored before, as
     /// `nohup` asks for. A signal that comes more than a second after the first one ends the process
-    /// at once, after `last_act`, which must be safe in a signal handler. SIGXFSZ no longer kills, so that a file size limit reaches whoever writes.
+    /// at once, after `last_act`, which must be safe in a signal handler. SIGXFSZ no longer kills, so
+    /// that a file size limit reaches whoever writes.
     ///
     /// # Errors
     ///

@@ -17,11 +17,11 @@ pub mod usb;
 
 pub use error::TpuError;
 
-use device::Backend;
-use pcie::Pcie;
 use std::time::Duration;
 
 use crate::sys::monotonic_now;
+use device::Backend;
+use pcie::Pcie;
 use usb::{NusbHost, Sockets, Usb, UsbOptions};
 
 /// Where accelerators are looked for.
