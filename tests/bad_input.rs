@@ -423,3 +423,42 @@ fn the_csv_of_the_original_demo_becomes_a_zone() {
     assert!(text.contains("0.609375"), "585 / 960 is in {text}");
     refused(&arguments, USAGE, &["keepout.toml", "exists"]);
 }
+
+#[test]
+fn check_config_compares_labels_with_the_models() {
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
+    let config = |directory: &str, grade: &str| {
+        format!(
+            "[worker_safety]\ninput = \"/dev/video0\"\n\
+             [visual_inspection]\ninput = \"/dev/video2\"\ngrades = {{ {grade} = \"reject\" }}\n\
+             [models]\ndirectory = \"{directory}\"\n\
+             detector = \"detector_coco_ssd_300_int8\"\nclassifier = \"classifier_apple_224_int8\"\n\
+             [keepout]\nfile = \"keepout.toml\"\n"
+        )
+    };
+    let zone = "[[zone]]\nname = \"press\"\ncamera = \"worker_safety\"\npoints = [[0, 0], [1, 0], [1, 1]]\n";
+    let check = |directory: &str, grade: &str| {
+        let (folder, path) = file("andon.toml", config(directory, grade).as_bytes());
+        fs::write(folder.path().join("keepout.toml"), zone).expect("a file");
+        let output = run(&["check-config", "--config", &path]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said + &complaint(&output))
+    };
+    let (code, said) = check(models, "rotten_apple");
+    assert!(
+        code == Some(0) && said.contains("grades fresh_apple, rotten_apple"),
+        "{said}"
+    );
+    let (code, said) = check(models, "rotten_pear");
+    assert_eq!(code, Some(ENGINE), "{said}");
+    assert!(
+        said.contains("rotten_pear") && said.contains("apple_labels.txt"),
+        "{said}"
+    );
+    // On a machine that is not the box.
+    let (code, said) = check("/no/such/models", "rotten_pear");
+    assert!(
+        code == Some(0) && said.contains("not compared with the models"),
+        "{said}"
+    );
+}

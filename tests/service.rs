@@ -22,6 +22,10 @@ struct Service {
 
 impl Service {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
@@ -31,6 +35,7 @@ impl Service {
         let child = andon()
             .args(["run", "--display", "none", "--pace", "realtime", "--loop"])
             .args(["--engine", "cpu"])
+            .args(arguments)
             .env("NOTIFY_SOCKET", &path)
             .env("WATCHDOG_USEC", "5000000")
             .stdout(Stdio::null())
@@ -114,4 +119,34 @@ fn a_pipeline_that_stands_still_gives_no_sign_of_life() {
     service.socket.set_nonblocking(false).expect("a socket");
     service.told.clear();
     service.wait_for("WATCHDOG=1");
+}
+
+#[test]
+fn without_cameras_the_start_takes_longer_and_is_no_failure() {
+    let inputs = ["/dev/video97", "/dev/video98"];
+    let names = ["--worker-safety-input", "--visual-inspection-input"];
+    let mut service = Service::start_with(&[names[0], inputs[0], names[1], inputs[1]]);
+    service.wait_for("STATUS=run permission: locked_out");
+    for _ in 0..5 {
+        service.told.clear();
+        // As long as the signs of life may be apart from one another.
+        service.wait_for("EXTEND_TIMEOUT_USEC=5000000");
+    }
+    assert!(
+        !service.told.iter().any(|told| told.contains("READY")),
+        "no frame was decided: {:?}",
+        service.told
+    );
+}
+
+#[test]
+fn once_it_is_ready_it_asks_for_no_more_time() {
+    let mut service = Service::start();
+    service.wait_for("READY=1");
+    // One that was on its way.
+    service.wait_for("WATCHDOG=1");
+    for _ in 0..5 {
+        service.told.clear();
+        service.wait_for("WATCHDOG=1");
+    }
 }

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Files that were edited by hand since, and so are no links, are taken into account as they are. Nothing is
-//! exchanged before the program's own loader has accepted the new files together. Two imports at once, as of two
+//! exchanged before the program's own loader has accepted the new files together, and the models have the labels
+//! that they name. Two imports at once, as of two
 //! sticks, come one after the other: each has the folder to itself.
 
 use std::collections::BTreeMap;
@@ -23,7 +24,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::models;
 use crate::config::{self, ConfigError, Overrides};
+use crate::inference::InferenceError;
 
 mod files;
 mod manifest;
@@ -124,6 +127,9 @@ pub enum ImportConfigError {
     /// The configuration is not valid.
     #[error("the new configuration is not valid, the one before stays in force:\n{0}")]
     Invalid(ConfigError),
+    /// The models on this box do not do what the configuration asks of them.
+    #[error("the new configuration does not fit the models, the one before stays in force: {0}")]
+    Models(InferenceError),
     /// The configuration does not use the zones that came with it.
     #[error(
         "keepout.toml came along, but andon.toml uses the zones of {0}: write file = \"keepout.toml\" below [keepout]"
@@ -327,6 +333,7 @@ fn check(folder: &Path, offer: &Offer) -> Result<(), ImportConfigError> {
     if offer.files.contains_key("keepout.toml") && !uses_it {
         return Err(ImportConfigError::Unused(loaded.keepout.path));
     }
+    models::check_labels(&loaded.config).map_err(ImportConfigError::Models)?;
     Ok(())
 }
 

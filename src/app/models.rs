@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ModelRef};
-use crate::inference::{self, InferenceError, ModelInfo, Registry, Source};
+use crate::inference::{self, InferenceError, LabelSet, ModelInfo, Registry, Source};
 
 /// What a command found, ready to print.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,4 +101,34 @@ pub fn companions_of(config: &Config) -> Vec<String> {
     let models = files.iter().map(|file| ModelInfo::read(file));
     let models: Vec<_> = models.filter_map(Result::ok).collect();
     inference::companions(&models)
+}
+
+/// Checks the configured models' files, and that they have every label that the configuration names; says
+/// what was found. Where the folder of models is not on this machine, as when the configuration of a box is
+/// checked elsewhere, that is said instead.
+///
+/// # Errors
+///
+/// What would also end a run at its start: a model that is missing, changed or broken, or lacks a label.
+pub fn check_labels(config: &Config) -> Result<String, InferenceError> {
+    let models = &config.models;
+    if !models.directory.exists() {
+        let directory = models.directory.display();
+        return Ok(format!(
+            "models: {directory} is not on this machine, so labels and grades were not compared with the models"
+        ));
+    }
+    let load = |model: &ModelRef| inference::load_model(&models.directory, model);
+    let (detector, classifier) = (load(&models.detector)?, load(&models.classifier)?);
+    let grades = classifier.labels.names().join(", ");
+    let text = format!(
+        "models: {} detects {} and {}, {} grades {grades}",
+        detector.path.display(),
+        config.worker_safety.person_label,
+        config.visual_inspection.part_labels.join(", "),
+        classifier.path.display(),
+    );
+    let labels = LabelSet::new(detector.labels, classifier.labels);
+    labels.select(&config.worker_safety, &config.visual_inspection)?;
+    Ok(text)
 }

@@ -18,7 +18,7 @@ use super::summary::Summary;
 use super::supervisor::{PictureEnd, Supervisor};
 use super::ui_thread::{PictureError, SnapshotRequest};
 use super::unjudged::{Unjudged, UnjudgedError};
-use super::watchdog_thread::WatchdogThread;
+use super::watchdog_thread::{Readiness, WatchdogThread};
 use crate::capture::{self, CaptureError, FrameSource, SourceInfo};
 use crate::config::{Config, InputSpec, Loaded, Overrides, Pace};
 use crate::health::PipelinePulse;
@@ -245,7 +245,8 @@ fn run_shown(
     let beats = Beats::default();
     let over = StopFlag::new();
     let pulse = PipelinePulse::new(beats.by_name());
-    let watchdog = open_watchdog(config, pulse, &over)?;
+    let readiness = Readiness::default();
+    let watchdog = open_watchdog(config, pulse, readiness.clone(), &over)?;
     let started = Event::Started(Box::new(Started {
         version: header.version,
         engine: header.engine.clone(),
@@ -276,6 +277,7 @@ fn run_shown(
     };
     let mut supervisor = Supervisor {
         report,
+        readiness,
         progress: Progress::new(total, options.progress),
         summary: Summary::default(),
         unjudged: Unjudged::default(),
@@ -312,9 +314,10 @@ fn run_shown(
 fn open_watchdog(
     config: &Config,
     pulse: PipelinePulse,
+    readiness: Readiness,
     over: &StopFlag,
 ) -> Result<Option<WatchdogThread>, RunError> {
-    let opened = WatchdogThread::open(config.watchdog.as_ref(), pulse, over.clone());
+    let opened = WatchdogThread::open(config.watchdog.as_ref(), pulse, readiness, over.clone());
     opened.map_err(|source| {
         let device = config.watchdog.as_ref().map(|config| &config.device);
         RunError::Watchdog {

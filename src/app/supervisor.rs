@@ -17,7 +17,7 @@ use super::report::{ReportError, ReportWriter};
 use super::run::{RunError, RunOutcome};
 use super::summary::Summary;
 use super::unjudged::Unjudged;
-use super::watchdog_thread::tell;
+use super::watchdog_thread::{Readiness, tell};
 use crate::message::{
     CameraChange, Cause, Decided, DisplayChange, Event, OutputChange, OutputName, OutputState,
     PermissionState, StopReason, Verdict,
@@ -45,6 +45,7 @@ const END_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Supervisor {
     pub(super) report: Option<ReportWriter>,
+    pub(super) readiness: Readiness,
     pub(super) progress: Progress,
     pub(super) summary: Summary,
     pub(super) unjudged: Unjudged,
@@ -170,9 +171,7 @@ impl Supervisor {
         self.record(&event);
         match event {
             Event::Decided(decided) => {
-                if self.summary.streams.iter().all(|stream| stream.frames == 0) {
-                    tell(&[NotifyState::Ready]);
-                }
+                self.readiness.tell();
                 let stream = &mut self.summary.streams[decided.meta.stream.index()];
                 stream.record(&decided);
                 if let Some(complaint) = self.unjudged.note(&decided, monotonic_now()) {

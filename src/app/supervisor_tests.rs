@@ -6,6 +6,7 @@ use crate::app::unjudged::tests::decided;
 fn supervisor() -> Supervisor {
     Supervisor {
         report: None,
+        readiness: Readiness::default(),
         progress: Progress::new(None, false),
         summary: Summary::default(),
         unjudged: Unjudged::default(),

@@ -1,9 +1,13 @@
 //! The watchdog thread: tells the service manager and the hardware watchdog that the pipeline lives,
 //! and only when every thread of it has come round since it told so last, or said that it is in something
 //! long (`health::Beat::during`). There is no timer that feeds: a pipeline that hangs anywhere is
-//! restarted, and starts OFF.
+//! restarted, and starts OFF. Before READY, which comes with the first decided frame, the same signs of
+//! life let the service manager wait on: a box whose cameras are unplugged shows that, locked out, and is
+//! not started anew again and again.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -19,6 +23,7 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct WatchdogThread {
     pulse: PipelinePulse,
+    readiness: Readiness,
     service_manager: ServiceManager,
     device: Option<Watchdog>,
     /// Raised when every other thread has ended.
@@ -28,8 +33,26 @@ pub(super) struct WatchdogThread {
 /// Whether systemd waits for signs of life (`WatchdogSec=`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ServiceManager {
-    Waits,
+    /// For at most so long between two of them.
+    Waits(Duration),
     DoesNotWait,
+}
+
+/// Whether the service manager was told that the service is ready.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// Tells it, the first time.
+    pub(super) fn tell(&self) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            tell(&[NotifyState::Ready]);
+        }
+    }
+
+    fn is_told(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl WatchdogThread {
@@ -41,12 +64,13 @@ impl WatchdogThread {
     pub(super) fn open(
         config: Option<&WatchdogConfig>,
         pulse: PipelinePulse,
+        readiness: Readiness,
         over: StopFlag,
     ) -> io::Result<Option<Self>> {
         let service_manager = match sd_notify::watchdog_enabled() {
             Some(timeout) => {
                 log::info!("the service manager waits {timeout:?} for signs of life");
-                ServiceManager::Waits
+                ServiceManager::Waits(timeout)
             }
             None => ServiceManager::DoesNotWait,
         };
@@ -59,9 +83,10 @@ impl WatchdogThread {
             }
             None => None,
         };
-        let wanted = service_manager == ServiceManager::Waits || device.is_some();
+        let wanted = service_manager != ServiceManager::DoesNotWait || device.is_some();
         Ok(wanted.then_some(Self {
             pulse,
+            readiness,
             service_manager,
             device,
             over,
@@ -82,14 +107,23 @@ impl WatchdogThread {
     }
 
     fn feed(&mut self) {
-        if self.service_manager == ServiceManager::Waits {
-            tell(&[NotifyState::Watchdog]);
+        if let ServiceManager::Waits(timeout) = self.service_manager {
+            if self.readiness.is_told() {
+                tell(&[NotifyState::Watchdog]);
+            } else {
+                tell(&[extended(timeout), NotifyState::Watchdog]);
+            }
         }
         if let Some(Err(error)) = self.device.as_mut().map(Watchdog::feed) {
             log::error!("the watchdog cannot be fed and will restart the machine: {error}");
             self.device = None;
         }
     }
+}
+
+/// That the start may take so much longer from now on.
+fn extended(timeout: Duration) -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(u32::try_from(timeout.as_micros()).unwrap_or(u32::MAX))
 }
 
 /// Tells the service manager something, where there is one. It is not told twice.

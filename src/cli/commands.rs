@@ -172,6 +172,9 @@ fn default_pace(loaded: &Loaded) -> Pace {
 fn check_config(args: &ConfigArgs) -> Result<Exit, Failure> {
     let loaded = args.load()?;
     print(&app::describe::configuration(&loaded));
+    let labels = app::models::check_labels(&loaded.config);
+    let labels = labels.map_err(|error| Failure::new(Exit::Engine, error))?;
+    print(&format!("\n{labels}\n"));
     Ok(Exit::Done)
 }
 

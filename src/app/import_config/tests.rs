@@ -254,6 +254,15 @@ fn what_the_loader_refuses_changes_nothing() {
         &[("andon.toml", &other), ("keepout.toml", &zones("unused"))],
     );
     assert!(matches!(bench.import(), Err(ImportConfigError::Unused(_))));
+    // A grade that the classifier does not have.
+    let pears = format!(
+        "{}[visual_inspection.grades]\nrotten_pear = \"reject\"\n",
+        main_file()
+    );
+    bench.sign(2, &[("andon.toml", &pears)]);
+    let error = bench.import().expect_err("no such grade");
+    assert!(matches!(error, ImportConfigError::Models(_)), "{error}");
+    assert!(error.to_string().contains("rotten_pear"), "{error}");
     assert_eq!(bench.zone(), "press");
     assert_eq!(listing(), before);
 }

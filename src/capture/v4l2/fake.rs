@@ -85,7 +85,10 @@ struct FakeBuffer {
     memories: Vec<File>,
     length: usize,
     queued: bool,
+    /// Memories that were mapped from the node.
     mapped: usize,
+    /// Memories that were exported.
+    exported: usize,
 }
 
 /// One camera of the fake machine.
@@ -109,6 +112,8 @@ pub(super) struct Device {
     pub(super) source_change: bool,
     /// Buffers that it gives at most.
     pub(super) buffers_max: u32,
+    /// Memories mapped from its nodes: such a mapping keeps the node open.
+    pub(super) node_mappings: u32,
     /// Frames filled since it was plugged in.
     pub(super) filled: u64,
     pub(super) format: Option<Format>,
@@ -155,6 +160,7 @@ impl Device {
             padding: 0,
             source_change: false,
             buffers_max: 32,
+            node_mappings: 0,
             filled: 0,
             format: None,
             interval: Interval {
@@ -520,6 +526,7 @@ impl Node for FakeNode {
                     length,
                     queued: false,
                     mapped: 0,
+                    exported: 0,
                 });
             }
             Ok(count)
@@ -544,6 +551,7 @@ impl Node for FakeNode {
             let buffer = &mut device.buffers[(place.offset / 16) as usize];
             assert_eq!(place.length, buffer.length, "mapped with another length");
             buffer.mapped += 1;
+            device.node_mappings += 1;
             let memory = &buffer.memories[(place.offset % 16) as usize];
             Mapping::new(&OwnedFd::from(memory.try_clone()?), place.length, 0)
         })
@@ -554,7 +562,9 @@ impl Node for FakeNode {
             if !device.exports {
                 return Err(Errno::ENOTTY.into());
             }
-            let buffer = device.buffers.get(index as usize).ok_or(Errno::EINVAL)?;
+            let buffer = device.buffers.get_mut(index as usize);
+            let buffer = buffer.ok_or(Errno::EINVAL)?;
+            buffer.exported += 1;
             let memory = &buffer.memories[memory as usize];
             Ok(memory.try_clone()?.into())
         })
@@ -569,7 +579,11 @@ impl Node for FakeNode {
                 buffer.memories.len(),
                 "queued with other memories"
             );
-            assert_eq!(buffer.mapped, memories, "queued before it was mapped");
+            assert_eq!(
+                buffer.mapped + buffer.exported,
+                memories,
+                "queued before all of it was mapped from the node or exported, or twice"
+            );
             buffer.queued = true;
             for memory in &buffer.memories {
                 memory.write_all_at(&vec![SCRIBBLE; buffer.length], 0)?;

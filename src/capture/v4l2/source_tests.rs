@@ -166,12 +166,15 @@ fn planes_are_exported_with_their_layout_or_said_to_be_copied() {
         (0, 128 * 48, 128)
     );
     assert_eq!(frame.plane(1).height, 24);
+    // Whoever holds a frame keeps the node of a broken camera from being closed otherwise.
+    cameras.with(0, |device| assert_eq!(device.node_mappings, 0));
 
     let cameras = one_camera();
     cameras.with(0, |device| device.exports = false);
     let mut source = open(&cameras);
     let frame = next(&mut source);
     assert!(frame.dmabuf(0).is_none());
+    cameras.with(0, |device| assert_ne!(device.node_mappings, 0));
     assert_eq!(number_shown(&frame), 0);
     assert!(source.info().description.contains("copied"));
 }

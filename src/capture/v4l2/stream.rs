@@ -11,7 +11,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use nix::errno::Errno;
 
-use super::kernel::{Cameras, Filled, MEMORIES_MAX, MemoryPlaces, Node, NodeEvent};
+use super::kernel::{Cameras, Filled, MEMORIES_MAX, MemoryPlace, MemoryPlaces, Node, NodeEvent};
 use super::negotiate::Agreement;
 use super::problem::{CameraProblem, errno};
 use super::v4l2_sys::Mapping;
@@ -168,24 +168,54 @@ impl Stream {
             exported: ArrayVec::new(),
         };
         for (number, place) in (0..).zip(places) {
-            let mapping = self.node.map(*place).map_err(CameraProblem::of("mmap"))?;
-            memory.mappings.push(mapping);
-            if !*export {
-                continue;
-            }
-            match self.node.export(index, number) {
-                Ok(fd) => memory.exported.push(fd),
-                Err(error) if errno(&error) == Some(Errno::ENODEV) => {
-                    return Err(CameraProblem::of("VIDIOC_EXPBUF")(error));
-                }
-                Err(error) => {
-                    self.not_exported = Some(error.to_string());
-                    *export = false;
-                    memory.exported.clear();
-                }
-            }
+            let fd = if *export {
+                self.export(index, number, export)?
+            } else {
+                None
+            };
+            memory.mappings.push(self.map(*place, fd.as_ref())?);
+            memory.exported.extend(fd);
+        }
+        // All or none: a picture with planes in several memories is imported whole.
+        if !*export {
+            memory.exported.clear();
         }
         Ok(memory)
+    }
+
+    /// `None`, and no more is to be exported, where the driver does not do it.
+    fn export(
+        &mut self,
+        index: u32,
+        number: u32,
+        export: &mut bool,
+    ) -> Result<Option<OwnedFd>, CameraProblem> {
+        match self.node.export(index, number) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(error) if errno(&error) == Some(Errno::ENODEV) => {
+                Err(CameraProblem::of("VIDIOC_EXPBUF")(error))
+            }
+            Err(error) => {
+                self.not_exported = Some(error.to_string());
+                *export = false;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Maps a memory from its dmabuf where there is one. A mapping from the node would keep the node itself
+    /// open for as long as somebody looks at a picture, also after the device broke; and there are drivers
+    /// that let nobody in again before it is closed.
+    fn map(
+        &self,
+        place: MemoryPlace,
+        exported: Option<&OwnedFd>,
+    ) -> Result<Mapping, CameraProblem> {
+        let shared = exported.and_then(|fd| Mapping::new(fd, place.length, 0).ok());
+        match shared {
+            Some(mapping) => Ok(mapping),
+            None => self.node.map(place).map_err(CameraProblem::of("mmap")),
+        }
     }
 
     /// What was agreed when it started.

@@ -48,6 +48,12 @@ CAMERAS = {
 SMALL = 'size = "320x180"\nfps = 1'
 
 
+ON_CPU = {
+    "ENGINE": "cpu",
+    "DETECTOR": "detector_coco_ssd_300_int8",
+    "CLASSIFIER": "classifier_apple_224_int8",
+}
+
 # The longest that the program takes: a host that is busy must not look like a program that hangs.
 PATIENT_WATCHDOG = 300
 
@@ -58,8 +64,10 @@ def configuration(
     display: str,
     asked: tuple[str, str] = (SMALL, SMALL),
     watchdog: int = PATIENT_WATCHDOG,
+    engine: dict[str, str] = ON_CPU,
 ) -> str:
-    """The text of andon.toml: `asked` is what is asked of the two cameras, `watchdog` the hardware watchdog's seconds."""
+    """The text of andon.toml: `asked` is what is asked of the two cameras, `watchdog` the hardware watchdog's seconds,
+    `engine` what runs which models."""
     worker_safety, visual_inspection = CAMERAS[cameras]
     tables = asked if cameras == "vivid" else ("", "")
     text = (SITE / "andon.toml").read_text()
@@ -71,12 +79,13 @@ def configuration(
         "OUTPUTS": WIRINGS[wiring],
         "DISPLAY": display,
         "WATCHDOG": str(watchdog),
+        **engine,
     }.items():
         text = text.replace(f"@{name}@", value)
     return text
 
 
-def archive(binary: Path, cameras: str, display: str) -> bytes:
+def archive(binary: Path, cameras: str, display: str) -> Archive:
     """Everything of the appliance, to be read by the kernel after the first RAM disk."""
     if not binary.exists():
         raise RigError(f"{binary} is not there: make aarch64")
@@ -90,4 +99,4 @@ def archive(binary: Path, cameras: str, display: str) -> bytes:
     units = "appliance/etc/systemd/system"
     packed.file(f"{units}/andon.service.d/rig.conf", (SITE / "andon.service.d/rig.conf").read_bytes())
     packed.link(f"{units}/multi-user.target.wants/andon.service", "/usr/lib/systemd/system/andon.service")
-    return packed.bytes()
+    return packed

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
-from . import cameras, display, faults, image, outside, start
+from . import cameras, display, faults, image, outside, start, tpu
 from .machine import Machine
 from .places import RigError
 from .trial import RELAY, Failed, Trial
@@ -24,6 +25,7 @@ CHECKS = [
     ("SIGKILL", faults.killed),
     ("a stop in order, and what was counted", cameras.counted),
     ("relay and button outside the machine", outside.outside),
+    ("a Coral accelerator on USB", tpu.accelerator),
     ("SIGSTOP and the hardware watchdog", faults.watchdog),
     ("keyboard and touch", display.operated),
     ("other formats and sizes", cameras.formats),
@@ -32,7 +34,7 @@ CHECKS = [
 NEED_ON = {start.heartbeat, display.cable, cameras.broken, cameras.unplugged, faults.edited_zone, faults.killed}
 
 
-def check_all(asked: argparse.Namespace, made: image.Image, packed: bytes) -> int:
+def check_all(asked: argparse.Namespace, made: image.Image, packed: bytes, models: list[Path]) -> int:
     """Starts a machine and checks it; gives the exit status."""
     asked.out.mkdir(parents=True, exist_ok=True)
     for old in asked.out.glob("*"):
@@ -40,7 +42,7 @@ def check_all(asked: argparse.Namespace, made: image.Image, packed: bytes) -> in
             old.unlink()
     started = time.monotonic()
     with Machine(made, packed, asked.out, size=asked.size) as machine:
-        trial = Trial(machine, asked.out, asked.cameras, asked.display, asked.size)
+        trial = Trial(machine, asked.out, asked.cameras, asked.display, asked.size, models)
         try:
             if trial.check("the machine starts", start.starts):
                 run_checks(trial, asked.only)

@@ -22,12 +22,14 @@ def do(asked: argparse.Namespace) -> int:
     packed = appliance.archive(asked.binary, asked.cameras, asked.display)
     with alone():
         if asked.command == "show":
-            return show(asked, made, packed)
+            return show(asked, made, packed.bytes())
         if asked.command == "run":
-            return run_folder(asked, made, packed)
-        from . import checks
+            return run_folder(asked, made, packed.bytes())
+        from . import checks, tpu
 
-        return checks.check_all(asked, made, packed)
+        models = tpu.compiled(cache() / "vm-models")
+        tpu.install(packed, models)
+        return checks.check_all(asked, made, packed.bytes(), models)
 
 
 @contextlib.contextmanager

@@ -197,6 +197,11 @@ class Machine:
         return path
 
     @property
+    def folder(self) -> Path:
+        """For sockets of whatever is plugged in; gone when the machine stops."""
+        return self._folder
+
+    @property
     def monitor(self) -> Path:
         """Where the monitor's cable is (monitor.py)."""
         return self._folder / "vnc"

@@ -60,5 +60,8 @@ def heartbeat(trial: Trial) -> str:
 
 def restart(trial: Trial) -> None:
     """Starts the service, or starts it again, and waits until it is ready and interlocked."""
-    trial.must("systemctl restart andon", 300)
+    try:
+        trial.must("systemctl restart andon", 300)
+    except Failed as error:
+        raise Failed(f"{error}; {trial.log()}") from None
     trial.wait_state("interlocked", "locked_out")

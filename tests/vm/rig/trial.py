@@ -62,6 +62,8 @@ class Trial:
     cameras: str
     display: str
     size: str
+    # The shipped models as compiled for the simulated accelerator, on this machine.
+    models: list[Path]
     # Of site/andon.toml, and of the check of the watchdog.
     max_age_seconds: float = 10.0
     watchdog_seconds: int = 60
