@@ -193,6 +193,31 @@ fn a_pulled_plug_stops_the_machine_and_is_recovered_from() {
 }
 
 #[test]
+fn a_hiccup_while_the_models_are_loaded_does_not_end_the_program() {
+    let models = Models::new();
+    let config = models.configuration("stop");
+    let more = ["--config", argument(&config), "--pace", "asap"];
+    let more = [&more[..], &["--frames", "3"]].concat();
+    let faults = models.path("faults.txt");
+    for fault in [
+        "bulk-out 0 stall",
+        "bulk-out 3 broken",
+        "bulk-out 4 unplug 300",
+        "event 0 drop-event",
+        "inference 1 hang",
+        "bulk-out 2 stall\nbulk-out 9 stall",
+    ] {
+        fs::write(&faults, fault).expect("written");
+        let (mut command, out) = models.run("edgetpu:sim", "_edgetpu", &more);
+        let output = finished(command.env("ANDON_TPU_SIM_FAULTS", &faults));
+        assert!(output.status.success(), "{fault}: {}", complaint(&output));
+        assert_no_breach(&output);
+        assert!(complaint(&output).contains("tried again"), "{fault}");
+        assert_eq!(of_type(&report(&out), "safety").len(), 3, "{fault}");
+    }
+}
+
+#[test]
 fn with_on_tpu_loss_cpu_the_work_goes_on_and_that_is_said() {
     let models = Models::new();
     let (output, report, log) = unplugged(&models, "cpu");

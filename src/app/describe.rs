@@ -236,6 +236,9 @@ pub fn machine(loaded: &Loaded) -> Machine {
     if accelerators.is_empty() {
         let _ = writeln!(text, "{:<18} none connected", "edge tpu");
     }
+    for line in models::costs_of(config).lines() {
+        let _ = writeln!(text, "{:<18} {line}", "");
+    }
     for line in models::companions_of(config) {
         let _ = writeln!(text, "{:<18} {line}", "models");
     }

@@ -78,6 +78,14 @@ fn found_card(name: &str, found: &CardFound) -> String {
             let _ = writeln!(text, "  display = \"kms\" shows nothing: {error}");
         }
     }
+    if !found.overlays.is_empty() {
+        let planes: Vec<String> = found.overlays.iter().map(|plane| plane.join(" ")).collect();
+        let _ = writeln!(
+            text,
+            "  planes above the picture, not used: {}",
+            planes.join("; ")
+        );
+    }
     match &found.graphics {
         Ok(graphics) => {
             let of = |wanted: ImportKind| {
@@ -168,6 +176,7 @@ mod tests {
                 connector("HDMI-A-2", Connection::Disconnected, &[]),
             ],
             choice: Ok(("HDMI-A-1 in 1920x1080@60.00".to_owned(), Vec::new())),
+            overlays: vec![vec!["NV12".to_owned(), "YUYV".to_owned()]],
             graphics: Ok(Graphics {
                 device: "V3D 4.2, OpenGL ES 3.1".to_owned(),
                 imports: vec![
@@ -183,6 +192,7 @@ mod tests {
             " and 2 more\n",
             "  HDMI-A-2         nothing connected\n",
             "  display = \"kms\" takes HDMI-A-1 in 1920x1080@60.00\n",
+            "  planes above the picture, not used: NV12 YUYV\n",
             "  drawn by V3D 4.2, OpenGL ES 3.1\n",
             "  drawn from a camera's memory: R8; converted by the driver: NV12\n",
         ] {

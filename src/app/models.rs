@@ -94,6 +94,16 @@ pub fn configured(config: &Config) -> Vec<PathBuf> {
         .collect()
 }
 
+/// What those of the configured models that are compiled cost an Edge TPU, as [`info`] has it; what cannot
+/// be read is said elsewhere.
+#[must_use]
+pub fn costs_of(config: &Config) -> String {
+    let files = configured(config);
+    let models = files.iter().filter_map(|file| ModelInfo::read(file).ok());
+    let compiled = models.filter(ModelInfo::is_compiled);
+    compiled.map(|model| model.text).collect()
+}
+
 /// What the configured models do to each other on an Edge TPU; what cannot be read is said elsewhere.
 #[must_use]
 pub fn companions_of(config: &Config) -> Vec<String> {

@@ -178,6 +178,11 @@ impl<'a> Bytes<'a> {
             .transpose()
     }
 
+    /// How many tables [`Self::tables`] gives.
+    pub(crate) fn table_count(self, table: Table, index: usize) -> Result<usize> {
+        Ok(self.vector(table, index, 4)?.len)
+    }
+
     /// The tables that a vector of offsets points to.
     pub(crate) fn tables(self, table: Table, index: usize) -> Result<Vec<Table>> {
         let vector = self.vector(table, index, 4)?;

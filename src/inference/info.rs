@@ -25,6 +25,12 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
+    /// Whether it has a program for an Edge TPU.
+    #[must_use]
+    pub fn is_compiled(&self) -> bool {
+        !self.programs.is_empty()
+    }
+
     /// Reads a model file; labels are not needed.
     ///
     /// # Errors

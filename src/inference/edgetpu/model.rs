@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::SharedPool;
+use super::{START_LIMIT, SharedPool};
 use crate::inference::engine::{
     ElementType, Model, Processor, Quantisation, TensorSpec, TensorView,
 };
@@ -11,9 +11,13 @@ use crate::inference::error::InferenceError;
 use crate::inference::registry::ModelFile;
 use crate::inference::tflite_graph::{Graph, Operation, Ordered};
 use crate::preprocess::TensorMut;
+use crate::tpu::TpuError;
 use crate::tpu::layout::Narrowing;
 use crate::tpu::package::{DataType, Layer, Package};
 use crate::tpu::pool::ModelId;
+
+/// How often a model is run at its start before it is given up: every hiccup of the bus costs one.
+const PROOFS_MAX: u32 = 4;
 
 /// Where an operator's input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,12 +130,48 @@ impl EdgeTpuModel {
             input,
             spare,
         };
-        // Weights go to the accelerator now, and what fails had better fail now.
-        model.invoke()?;
+        model.prove()?;
         Ok(model)
     }
 
-    fn run(&mut self) -> Result<(), crate::tpu::TpuError> {
+    /// Runs once: weights go to the accelerator now, and what fails had better fail now. A hiccup on the
+    /// way is no reason not to start: the accelerator is brought back into service, and asked again.
+    fn prove(&mut self) -> Result<(), InferenceError> {
+        let mut ran = self.run();
+        for _ in 1..PROOFS_MAX {
+            match &ran {
+                Err(error) if !error.is_callers() && !error.is_lasting() => {
+                    log::warn!("Edge TPU: {}: {error}; tried again", self.name);
+                }
+                Ok(()) | Err(_) => break,
+            }
+            let started = self.pool.lock().start(START_LIMIT);
+            ran = started.and_then(|()| self.run());
+        }
+        self.settle(ran)
+    }
+
+    /// Shows what a run gave; after one that failed the model that runs in its place is asked.
+    fn settle(&mut self, ran: Result<(), TpuError>) -> Result<(), InferenceError> {
+        match ran {
+            Ok(()) => {
+                if self.is_on_spare {
+                    self.pool.say(&self.name, None);
+                    self.is_on_spare = false;
+                }
+                self.show();
+                Ok(())
+            }
+            Err(error) => self.run_spare(&error).unwrap_or_else(|| {
+                Err(InferenceError::EdgeTpu {
+                    model: self.name.clone(),
+                    source: error,
+                })
+            }),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), TpuError> {
         let mut pool = self.pool.lock();
         for at in 0..self.steps.len() {
             let (done, rest) = self.steps.split_at_mut(at);
@@ -252,22 +292,8 @@ impl Model for EdgeTpuModel {
     }
 
     fn invoke(&mut self) -> Result<(), InferenceError> {
-        match self.run() {
-            Ok(()) => {
-                if self.is_on_spare {
-                    self.pool.say(&self.name, None);
-                    self.is_on_spare = false;
-                }
-                self.show();
-                Ok(())
-            }
-            Err(error) => self.run_spare(&error).unwrap_or_else(|| {
-                Err(InferenceError::EdgeTpu {
-                    model: self.name.clone(),
-                    source: error,
-                })
-            }),
-        }
+        let ran = self.run();
+        self.settle(ran)
     }
 
     fn processor(&self) -> Processor {

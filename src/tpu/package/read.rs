@@ -519,10 +519,11 @@ impl<'a> Reader<'a> {
     }
 
     fn tables(&self, field: usize) -> Result<impl Iterator<Item = Self> + use<'a>> {
-        let tables = self.bytes.tables(self.table, field);
-        let tables = tables.map_err(PackageError::damaged(self.part))?;
+        let damaged = PackageError::damaged(self.part);
+        let count = self.bytes.table_count(self.table, field);
         // What is made of a table is larger than the reference to it.
-        self.spend(TABLE_BYTES * tables.len())?;
+        self.spend(TABLE_BYTES * count.map_err(&damaged)?)?;
+        let tables = self.bytes.tables(self.table, field).map_err(&damaged)?;
         let this = *self;
         Ok(tables.into_iter().map(move |table| Self { table, ..this }))
     }

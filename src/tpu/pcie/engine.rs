@@ -284,6 +284,7 @@ impl Engine {
     }
 
     pub(super) fn submit(&mut self, id: ProgramId, inputs: &[&[u8]]) -> Result<Ticket, TpuError> {
+        self.check_count()?;
         let unknown = || TpuError::Unknown("model");
         let program = self.programs.get_mut(id.0).ok_or_else(unknown)?;
         let resident = self.residents.get_mut(id.0).ok_or_else(unknown)?;
@@ -302,10 +303,20 @@ impl Engine {
             placed.pages.copy_in(0, &program.wire);
         }
         let needed = slot.chunks.len() + resident.upload.as_ref().map_or(0, |u| u.chunks.len());
-        if (self.ring.free() as usize) < needed {
-            return Err(TpuError::Busy);
-        }
         let surface = self.surface.as_mut();
+        if (self.ring.free() as usize) < needed {
+            // Its interrupt may still be to come, or be lost; the status block says the same.
+            self.ring.advance(surface)?;
+        }
+        if (self.ring.free() as usize) < needed {
+            return Err(if self.queue.is_empty() {
+                TpuError::Nonsense(
+                    "that its instruction queue is full while nothing is under way".to_owned(),
+                )
+            } else {
+                TpuError::Busy
+            });
+        }
         for placed in &slot.inputs {
             surface.map(&placed.pages, placed.at, Direction::ToDevice)?;
         }
@@ -337,6 +348,21 @@ impl Engine {
             run: Some(run),
         });
         Ok(ticket)
+    }
+
+    /// While nothing is under way nothing completes: a completion too many would be taken for that of the
+    /// next run, whose buffers would be read before the chip has filled them.
+    fn check_count(&mut self) -> Result<(), TpuError> {
+        if !self.queue.is_empty() {
+            return Ok(());
+        }
+        let count = host_count(self.surface.read64(HOST_INT_COUNT)?);
+        match count.wrapping_sub(self.count) {
+            0 => Ok(()),
+            more => Err(TpuError::Nonsense(format!(
+                "{more} completions while nothing was under way"
+            ))),
+        }
     }
 
     pub(super) fn finish(

@@ -28,6 +28,10 @@ pub(crate) struct Chip {
     pub(crate) fatal: bool,
     /// Interrupts that mean nothing come again and again.
     pub(crate) chatters: bool,
+    /// It reads its queue only when somebody waits for it, not while the tail is written.
+    pub(crate) is_late: bool,
+    /// Interrupts of its instruction queue get lost.
+    pub(crate) is_mute: bool,
     /// How long a reset takes, and whether it then fails.
     pub(crate) reset_fails: Option<Duration>,
     pub(crate) packages: Vec<Arc<Package>>,
@@ -41,6 +45,8 @@ pub(crate) struct Chip {
     raised: [bool; INTERRUPTS],
     is_partitioned: bool,
     head: u64,
+    /// Chunks of an executable that is not complete yet.
+    begun: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +63,8 @@ impl FakeSlot {
             hangs: false,
             fatal: false,
             chatters: false,
+            is_late: false,
+            is_mute: false,
             reset_fails: None,
             packages,
             runs: 0,
@@ -68,6 +76,7 @@ impl FakeSlot {
             raised: [false; INTERRUPTS],
             is_partitioned: false,
             head: 0,
+            begun: Vec::new(),
         })))
     }
 
@@ -129,39 +138,55 @@ impl Chip {
             };
             let address = u64::from_le_bytes(descriptor[..8].try_into().expect("eight bytes"));
             let bytes = u32::from_le_bytes(descriptor[8..12].try_into().expect("four bytes"));
-            let executed = self
-                .read(address, bytes as usize)
-                .and_then(|code| self.execute(&code));
-            if executed.is_none() {
+            let Some(code) = self.read(address, bytes as usize) else {
                 return self.page_fault();
-            }
+            };
+            self.begun.push(code);
+            let Some(is_complete) = self.execute() else {
+                return self.page_fault();
+            };
             self.head = (self.head + 1) % 256;
             let block = self.registers[&0x48598];
             let head = (self.head as u32).to_le_bytes();
             let (pages, inside) = self.find(block, 8, true).expect("a status block");
             pages.copy_in(inside, &head);
-            let count = self.registers.entry(0x486d0).or_default();
-            *count = (*count & !0xffff) | ((*count + 1) & 0xffff);
-            self.raised[0] = true;
-            self.raised[4] = true;
+            self.raised[0] = !self.is_mute;
+            if is_complete {
+                self.complete();
+            }
         }
     }
 
-    fn execute(&mut self, code: &[u8]) -> Option<()> {
+    /// Counts a completion and raises its interrupt.
+    pub(crate) fn complete(&mut self) {
+        let count = self.registers.entry(0x486d0).or_default();
+        *count = (*count & !0xffff) | ((*count + 1) & 0xffff);
+        self.raised[4] = true;
+    }
+
+    /// Executes what was begun, where it is all there; says whether it was.
+    fn execute(&mut self) -> Option<bool> {
         let packages = self.packages.iter();
         let executables = packages.flat_map(|p| p.caching.iter().chain([&p.main]));
-        let same = |e: &&Executable| e.chunks[0].bytes.len() == code.len();
+        let same = |e: &&Executable| {
+            let lengths = e.chunks.iter().map(|chunk| chunk.bytes.len());
+            lengths
+                .take(self.begun.len())
+                .eq(self.begun.iter().map(Vec::len))
+        };
         let matching = |e: &&Executable| {
-            e.chunks[0]
-                .bytes
-                .iter()
-                .zip(code)
-                .filter(|(a, b)| a == b)
-                .count()
+            let chunks = e.chunks.iter().zip(&self.begun);
+            chunks
+                .map(|(chunk, code)| chunk.bytes.iter().zip(code).filter(|(a, b)| a == b).count())
+                .sum::<usize>()
         };
         let executable = executables.filter(same).max_by_key(matching)?.clone();
+        if self.begun.len() < executable.chunks.len() {
+            return Some(false);
+        }
+        let code = std::mem::take(&mut self.begun);
         let mut key = Key::NONE;
-        let address = |base: Base| address(&executable.chunks[0].fields, code, base);
+        let address = |base: Base| address(&executable, &code, base);
         for hint in &executable.hints {
             match *hint {
                 Hint::Parameters { offset, length } => {
@@ -200,15 +225,17 @@ impl Chip {
             &mut self.runs
         };
         *count += 1;
-        Some(())
+        Some(true)
     }
 }
 
-fn address(fields: &[Field], code: &[u8], base: Base) -> u64 {
+/// Where something lies, by what stands in the instructions.
+fn address(executable: &Executable, code: &[Vec<u8>], base: Base) -> u64 {
     let half = |half: Half| {
-        let field = fields
-            .iter()
-            .find(|f| f.base == base && f.half == half)
+        let chunks = executable.chunks.iter().zip(code);
+        let (field, code): (&Field, _) = chunks
+            .flat_map(|(chunk, code)| chunk.fields.iter().map(move |field| (field, code)))
+            .find(|(f, _)| f.base == base && f.half == half)
             .expect("a field");
         (0..32).fold(0_u64, |value, bit| {
             let at = field.bit + bit;
@@ -258,7 +285,7 @@ impl Csr for FakeSurface {
                 if chip.fatal {
                     chip.fatal = false;
                     chip.page_fault();
-                } else {
+                } else if !chip.is_late {
                     chip.process(value);
                 }
             }
@@ -319,6 +346,10 @@ impl Interrupts for FakeSurface {
 
     fn wait(&mut self, deadline: MonotonicTime) -> Result<[bool; INTERRUPTS], TpuError> {
         let mut chip = self.chip();
+        if chip.is_late {
+            let tail = chip.registers.get(&0x485a8).copied().unwrap_or(0);
+            chip.process(tail);
+        }
         let mut raised = std::mem::take(&mut chip.raised);
         chip.now += Duration::from_micros(10);
         raised[1] |= chip.chatters;
@@ -344,6 +375,7 @@ impl Surface for FakeSurface {
         chip.table.clear();
         chip.raised = [false; INTERRUPTS];
         chip.head = 0;
+        chip.begun.clear();
         chip.resets += 1;
         Ok(())
     }

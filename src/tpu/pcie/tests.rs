@@ -22,6 +22,10 @@ impl Bench {
             .iter()
             .map(|name| test_models::package(name).map(Arc::new));
         let packages: Vec<_> = packages.collect::<Option<_>>()?;
+        Some(Self::of(packages))
+    }
+
+    fn of(packages: Vec<Arc<Package>>) -> Self {
         let slot = FakeSlot::new(packages.clone());
         let pcie = Pcie::new(Box::new(slot.clone()), "0000:01:00.0", ClockRate::Maximum);
         let mut device = Supervised::new(Box::new(pcie), Limits::default());
@@ -29,13 +33,13 @@ impl Bench {
         let mut programs = vec![device.load(&packages[0]).unwrap()];
         device.start(Duration::from_secs(1)).unwrap();
         programs.extend(packages[1..].iter().map(|p| device.load(p).unwrap()));
-        Some(Self {
+        Self {
             slot,
             device,
             packages,
             programs,
             runs: 0,
-        })
+        }
     }
 
     /// Runs a model on inputs that differ from those of the runs before.
@@ -210,4 +214,53 @@ fn a_package_of_more_chunks_than_the_queue_holds_is_refused_when_it_is_loaded() 
     let mut pcie = Pcie::new(Box::new(slot), "0000:01:00.0", ClockRate::Maximum);
     let error = pcie.load(&Arc::new(package)).unwrap_err().to_string();
     assert!(error.contains("chunks of instructions"), "{error}");
+}
+
+#[test]
+fn a_completion_of_nothing_is_not_taken_for_that_of_the_next_run() {
+    let Some(mut bench) = Bench::new(&MODELS[3..4]) else {
+        return;
+    };
+    bench.slot.chip().is_late = true;
+    bench.run(0).unwrap();
+    bench.slot.chip().complete();
+    let error = bench.run(0).unwrap_err().to_string();
+    assert!(error.contains("nothing was under way"), "{error}");
+    bench.recover();
+    for _ in 0..3 {
+        // Each compares its outputs with its own inputs.
+        bench.run(0).unwrap();
+    }
+}
+
+#[test]
+fn interrupts_of_the_queue_that_get_lost_stop_nothing() {
+    let Some(mut bench) = Bench::new(&MODELS[3..4]) else {
+        return;
+    };
+    bench.slot.chip().is_mute = true;
+    for _ in 0..600 {
+        bench.run(0).unwrap();
+    }
+    assert_eq!(bench.slot.chip().resets, 0);
+}
+
+#[test]
+fn instructions_in_several_chunks_complete_once() {
+    let Some(mut package) = test_models::package(MODELS[3]) else {
+        return;
+    };
+    // Behind the instructions with all the addresses one without any.
+    let mut chunk = package.main.chunks[0].clone();
+    chunk.fields = Vec::new();
+    package.main.chunks.extend([chunk.clone(), chunk]);
+    for late in [false, true] {
+        let mut bench = Bench::of(vec![Arc::new(package.clone())]);
+        bench.slot.chip().is_late = late;
+        for _ in 0..300 {
+            bench.run(0).unwrap();
+        }
+        let chip = bench.slot.chip();
+        assert_eq!((chip.runs, chip.resets), (300, 0));
+    }
 }

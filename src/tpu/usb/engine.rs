@@ -231,15 +231,20 @@ impl Engine {
         Ok(ticket)
     }
 
-    /// Takes what has come while nothing was under way: heat, errors, and bytes that would otherwise
-    /// be taken for the next run's.
-    fn take_idle(&mut self) -> Result<(), TpuError> {
+    /// Hears interrupts again, after a device that sent too many for one inference was left unheard.
+    fn listen(&mut self) {
         self.interrupts = 0;
-        self.empty = 0;
         let [.., interrupt_reads] = self.reading;
         if interrupt_reads == 0 {
             self.read(INTERRUPT_IN, Vec::new());
         }
+    }
+
+    /// Takes what has come while nothing was under way: heat, errors, and bytes that would otherwise
+    /// be taken for the next run's.
+    fn take_idle(&mut self) -> Result<(), TpuError> {
+        self.listen();
+        self.empty = 0;
         for _ in 0..IDLE_MAX {
             let now = self.device.now();
             match self.device.wait(now) {
@@ -348,6 +353,8 @@ impl Engine {
             {
                 self.finished.push_back(done);
             }
+            // Also where the next one is under way already, and the queue never empty.
+            self.listen();
         }
         if self.queue.is_empty() {
             self.is_mid_stream = false;

@@ -86,12 +86,23 @@ pub(crate) struct World {
     pub(crate) clears: [usize; 2],
     /// It takes its firmware and does not run it.
     pub(crate) never_runs: bool,
+    /// What it does when it is told to take firmware again.
+    pub(crate) detaching: Detaching,
     /// Time that a stalled transfer takes; the device hangs after it.
     pub(crate) slow_stall: Option<Duration>,
     /// It takes everything and sends nothing.
     mute: bool,
     /// What registers say the next time they are read.
     told: HashMap<u32, u64>,
+}
+
+/// What a device that runs does with DFU_DETACH.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Detaching {
+    #[default]
+    Obeys,
+    Ignores,
+    Refuses,
 }
 
 #[derive(Debug, Default)]
@@ -227,6 +238,7 @@ impl FakeHost {
             resets: 0,
             clears: [0; 2],
             never_runs: false,
+            detaching: Detaching::default(),
             slow_stall: None,
             mute: false,
             told: HashMap::new(),
@@ -715,7 +727,11 @@ impl UsbDevice for FakeDevice {
         let mut world = self.control(timeout)?;
         if setup.kind == RequestKind::Class {
             match setup.request {
-                0 => world.detach = true,
+                0 => match world.detaching {
+                    Detaching::Obeys => world.detach = true,
+                    Detaching::Ignores => {}
+                    Detaching::Refuses => return Err(TransferError::Stall),
+                },
                 1 if data.is_empty() => {
                     world.dfu_state = 2;
                     let total = world.firmware.len();

@@ -57,6 +57,9 @@ const OPEN_LIMIT: Duration = Duration::from_secs(3);
 /// Downloads of firmware before giving up.
 const DOWNLOADS_MAX: u32 = 2;
 
+/// How often a device that runs is told to take firmware again before it is used as it is.
+const DETACHES_MAX: u32 = 2;
+
 /// How long its socket has to be empty before another accelerator is taken for it.
 const ADOPT_AFTER: Duration = Duration::from_secs(2);
 
@@ -152,6 +155,8 @@ pub struct Usb {
     downloads: u32,
     /// Downloads since firmware was last read back whole: what the device would run is not known.
     unread: u32,
+    /// How often it was told to take firmware again since.
+    detaches: u32,
     /// Since when its socket has been empty.
     empty: Option<MonotonicTime>,
     sockets: Sockets,
@@ -185,6 +190,7 @@ impl Usb {
             refused: None,
             downloads: 0,
             unread: 0,
+            detaches: 0,
             empty: None,
             sockets: Sockets::default(),
         }
@@ -339,10 +345,35 @@ impl Usb {
             }
             // Nor is it worked with, where the reset could not be helped.
             (Stage::Clean { .. } | Stage::Returning { .. }, false) if self.unread > 0 => {
-                self.detach(open.as_mut())
+                self.go_back(open.as_mut())
             }
             (Stage::Clean { .. } | Stage::Returning { .. }, false) => self.start(open),
         }
+    }
+
+    /// Has a device take its firmware again that runs one which was not read back. One that does not do
+    /// that is worked with as it is: it took every block, it runs what it took, and has to pass the bring-up
+    /// and the detector's self-test like any other.
+    fn go_back(&mut self, open: &mut dyn UsbDevice) -> Result<Progress, TpuError> {
+        if self.detaches < DETACHES_MAX {
+            self.detaches += 1;
+            match self.detach(open) {
+                Err(TpuError::Transfer {
+                    source: transport::TransferError::Stall,
+                    ..
+                }) => {}
+                other => return other,
+            }
+        }
+        self.detaches = 0;
+        self.unread = 0;
+        log::warn!(
+            "Edge TPU {}: its firmware was not read back, and it does not take it again; it is used as it is",
+            self.identity
+        );
+        Ok(Progress::Underway(
+            "used with firmware that was not read back: it does not take it again".to_owned(),
+        ))
     }
 
     /// Has a device that runs take firmware again.
@@ -394,6 +425,7 @@ impl Usb {
         let (bytes, address) = (download.bytes(), *address);
         self.downloads += 1;
         self.unread = 0;
+        self.detaches = 0;
         reset(open.as_mut())?;
         self.state = State::Out(Stage::Returning {
             since: self.host.now(),

@@ -1,5 +1,6 @@
 //! USB through the kernel (usbfs), by the crate `nusb`: no libusb.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -169,8 +170,16 @@ impl UsbHost for NusbHost {
             Some(nusb::Speed::High) => Speed::High,
             Some(_) | None => Speed::Super,
         };
+        let opened = info.open().wait().map_err(&fail)?;
+        // The kernel lets anybody reset a port, also below another program that works with the device. Who
+        // has its interface is asked before anything is done to it.
+        if let Err(error) = opened.claim_interface(0).wait()
+            && error.kind() == ErrorKind::Busy
+        {
+            return Err(fail(error));
+        }
         Ok(Box::new(NusbDevice {
-            device: info.open().wait().map_err(&fail)?,
+            device: opened,
             attached: device.clone(),
             speed,
             claimed: None,
@@ -196,7 +205,7 @@ struct Claimed {
     event: Option<Endpoint<Bulk, In>>,
     interrupt: Option<Endpoint<Interrupt, In>>,
     /// Transfers that could not even be submitted.
-    refused: Vec<Completion>,
+    refused: VecDeque<Completion>,
 }
 
 impl fmt::Debug for NusbDevice {
@@ -278,7 +287,7 @@ fn poll<T: BulkOrInterrupt, D: EndpointDirection>(
 impl Claimed {
     fn poll(&mut self, context: &mut Context<'_>) -> Option<Completion> {
         self.refused
-            .pop()
+            .pop_front()
             .or_else(|| poll(self.stream.as_mut(), STREAM_OUT, context))
             .or_else(|| poll(self.output.as_mut(), OUTPUT_IN, context))
             .or_else(|| poll(self.event.as_mut(), EVENT_IN, context))
@@ -314,7 +323,7 @@ impl UsbDevice for NusbDevice {
             event: interface.endpoint(EVENT_IN.0).ok(),
             interrupt: interface.endpoint(INTERRUPT_IN.0).ok(),
             _interface: interface,
-            refused: Vec::new(),
+            refused: VecDeque::new(),
         });
         Ok(())
     }
@@ -380,7 +389,7 @@ impl UsbDevice for NusbDevice {
             INTERRUPT_IN if let Some(interrupt) = &mut claimed.interrupt => {
                 read(interrupt, buffer);
             }
-            endpoint => claimed.refused.push(Completion {
+            endpoint => claimed.refused.push_back(Completion {
                 endpoint,
                 buffer,
                 transferred: 0,

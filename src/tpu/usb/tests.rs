@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::fake::{FakeHost, Fault, port};
+use super::fake::{Detaching, FakeHost, Fault, port};
 use super::transport::Speed;
 use super::*;
 
@@ -132,4 +132,28 @@ fn a_device_that_is_listed_and_cannot_be_opened_is_not_waited_for_for_ever() {
     assert!(result.is_err());
     let took = socket.usb.now().saturating_since(begin);
     assert!(took <= RETURN_LIMIT, "{took:?}");
+}
+
+#[test]
+fn a_device_that_does_not_take_its_firmware_again_is_used_as_it_is() {
+    for (detaching, resets) in [
+        (Detaching::Obeys, 3),
+        (Detaching::Ignores, 3),
+        (Detaching::Refuses, 1),
+    ] {
+        let mut socket = Socket::new(1_000);
+        let (_, outcome) = socket.steps();
+        outcome.unwrap();
+        // Two downloads were not read back, and then it ran all the same.
+        socket.usb.unread = 2;
+        socket.usb.begin(Stage::Looking);
+        socket.host.world().detaching = detaching;
+        let before = socket.host.world().resets;
+        let (said, outcome) = socket.steps();
+        outcome.unwrap();
+        assert_eq!(socket.host.world().resets - before, resets, "{said:?}");
+        let as_it_is = said.iter().any(|step| step.contains("not read back"));
+        assert_eq!(as_it_is, detaching != Detaching::Obeys, "{said:?}");
+        assert_eq!((socket.usb.unread, socket.usb.detaches), (0, 0));
+    }
 }

@@ -84,9 +84,37 @@ impl Output {
         }
     }
 
-    /// Sets the mode and shows the framebuffer; waits for the card, a few hundred milliseconds where
-    /// the monitor's link is trained.
+    /// Sets the mode and shows the framebuffer, and nothing above it; waits for the card, a few hundred
+    /// milliseconds where the monitor's link is trained.
     pub(super) fn light(&mut self, shown: framebuffer::Handle) -> io::Result<()> {
+        self.set_mode(shown)?;
+        if let Err(error) = self.uncover() {
+            log::warn!(
+                "{}: something may lie above the picture: {error}",
+                self.card.path().display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Switches off what another program left on the CRTC: a mouse pointer, or a plane with a film or a
+    /// splash, which would cover a part of the picture.
+    fn uncover(&self) -> io::Result<()> {
+        for handle in self.card.plane_handles()? {
+            if self.card.get_plane(handle)?.crtc() != Some(self.crtc) {
+                continue;
+            }
+            let kind = self.card.property(handle, "type")?.map(|(_, value)| value);
+            if kind != Some(PlaneType::Primary as u64) {
+                let nothing = (0, 0, 0, 0);
+                self.card
+                    .set_plane(handle, self.crtc, None, 0, nothing, nothing)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_mode(&mut self, shown: framebuffer::Handle) -> io::Result<()> {
         if let Means::Atomic(atomic) = &self.means {
             let request = atomic.lighting(self.connector, self.crtc, &self.mode, shown);
             let flags = AtomicCommitFlags::ALLOW_MODESET;

@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::path::{Path, PathBuf};
 
+use drm::control::{Device as _, PlaneType};
 use gbm::AsRaw as _;
 
 use super::card::{self, Card, Look, Modesetting};
@@ -30,6 +31,9 @@ pub struct CardFound {
     pub connectors: Vec<ConnectorInfo>,
     /// What would be taken, with remarks.
     pub choice: Result<(String, Vec<String>), String>,
+    /// Pixel formats of each plane that lies above the picture, a mouse pointer's left out. They are not
+    /// used: every camera is drawn.
+    pub overlays: Vec<Vec<String>>,
     /// What draws on it.
     pub graphics: Result<Graphics, String>,
 }
@@ -87,8 +91,28 @@ fn look(path: &Path, config: &KmsConfig) -> Result<CardFound, String> {
         modesetting,
         connectors,
         choice,
+        overlays: overlays(&card).unwrap_or_default(),
         graphics: graphics(&card),
     })
+}
+
+/// Planes that could show a camera's picture without drawing it.
+fn overlays(card: &Card) -> std::io::Result<Vec<Vec<String>>> {
+    let mut overlays = Vec::new();
+    for handle in card.plane_handles()? {
+        let kind = card.property(handle, "type")?.map(|(_, value)| value);
+        if kind == Some(PlaneType::Overlay as u64) {
+            let plane = card.get_plane(handle)?;
+            let formats = plane.formats().iter().map(|format| four(*format));
+            overlays.push(formats.collect());
+        }
+    }
+    Ok(overlays)
+}
+
+/// A pixel format's four characters.
+fn four(format: u32) -> String {
+    format.to_le_bytes().map(char::from).iter().collect()
 }
 
 fn graphics(card: &Card) -> Result<Graphics, String> {

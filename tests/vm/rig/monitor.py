@@ -33,9 +33,13 @@ class Cable:
         if self._take(4) != bytes(4):
             raise RigError("QEMU's VNC server refuses a viewer")
         self._socket.sendall(b"\1")
-        (length,) = struct.unpack_from(">I", self._take(24), 20)
+        start = self._take(24)
+        width, height = struct.unpack_from(">HH", start)
+        (length,) = struct.unpack_from(">I", start, 20)
         self._take(length)
         self._socket.sendall(struct.pack(">BxHi", SET_ENCODINGS, 1, EXTENDED_DESKTOP_SIZE))
+        # To QEMU no size at all is what it was told before, and no news.
+        self.plug(width, height)
 
     def __enter__(self) -> "Cable":
         return self

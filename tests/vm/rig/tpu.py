@@ -113,7 +113,7 @@ def reset_is_due(trial: Trial) -> bool:
 def accelerator(trial: Trial) -> str:
     """The whole program on an accelerator: start, judging, the plug pulled and put back."""
     with Stick(trial, 1) as stick:
-        trial.write("andon.toml", appliance.configuration("inside", trial.cameras, trial.display, **engine()))
+        trial.write("andon.toml", appliance.configuration("inside", trial.cameras, trial.display, engine=engine()))
         start.restart(trial)
         used = trial.header()["engine"]
         if "Edge TPU" not in used:
