@@ -137,10 +137,10 @@ pub(crate) struct ConfigArgs {
     #[arg(long, value_name = "PIXELS")]
     height: Option<u32>,
     /// Persons below this score are ignored, 0..1.
-    #[arg(long, value_name = "SCORE")]
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     worker_threshold: Option<f64>,
     /// Parts below this score are ignored, 0..1.
-    #[arg(long, value_name = "SCORE")]
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     inspection_threshold: Option<f64>,
     /// Test the whole box of a person against every zone, not its bottom edge (overhead cameras).
     #[arg(long)]

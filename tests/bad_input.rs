@@ -462,3 +462,73 @@ fn check_config_compares_labels_with_the_models() {
         "{said}"
     );
 }
+
+#[test]
+fn a_clip_with_damaged_pictures_in_it_ends_as_a_fault() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut clip = fs::read(root.join(support::WORKER_SAFETY)).expect("the clip");
+    // In the middle of the pictures, where every byte is one of them.
+    let middle = clip.len() / 2;
+    for byte in &mut clip[middle..middle + 4_000] {
+        *byte ^= 0x5a;
+    }
+    let (folder, path) = file("damaged.mp4", &clip);
+    let report = folder.path().join("report.jsonl");
+    let arguments = [
+        "run",
+        "--display",
+        "none",
+        "--pace",
+        "asap",
+        "--engine",
+        "cpu",
+    ];
+    let more = [
+        "--worker-safety-input",
+        &path,
+        "--report",
+        argument(&report),
+    ];
+    refused(
+        &[&arguments[..], &more].concat(),
+        INPUT,
+        &["damaged.mp4", "could not be decoded", "copy the file again"],
+    );
+    let lines = support::report(&report);
+    assert!(
+        support::of_type(&lines, "safety").len() > 100,
+        "what could be decoded was judged"
+    );
+}
+
+#[test]
+fn a_report_that_cannot_be_made_and_one_of_a_run_that_cannot_begin() {
+    refused_run(
+        &["--report", "/proc/no/report.jsonl"],
+        DISPLAY,
+        &["report.jsonl"],
+    );
+    let (_folder, path) = file("report.jsonl", b"of the run before\n");
+    let arguments = [
+        "run",
+        "--display",
+        "headless",
+        "--pace",
+        "asap",
+        "--engine",
+        "cpu",
+    ];
+    let more = ["--report", &path, "--record", "/no/such/film.mp4"];
+    refused(&[&arguments[..], &more].concat(), DISPLAY, &["film.mp4"]);
+    let kept = fs::read_to_string(&path).expect("the report");
+    assert_eq!(kept, "of the run before\n");
+}
+
+#[test]
+fn a_threshold_below_zero_is_told_as_one() {
+    refused_run(
+        &["--worker-threshold", "-0.1"],
+        USAGE,
+        &["threshold", "-0.1", "0 to 1"],
+    );
+}

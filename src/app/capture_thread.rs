@@ -50,7 +50,10 @@ impl CaptureThread {
     pub(super) fn run(mut self) -> CaptureOutcome {
         let closer = CloseOnDrop(self.out.clone());
         let mut figures = CaptureFigures::default();
-        let error = self.frames(&mut figures).err();
+        let error = self
+            .frames(&mut figures)
+            .and_then(|()| self.check(&figures));
+        let error = error.err();
         if let Some(error) = &error {
             log::error!("{error}");
         }
@@ -60,6 +63,19 @@ impl CaptureThread {
         figures.dropped = self.out.dropped();
         figures.slippage = self.pacer.slippage();
         CaptureOutcome { figures, error }
+    }
+
+    /// A file is whole or it is not; of a camera a picture may be damaged now and then.
+    fn check(&self, figures: &CaptureFigures) -> Result<(), CaptureError> {
+        let lost = self.source.losses().undecodable;
+        if self.source.timekeeping() == Timekeeping::Live || lost == 0 {
+            return Ok(());
+        }
+        Err(CaptureError::Incomplete {
+            name: self.source.info().name.clone(),
+            lost,
+            delivered: figures.frames,
+        })
     }
 
     fn frames(&mut self, figures: &mut CaptureFigures) -> Result<(), CaptureError> {

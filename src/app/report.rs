@@ -142,22 +142,20 @@ pub enum ReportError {
     },
 }
 
-/// Writes a report file. Every line is complete or missing, also after a crash. Edges of outputs and
-/// states of the run permission are in the file at once, other lines after about a second.
+/// A file that a report can be written to. What it held before is still there.
 #[derive(Debug)]
-pub struct ReportWriter {
+pub struct Place {
     path: PathBuf,
-    out: LineFile,
-    names: Names,
+    file: File,
 }
 
-impl ReportWriter {
-    /// Creates the file (and its folder) and writes the header.
+impl Place {
+    /// Opens the file, and makes it and its folder where they are missing.
     ///
     /// # Errors
     ///
     /// The file cannot be created or written.
-    pub fn create(path: &Path, header: &Header, names: Names) -> Result<Self, ReportError> {
+    pub fn reserve(path: &Path) -> Result<Self, ReportError> {
         let failed = |source| ReportError::Create {
             path: path.to_owned(),
             source,
@@ -168,22 +166,55 @@ impl ReportWriter {
         {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
-        let file = File::create(path).map_err(failed)?;
-        let mut writer = Self {
+        let mut how = File::options();
+        let file = how.write(true).create(true).truncate(false).open(path);
+        Ok(Self {
             path: path.to_owned(),
-            out: LineFile::new(file),
-            names,
+            file: file.map_err(failed)?,
+        })
+    }
+
+    /// Empties the file and writes the header.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn begin(self, header: &Header, names: Names) -> Result<ReportWriter, ReportError> {
+        let Self { path, file } = self;
+        let failed = |source| ReportError::Create {
+            path: path.clone(),
+            source,
         };
+        // Of a pipe or a terminal there is nothing to empty.
+        if file.metadata().map_err(failed)?.is_file() {
+            file.set_len(0).map_err(failed)?;
+        }
         let mut line = json!({ "type": "header" });
         merge(
             &mut line,
             serde_json::to_value(header).map_err(|e| failed(e.into()))?,
         );
+        let mut writer = ReportWriter {
+            path,
+            out: LineFile::new(file),
+            names,
+        };
         writer.line(&line)?;
         writer.flush()?;
         Ok(writer)
     }
+}
 
+/// Writes a report file. Every line is complete or missing, also after a crash. Edges of outputs and
+/// states of the run permission are in the file at once, other lines after about a second.
+#[derive(Debug)]
+pub struct ReportWriter {
+    path: PathBuf,
+    out: LineFile,
+    names: Names,
+}
+
+impl ReportWriter {
     /// Writes the line of a decided frame.
     ///
     /// # Errors
@@ -470,7 +501,8 @@ mod tests {
     fn an_edge_is_in_the_file_at_once_with_all_that_led_to_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("new/report.jsonl");
-        let mut writer = ReportWriter::create(&path, &header(), Names::default()).expect("created");
+        let place = Place::reserve(&path).expect("created");
+        let mut writer = place.begin(&header(), Names::default()).expect("begun");
         let types = || {
             let text = std::fs::read_to_string(&path).expect("a report");
             let lines = text.lines().map(|line| {

@@ -11,9 +11,7 @@ use super::picture::{Part, Starting, opened};
 use super::pipeline::{Beats, Pipeline, cannot_start, spawn};
 use super::progress::Progress;
 use super::reference::ReferenceFileError;
-use super::report::{
-    Header, InputEntry, ModelEntry, Names, ReportError, ReportWriter, zone_entries,
-};
+use super::report::{Header, InputEntry, ModelEntry, Names, Place, ReportError, zone_entries};
 use super::summary::Summary;
 use super::supervisor::{PictureEnd, Supervisor};
 use super::ui_thread::{PictureError, SnapshotRequest};
@@ -233,10 +231,7 @@ fn run_shown(
         grades: inferencer.classifier_labels().to_vec(),
     };
     let header = header(loaded, options.pace, &sources, &inferencer);
-    let report = match &options.report {
-        Some(path) => Some(ReportWriter::create(path, &header, names.clone())?),
-        None => None,
-    };
+    let report = options.report.as_deref().map(Place::reserve).transpose()?;
     for check in config.camera_checks.switched_off() {
         log::warn!("camera_checks.{check} = false: a {check} camera goes unnoticed");
     }
@@ -259,6 +254,9 @@ fn run_shown(
         Some(picture) => Some(picture.opened(opened(&sources, &inferencer))?),
         None => None,
     };
+    // Last: where the picture or its film cannot be made, the report of the run before stays.
+    let report = report.map(|place| place.begin(&header, names.clone()));
+    let report = report.transpose()?;
     let devices = (sources, outputs);
     let (mut pipeline, controls) =
         Pipeline::start(config, options, stop, devices, inferencer, picture, &beats)?;

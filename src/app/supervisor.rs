@@ -19,8 +19,8 @@ use super::summary::Summary;
 use super::unjudged::Unjudged;
 use super::watchdog_thread::{Readiness, tell};
 use crate::message::{
-    CameraChange, Cause, Decided, DisplayChange, Event, OutputChange, OutputName, OutputState,
-    PermissionState, StopReason, Verdict,
+    CameraChange, Cause, Decided, DisplayChange, Event, Fault, OutputChange, OutputName,
+    OutputState, PermissionState, StopReason, Verdict,
 };
 use crate::sys::{StopFlag, monotonic_now, process_usage};
 use crate::units::{MonotonicTime, StreamId};
@@ -225,8 +225,16 @@ impl Supervisor {
             None => format!("run permission: {}", state.name()),
         };
         tell(&[NotifyState::Status(&words)]);
-        if let PermissionState::LockedOut(fault) = state {
-            log::error!("locked out: {fault}");
+        match state {
+            // The end of a file is the end of a run on files, and nothing that went wrong.
+            PermissionState::LockedOut(fault @ Fault::SourceEnded(_)) => {
+                log::info!("locked out: {fault}");
+            }
+            PermissionState::LockedOut(fault) => log::error!("locked out: {fault}"),
+            PermissionState::SelfTest
+            | PermissionState::Interlocked
+            | PermissionState::On
+            | PermissionState::Tripped(_) => {}
         }
         let since_start = at.saturating_since(self.origin);
         self.write(|report| report.state(since_start, state.name(), cause.as_deref()));

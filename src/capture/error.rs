@@ -110,6 +110,18 @@ pub enum CaptureError {
         /// Why the last of them failed.
         reason: String,
     },
+    /// Some frames of a source that has ended could not be decoded; the others were delivered.
+    #[error(
+        "{name}: {lost} frames could not be decoded, {delivered} could; those are missing from what was found: copy the file again"
+    )]
+    Incomplete {
+        /// As configured.
+        name: String,
+        /// Frames that could not be decoded.
+        lost: u64,
+        /// Frames delivered.
+        delivered: u64,
+    },
     /// The decoder itself could not be set up.
     #[error("cannot {operation} the H.264 decoder for {} (code {code})", path.display())]
     Decoder {

@@ -14,7 +14,6 @@ use crate::app::describe::Unusable;
 use crate::app::import_config::Trust;
 use crate::app::keepout::ImportError;
 use crate::app::reference::ReferenceFileError;
-use crate::app::report::ReportError;
 use crate::app::response_time::{ResponseError, ResponsePlan};
 use crate::app::run::{RunError, RunOptions};
 use crate::app::{self, SnapshotRequest};
@@ -46,10 +45,8 @@ impl From<RunError> for Failure {
         let exit = match &error {
             RunError::Capture(_) => Exit::Input,
             RunError::Inference(_) | RunError::Unjudged(_) => Exit::Engine,
-            RunError::Picture(_) | RunError::Report(ReportError::Write { .. }) => Exit::Display,
-            RunError::Clash(_)
-            | RunError::Reference(_)
-            | RunError::Report(ReportError::Create { .. }) => Exit::Usage,
+            RunError::Picture(_) | RunError::Report(_) => Exit::Display,
+            RunError::Clash(_) | RunError::Reference(_) => Exit::Usage,
             RunError::Thread { .. } => Exit::Defect,
             RunError::Output(_) | RunError::Line(_) | RunError::Watchdog { .. } => Exit::Line,
         };
@@ -277,8 +274,12 @@ fn import_keepout(args: &ImportKeepoutArgs) -> Result<Exit, Failure> {
             args.size
         ))
     })?;
-    let text = std::fs::read_to_string(&args.csv)
-        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", args.csv.display())))?;
+    let text = std::fs::read_to_string(&args.csv).map_err(|error| {
+        Failure::usage(format!(
+            "cannot read {}: {error}; check the path",
+            args.csv.display()
+        ))
+    })?;
     if let Some(path) = &args.into {
         let edit = app::keepout::import_into(&text, size, &args.name, path)
             .map_err(|error| Failure::new(Exit::Usage, error))?;
@@ -339,7 +340,10 @@ fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
     let report = std::fs::read(&args.report).map_err(|error| {
         Failure::new(
             Exit::Input,
-            anyhow::anyhow!("cannot read {}: {error}", args.report.display()),
+            anyhow::anyhow!(
+                "cannot read {}: {error}; check the path",
+                args.report.display()
+            ),
         )
     })?;
     let replayed = app::replay::replay(&report, &loaded).map_err(|error| {

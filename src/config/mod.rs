@@ -330,7 +330,7 @@ impl VisualInspectionConfig {
     /// Reject pulse where the file says nothing: pneumatic rejectors open within 10 to 50 ms.
     pub const REJECT_PULSE_DEFAULT: Duration = Duration::from_millis(200);
     /// Crop margin where the file says nothing.
-    pub const CROP_MARGIN_DEFAULT: f32 = 0.05;
+    pub const CROP_MARGIN_DEFAULT: f32 = 0.0;
 }
 
 /// A model by name or by file.

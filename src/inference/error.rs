@@ -11,7 +11,9 @@ use crate::tpu::TpuError;
 #[derive(Debug, thiserror::Error)]
 pub enum InferenceError {
     /// A model, label or registry file cannot be read.
-    #[error("cannot read {what} {path}: {source}")]
+    #[error(
+        "cannot read {what} {path}: {source}; check [models] in the configuration, or the option that names it"
+    )]
     Unreadable {
         /// Model file, label file, list of models.
         what: &'static str,

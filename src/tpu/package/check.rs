@@ -85,7 +85,10 @@ pub(super) fn names(part: &'static str, inputs: &[Layer], outputs: &[Layer]) -> 
     for (layers, side) in [(inputs, "input"), (outputs, "output")] {
         if layers.len() > LAYERS_MAX {
             let count = layers.len();
-            return inconsistent(part, format!("{count} {side} layers; {LAYERS_MAX} are the most"));
+            return inconsistent(
+                part,
+                format!("{count} {side} layers; {LAYERS_MAX} are the most"),
+            );
         }
         let mut seen = HashSet::new();
         for layer in layers {

@@ -106,9 +106,9 @@ impl Output {
             }
             let kind = self.card.property(handle, "type")?.map(|(_, value)| value);
             if kind != Some(PlaneType::Primary as u64) {
-                let nothing = (0, 0, 0, 0);
+                let nowhere = (0, 0, 0, 0);
                 self.card
-                    .set_plane(handle, self.crtc, None, 0, nothing, nothing)?;
+                    .set_plane(handle, self.crtc, None, 0, nowhere, (0, 0, 0, 0))?;
             }
         }
         Ok(())

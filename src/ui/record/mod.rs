@@ -18,6 +18,14 @@ use crate::geometry::Size;
 use encoder::Encoder;
 use mux::{Film, MOOV_ROOM};
 
+/// What can be done with a film of so many frames.
+const fn rest(frames: u64) -> &'static str {
+    match frames {
+        0 => "; there is nothing to play",
+        _ => "; what was recorded until then is playable",
+    }
+}
+
 /// Why a recording cannot begin or has ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -39,7 +47,7 @@ pub enum RecordError {
     #[error("cannot record at {0} frames per second")]
     FrameRate(f64),
     /// Writing failed, because the disk is full for example. What was written before is playable.
-    #[error("recording {} ended after {frames} frames: {source}; what was recorded until then is playable", path.display())]
+    #[error("recording {} ended after {frames} frames: {source}{}", path.display(), rest(*frames))]
     Write {
         /// Which file.
         path: PathBuf,
@@ -49,7 +57,7 @@ pub enum RecordError {
         source: io::Error,
     },
     /// The encoder failed. What was written before is playable.
-    #[error("recording {} ended after {frames} frames: {reason}; what was recorded until then is playable", path.display())]
+    #[error("recording {} ended after {frames} frames: {reason}{}", path.display(), rest(*frames))]
     Encode {
         /// Which file.
         path: PathBuf,

@@ -146,10 +146,16 @@ fn footer(
     let size = 15.0 * sketch.scale;
     let gap = 12.0 * sketch.scale;
     let baseline = ((within.top() + within.bottom()) / 2.0 + 0.36 * size).round();
-    let about = format!("{}   ·   andon {}", context.engine, context.version);
-    let about = sketch
+    let version = format!("   ·   andon {}", context.version);
+    let noticed = answer.or(context.notice.as_deref()).is_some();
+    let masked = matches!(context.people, People::Masked(_));
+    let share = if noticed || masked { 0.6 } else { 1.0 };
+    let room =
+        within.width() * share - 2.0 * gap - sketch.fonts.width(&version, size, Weight::Regular);
+    let engine = sketch
         .fonts
-        .shorten(&about, size, Weight::Regular, within.width() * 0.6);
+        .shorten(&context.engine, size, Weight::Regular, room);
+    let about = engine + &version;
     let right = Point::new(within.right() - gap, baseline);
     let about_width = sketch.fonts.width(&about, size, Weight::Regular);
     sketch.text(
