@@ -238,7 +238,11 @@ fn the_same_camera_twice() {
 
 #[test]
 fn outputs_that_cannot_be_written() {
-    refused_run(&["--report", "/proc/no/report.jsonl"], USAGE, &["/proc/no"]);
+    refused_run(
+        &["--report", "/proc/no/report.jsonl"],
+        DISPLAY,
+        &["/proc/no"],
+    );
     refused_run(
         &["--record", "/proc/no/film.mp4"],
         DISPLAY,
@@ -502,12 +506,7 @@ fn a_clip_with_damaged_pictures_in_it_ends_as_a_fault() {
 }
 
 #[test]
-fn a_report_that_cannot_be_made_and_one_of_a_run_that_cannot_begin() {
-    refused_run(
-        &["--report", "/proc/no/report.jsonl"],
-        DISPLAY,
-        &["report.jsonl"],
-    );
+fn the_report_of_a_run_that_cannot_begin_is_that_of_the_run_before() {
     let (_folder, path) = file("report.jsonl", b"of the run before\n");
     let arguments = [
         "run",

@@ -29,7 +29,8 @@ fn configuration(folder: &Path, section: &str) -> PathBuf {
         "[keepout]\nfile = \"{root}/config/keepout.toml\"\n\
          [worker_safety]\ninput = \"pattern:black\"\n\
          [visual_inspection]\ninput = \"pattern:black\"\n\
-         [models]\ndirectory = \"{root}/models\"\ndetector = \"a\"\nclassifier = \"b\"\n\
+         [models]\ndirectory = \"{root}/models\"\ndetector = \"detector_coco_ssd_300_int8\"\n\
+         classifier = \"classifier_apple_224_int8\"\n\
          [output]\n{section}\n"
     );
     let path = folder.join("andon.toml");
