@@ -27,7 +27,7 @@ use andon::units::{MonotonicTime, StreamId};
 /// Of 255, on noise, the hardest picture. Planes are resampled with the CPU's own weights; the CPU's
 /// conversion rounds each product to a quarter of a level (`yuv` with SSE, NEON), three of which add up.
 const WORST: u8 = 3;
-const WORST_MEAN: f64 = 0.75;
+const WORST_MEAN: f64 = 0.5;
 
 /// RGB is not converted: the sums are the same but for a float's last digits.
 const WORST_RGB: u8 = 1;
