@@ -15,11 +15,14 @@ use std::time::Duration;
 use allocations::allocations;
 use andon::app::gpu_preprocess::GpuPreprocess;
 use andon::capture::{Captured, FrameSource as _, VideoSource};
+use andon::config::{EngineChoice, Overrides, load};
 use andon::frame::{
     BufferPool, ColorMatrix, ColorRange, Frame, FrameBuffer, FrameFormat, FrameMeta, PixelFormat,
     plane_extent,
 };
 use andon::geometry::{FramePixels, Rect, Size};
+use andon::inference::Inferencer;
+use andon::message::{DetectorTest, Findings};
 use andon::preprocess::{Means, Preprocessor, TensorMut};
 use andon::ui::gles::EGL_LIBRARY;
 use andon::units::{MonotonicTime, StreamId};
@@ -336,4 +339,50 @@ fn a_device_that_is_too_slow_is_given_up() {
         }
     }
     eprintln!("skipped: this device is never late");
+}
+
+#[test]
+fn the_detector_finds_the_same_people_and_passes_its_self_test() {
+    let loaded = load(Path::new("config/andon.toml"), &Overrides::default());
+    let mut config = loaded.expect("the configuration is good").config;
+    config.engine.engine = EngineChoice::Cpu;
+    let mut by_cpu = Inferencer::new(&config).expect("models");
+    let mut by_gpu = Inferencer::new(&config).expect("models");
+    let mut renderer = GpuPreprocess::with_egl(EGL_LIBRARY, by_gpu.input_size(), PATIENCE);
+    if let Err(error) = renderer.connect() {
+        eprintln!("skipped: {error}");
+        return;
+    }
+    by_gpu.render_by(Box::new(renderer));
+    assert_eq!(by_gpu.self_test(), DetectorTest::Passed);
+    let clock = || MonotonicTime::ZERO;
+    let mut people = 0;
+    for frame in pictures("tests/media/worker_safety.mp4") {
+        by_gpu.begin_input(&frame, clock);
+        let found = [&mut by_cpu, &mut by_gpu].map(|one| one.judge(frame.clone(), clock));
+        let [Findings::Persons(expected), Findings::Persons(found)] =
+            found.map(|inferred| inferred.findings)
+        else {
+            unreachable!("a frame failed");
+        };
+        assert_eq!(expected.len(), found.len(), "{expected:?} {found:?}");
+        for (expected, found) in expected.iter().zip(&found) {
+            let (a, b) = (expected.bbox, found.bbox);
+            let sides = [
+                (a.left(), b.left()),
+                (a.top(), b.top()),
+                (a.right(), b.right()),
+                (a.bottom(), b.bottom()),
+            ];
+            let apart = sides.map(|(a, b)| (a - b).abs()).into_iter();
+            assert!(apart.fold(0.0, f32::max) < 0.02, "{expected:?} {found:?}");
+            let score = expected.score.get() - found.score.get();
+            assert!(score.abs() < 0.05, "{expected:?} {found:?}");
+            people += 1;
+        }
+    }
+    assert!(people > 0);
+    eprintln!("{people} people, the same by both");
+    assert_eq!(by_gpu.self_test(), DetectorTest::Passed);
+    assert_eq!(by_gpu.take_engine_event(), None);
 }
