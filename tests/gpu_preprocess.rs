@@ -20,12 +20,12 @@ use andon::frame::{
     BufferPool, ColorMatrix, ColorRange, Frame, FrameBuffer, FrameFormat, FrameMeta, PixelFormat,
     plane_extent,
 };
-use andon::geometry::{FramePixels, Rect, Size};
+use andon::geometry::{FramePixels, Normalised, Rect, Size};
 use andon::inference::Inferencer;
-use andon::message::{DetectorTest, Findings};
+use andon::message::{Detection, DetectorTest, Findings};
 use andon::preprocess::{Means, Preprocessor, TensorMut};
 use andon::ui::gles::EGL_LIBRARY;
-use andon::units::{MonotonicTime, StreamId};
+use andon::units::{MonotonicTime, Score, StreamId};
 
 /// Of 255, on noise, the hardest picture. Planes are resampled with the CPU's own weights; the CPU's
 /// conversion rounds each product to a quarter of a level (`yuv` with SSE, NEON), three of which add up.
@@ -365,24 +365,33 @@ fn the_detector_finds_the_same_people_and_passes_its_self_test() {
         else {
             unreachable!("a frame failed");
         };
-        assert_eq!(expected.len(), found.len(), "{expected:?} {found:?}");
-        for (expected, found) in expected.iter().zip(&found) {
-            let (a, b) = (expected.bbox, found.bbox);
-            let sides = [
-                (a.left(), b.left()),
-                (a.top(), b.top()),
-                (a.right(), b.right()),
-                (a.bottom(), b.bottom()),
-            ];
-            let apart = sides.map(|(a, b)| (a - b).abs()).into_iter();
-            assert!(apart.fold(0.0, f32::max) < 0.02, "{expected:?} {found:?}");
-            let score = expected.score.get() - found.score.get();
-            assert!(score.abs() < 0.05, "{expected:?} {found:?}");
-            people += 1;
+        // Equal scores may come in another order, and what barely reaches the threshold may not.
+        for (ours, others) in [(&expected, &found), (&found, &expected)] {
+            let clear = ours.iter().filter(|one| one.score >= Score::percent(60));
+            for one in clear {
+                assert!(
+                    others.iter().any(|other| alike(one, other)),
+                    "{one:?} {others:?}"
+                );
+                people += 1;
+            }
         }
     }
     assert!(people > 0);
-    eprintln!("{people} people, the same by both");
+    eprintln!("{} people, the same by both", people / 2);
     assert_eq!(by_gpu.self_test(), DetectorTest::Passed);
     assert_eq!(by_gpu.take_engine_event(), None);
+}
+
+/// The shipped int8 detector's scores come in steps, the largest from 0.5 to 0.5547; a rounded pixel may
+/// make one step of difference.
+const SCORE_STEP: f32 = 0.056;
+
+/// Whether both are the same person in the same place.
+fn alike(one: &Detection, other: &Detection) -> bool {
+    let sides = |rect: Rect<Normalised>| [rect.left(), rect.top(), rect.right(), rect.bottom()];
+    let (a, b) = (sides(one.bbox), sides(other.bbox));
+    let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    let score = (one.score.get() - other.score.get()).abs();
+    one.label == other.label && score <= SCORE_STEP && apart.fold(0.0, f32::max) < 0.02
 }
