@@ -283,15 +283,16 @@ impl FrameResampler {
         let weights = self.weights(frame, filter)?;
         self.mark = self.mark % MARK_MAX + 1;
         let longest = self.draw(frame, filter, textures, weights)?;
+        if let (true, Ok(importer)) = (is_imported, &mut self.importer) {
+            // Its fence lies before ours, so that the frame can be let go once ours is passed.
+            importer.hold([Some(frame), None]);
+        }
         let fence = self.read_back()?;
         self.begun = Some(Begun {
             fence,
             mark: self.mark,
             longest,
         });
-        if let (true, Ok(importer)) = (is_imported, &mut self.importer) {
-            importer.hold([Some(frame), None]);
-        }
         no_error(&self.gl, "resampling a frame")
     }
 
