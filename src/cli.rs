@@ -69,7 +69,8 @@ enum Command {
     CheckConfig(ConfigArgs),
     /// Say what this machine offers: inputs, engine, models, EGL, gpiochips.
     Probe(ConfigArgs),
-    /// Measure each stage and the whole pipeline; a table and a JSON file. `bench models` compares models.
+    /// Measure each stage and the whole pipeline; a table and a JSON file. `bench models` compares models,
+    /// `bench preprocess` the ways to make their input.
     Bench(BenchArgs),
     /// Show pictures to one model, with the pipeline's own decoding, resizing and post-processing.
     Infer(measure::InferArgs),

@@ -13,12 +13,14 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
+use andon::app::gpu_preprocess::GpuPreprocess;
 use andon::frame::{
     BufferPool, ColorMatrix, ColorRange, DeviceBuffer, DeviceMemory, Frame, FrameFormat, FrameMeta,
     PixelFormat, PlaneLayout,
 };
 use andon::geometry::{Rect, ScreenPixels, Size};
-use andon::ui::gles::{FrameCopies, VideoMeans};
+use andon::preprocess::{Preprocessor, TensorMut};
+use andon::ui::gles::{EGL_LIBRARY, FrameCopies, VideoMeans};
 use andon::ui::headless::HeadlessRenderer;
 use andon::ui::scene::{Command, Rgba, Scene};
 use andon::units::{MonotonicTime, StreamId};
@@ -288,4 +290,50 @@ fn imported_frames_look_like_copied_ones_and_their_buffers_come_back() {
     );
     let FrameCopies { imported, copied } = importing.copies();
     eprintln!("{imported} frames were imported, {copied} copied");
+}
+
+#[test]
+fn a_detectors_input_of_an_imported_frame_is_the_cpus_and_the_buffer_comes_back() {
+    if File::open("/dev/udmabuf").is_err() {
+        eprintln!("skipped: no /dev/udmabuf here");
+        return;
+    }
+    let target = Size {
+        width: 30,
+        height: 30,
+    };
+    for copy in frames() {
+        let mut renderer = GpuPreprocess::with_egl(EGL_LIBRARY, target, Duration::from_secs(60));
+        if let Err(error) = renderer.connect() {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        let mut gpu = Preprocessor::new(target);
+        gpu.render_by(Box::new(renderer));
+        let Some((frame, mut buffer)) = exported(&copy) else {
+            eprintln!("skipped: no dmabuf can be made here");
+            return;
+        };
+        let format = *frame.format();
+        let mut tensors = [(); 2].map(|()| vec![0; 3 * 30 * 30]);
+        let [expected, actual] = &mut tensors;
+        let whole = Rect::FULL.to_frame(frame.size());
+        let filled = Preprocessor::new(target).fill(&copy, whole, TensorMut::U8(expected));
+        filled.expect("the CPU can");
+        gpu.begin(&frame, whole);
+        gpu.fill(&frame, whole, TensorMut::U8(actual))
+            .expect("filled");
+        if let Some(refused) = gpu.take_failure() {
+            // Nothing is copied behind the operator's back: the CPU reads the frame where it is.
+            assert!(refused.contains("cannot be imported"), "{refused}");
+            assert_eq!(actual, expected);
+            eprintln!("skipped: {format:?} is not imported by this driver");
+            continue;
+        }
+        let worst = actual.iter().zip(&*expected).map(|(a, e)| a.abs_diff(*e));
+        let worst = worst.max().expect("values");
+        assert!(worst <= 3, "{format:?}: {worst} levels apart");
+        drop(frame);
+        assert!(buffer.is_free(), "{format:?}: the frame is still held");
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::gpu_preprocess;
 use super::report::millis;
 use super::run::{RunError, RunOptions, run};
 use super::summary::Summary;
@@ -75,6 +76,7 @@ pub fn run_bench(loaded: &Loaded, frames: u64) -> Result<BenchFigures, RunError>
 fn stages(loaded: &Loaded, frames: u64) -> Result<(String, Vec<Stage>), RunError> {
     let config = &loaded.config;
     let mut inferencer = Inferencer::new(config)?;
+    gpu_preprocess::attach(config, &mut inferencer);
     let mut stages = Vec::new();
     for id in StreamId::ALL {
         log::info!("stages of {id}");

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use super::models;
 use super::outputs;
-use super::{describe_display, describe_ground};
+use super::{describe_display, describe_ground, gpu_preprocess};
 use crate::capture::{self, FrameSource};
 use crate::config::{
-    CameraChecksConfig, CameraConfig, Config, DisplayChoice, InputSpec, KioskConfig, Loaded,
-    Restart, StatusPage, TextScale,
+    CameraChecksConfig, CameraConfig, Config, DisplayChoice, EngineConfig, InputSpec, KioskConfig,
+    Loaded, PreprocessChoice, Restart, StatusPage, TextScale,
 };
 use crate::inference::{self, Inferencer};
 use crate::message::DetectorTest;
@@ -59,6 +59,7 @@ pub fn configuration(loaded: &Loaded) -> String {
         safety.fault_after.as_millis(),
         safety.clear_after,
     );
+    let _ = writeln!(text, "\n{}", engine(&config.engine));
     let _ = writeln!(text, "\n{}", camera_checks(&config.camera_checks));
     for check in config.camera_checks.switched_off() {
         let _ = writeln!(
@@ -72,6 +73,18 @@ pub fn configuration(loaded: &Loaded) -> String {
         let _ = writeln!(text, "\n{}", kiosk(config));
     }
     text
+}
+
+/// What is to run the models, and what makes the detector's input.
+fn engine(config: &EngineConfig) -> String {
+    let input = match config.preprocess {
+        PreprocessChoice::Cpu => "the CPU makes the detector's input",
+        PreprocessChoice::Gpu => {
+            "the GPU makes the detector's input, the CPU from then on where it fails"
+        }
+    };
+    let (engine, threads) = (config.engine.name(), config.threads);
+    format!("engine {engine}, {threads} CPU thread(s) per inference; {input}")
 }
 
 /// What an operator can do at the monitor.
@@ -244,6 +257,7 @@ pub fn machine(loaded: &Loaded) -> Machine {
     }
     match Inferencer::new(config) {
         Ok(mut inferencer) => {
+            gpu_preprocess::attach(config, &mut inferencer);
             let _ = writeln!(text, "{:<18} {}", "engine", inferencer.engine_description());
             for note in inferencer.engine_notes() {
                 let _ = writeln!(text, "{:<18} {note}", "");

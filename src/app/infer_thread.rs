@@ -112,7 +112,10 @@ impl InferThread {
     }
 
     fn work(&mut self) {
-        if !self.self_test() {
+        // Where a graphics device makes the detector's input, its driver is connected to in here: seconds
+        // on a slow machine.
+        let beat = self.beat.clone();
+        if !beat.during(monotonic_now(), LONG_MAX, || self.self_test()) {
             return;
         }
         let mut tested = monotonic_now();
@@ -241,6 +244,8 @@ impl InferThread {
 
     /// Looks at the picture itself, then for people in it.
     fn judge(&mut self, frame: Frame) -> Inferred {
+        // Where a graphics device makes the detector's input, it does so meanwhile.
+        self.inferencer.begin_input(&frame, monotonic_now);
         let doubt = self.scrutiny.observe(&frame);
         if doubt != self.doubt {
             let Measures {

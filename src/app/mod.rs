@@ -34,10 +34,12 @@ mod watchdog_thread;
 pub use ui_thread::SnapshotRequest;
 pub mod bench;
 pub mod bench_models;
+pub mod bench_preprocess;
 #[cfg(feature = "tpu-sim")]
 pub mod bench_tpu;
 pub mod describe;
 pub mod events;
+pub mod gpu_preprocess;
 pub mod import_config;
 pub mod infer;
 pub mod keepout;

@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::decide_thread::TICK;
+use super::gpu_preprocess;
 use super::report::millis;
 use super::run::{Parts, RunError, RunOptions, run_with};
 use crate::capture::{self, CaptureError, Captured, FrameSource, SourceInfo};
@@ -115,6 +116,7 @@ pub fn measure(loaded: &Loaded, plan: ResponsePlan) -> Result<ResponseFigures, R
     let config = &loaded.config;
     let mut inferencer = Inferencer::new(config).map_err(RunError::from)?;
     let [clear, occupied] = find_pictures(config, &mut inferencer)?;
+    gpu_preprocess::attach(config, &mut inferencer);
     let engine = inferencer.engine_description();
     let stage = Stage::default();
     let stop = StopFlag::new();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::board::Board;
 use super::clash::{self, ClashError};
 use super::event_thread::EventSink;
+use super::gpu_preprocess;
 use super::live::{self, Live};
 use super::outputs::{Outputs, open_outputs};
 use super::picture::{Part, Starting, opened};
@@ -165,7 +166,8 @@ fn open_parts(
     ];
     capture::refuse_one_camera_twice(config, &sources)?;
     note(Part::Models, Step::Starting, None);
-    let inferencer = Inferencer::new(config)?;
+    let mut inferencer = Inferencer::new(config)?;
+    gpu_preprocess::attach(config, &mut inferencer);
     let engine = inferencer.engine_description();
     note(Part::Models, Step::Ready, Some(engine));
     Ok(Parts {

@@ -73,6 +73,7 @@ pub(super) fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Probe(args)) => probe(&args),
         Some(Command::Bench(args)) => match &args.what {
             Some(measure::BenchCommand::Models(models)) => measure::bench_models(models),
+            Some(measure::BenchCommand::Preprocess(one)) => measure::bench_preprocess(one),
             #[cfg(feature = "tpu-sim")]
             Some(measure::BenchCommand::Tpu(tpu)) => measure::bench_tpu(tpu),
             None => bench(&args),

@@ -1,4 +1,4 @@
-//! `andon infer` and `andon bench models`: one model at a time.
+//! `andon infer`, `andon bench models` and `andon bench preprocess`: one thing at a time.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::commands::{Failure, Overwrite, print, refuse_clashes, write_new};
 use super::{ConfigArgs, EngineArg, Exit};
 use crate::app::bench_models::{self, BenchModelsPlan};
+use crate::app::bench_preprocess::{self, BenchPreprocessError};
 use crate::app::clash;
 use crate::app::infer::{self, InferError, InferPlan, Inspector};
 use crate::config::{EngineChoice, EngineConfig, ModelRef};
@@ -17,6 +18,8 @@ use crate::units::Score;
 pub(crate) enum BenchCommand {
     /// Compare the models: latency, accuracy, training set, size, what fits together.
     Models(BenchModelsArgs),
+    /// Compare the detector's input by the CPU and by the graphics device, and say which to configure.
+    Preprocess(BenchPreprocessArgs),
     /// Measure the Edge TPU driver on a simulated device with Coral's latencies.
     #[cfg(feature = "tpu-sim")]
     Tpu(BenchTpuArgs),
@@ -50,6 +53,18 @@ pub(crate) struct BenchModelsArgs {
     crops: f64,
     /// Write the table here, too (`andon-models table` draws it).
     #[arg(long, value_name = "FILE.json", default_value = "out/models.json")]
+    json: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchPreprocessArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Frames of each input.
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    frames: u64,
+    /// Write the figures here, too.
+    #[arg(long, value_name = "FILE.json", default_value = "out/preprocess.json")]
     json: PathBuf,
 }
 
@@ -189,6 +204,21 @@ pub(super) fn bench_models(args: &BenchModelsArgs) -> Result<Exit, Failure> {
     let table = bench_models::measure(&loaded, plan)?;
     print(&table.table());
     write_new(&args.json, &table.to_json(), Overwrite::Yes)?;
+    print(&format!("figures: {}\n", args.json.display()));
+    Ok(Exit::Done)
+}
+
+pub(super) fn bench_preprocess(args: &BenchPreprocessArgs) -> Result<Exit, Failure> {
+    let loaded = args.config.load()?;
+    refuse_clashes(&clash::read_by(&loaded), "the table of figures", &args.json)?;
+    let figures = bench_preprocess::run_bench_preprocess(&loaded, args.frames);
+    let figures = figures.map_err(|error| match error {
+        BenchPreprocessError::Run(error) => Failure::from(error),
+        error @ BenchPreprocessError::Preprocess(_) => Failure::new(Exit::Engine, error),
+        error @ BenchPreprocessError::NoFrame(_) => Failure::new(Exit::Input, error),
+    })?;
+    print(&figures.table());
+    write_new(&args.json, &figures.to_json(), Overwrite::Yes)?;
     print(&format!("figures: {}\n", args.json.display()));
     Ok(Exit::Done)
 }

@@ -326,6 +326,7 @@ fn diff_engine(changes: &mut Changes, old: &EngineConfig, new: &EngineConfig) {
     let EngineConfig {
         engine,
         threads,
+        preprocess,
         on_tpu_loss,
         tpu_clock,
         tpu_firmware,
@@ -333,6 +334,7 @@ fn diff_engine(changes: &mut Changes, old: &EngineConfig, new: &EngineConfig) {
     for (key, same) in [
         ("engine", *engine == new.engine),
         ("threads", *threads == new.threads),
+        ("preprocess", *preprocess == new.preprocess),
         ("on_tpu_loss", *on_tpu_loss == new.on_tpu_loss),
         ("tpu_clock", *tpu_clock == new.tpu_clock),
         ("tpu_firmware", *tpu_firmware == new.tpu_firmware),
@@ -526,8 +528,8 @@ mod tests {
     use super::*;
     use crate::config::{
         Anchor, DisplayChoice, EngineChoice, EventSync, GradeAction, InputSpec, ModelRef,
-        OnTpuLoss, OutputConfig, Overrides, PageSet, Restart, ShownStreams, TextScale, TpuClock,
-        VtWish, load,
+        OnTpuLoss, OutputConfig, Overrides, PageSet, PreprocessChoice, Restart, ShownStreams,
+        TextScale, TpuClock, VtWish, load,
     };
     use crate::geometry::{Point, Polygon, Size};
     use crate::units::{Score, StreamId};
@@ -581,7 +583,7 @@ mod tests {
         assert_eq!(changes(|_| {}), []);
     }
 
-    const CASES: [(&str, Impact, Edit); 65] = [
+    const CASES: [(&str, Impact, Edit); 66] = [
         ("worker_safety.input", NeedsRestart, |c| {
             c.worker_safety.input = InputSpec::Pattern("x".into())
         }),
@@ -706,6 +708,9 @@ mod tests {
             c.engine.engine = EngineChoice::EdgeTpuUsb
         }),
         ("engine.threads", NeedsRestart, |c| c.engine.threads = 7),
+        ("engine.preprocess", NeedsRestart, |c| {
+            c.engine.preprocess = PreprocessChoice::Gpu
+        }),
         ("engine.on_tpu_loss", NeedsRestart, |c| {
             c.engine.on_tpu_loss = OnTpuLoss::Cpu
         }),

@@ -441,6 +441,8 @@ fn each_wrong_value_of_the_main_file_is_named() {
         ("[camera_checks]", "moved = \"off\"", "camera_checks.moved is \"off\"; it must be true or false".into()),
         ("[engine]", "engine = \"gpu\"",
             "engine.engine is \"gpu\"; it must be \"auto\" or \"cpu\" or \"edgetpu\" or \"edgetpu:usb\" or \"edgetpu:pcie\"".into()),
+        ("[engine]", "preprocess = \"npu\"",
+            "engine.preprocess is \"npu\"; it must be \"cpu\" or \"gpu\"".into()),
         ("[engine]", "on_tpu_loss = \"go on\"",
             "engine.on_tpu_loss is \"go on\"; it must be \"stop\" or \"cpu\"".into()),
         ("[engine]", "tpu_clock = \"1 GHz\"",

@@ -410,13 +410,39 @@ impl TpuClock {
     }
 }
 
-/// Engine, its threads, and how Edge TPUs are run.
+/// What makes the detector's input of a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PreprocessChoice {
+    /// The CPU.
+    #[default]
+    Cpu,
+    /// The graphics device, until it fails; then the CPU.
+    Gpu,
+}
+
+impl PreprocessChoice {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Cpu, Self::Gpu];
+
+    /// The word in configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+        }
+    }
+}
+
+/// Engine, its threads, what makes its input, and how Edge TPUs are run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineConfig {
     /// Which engine.
     pub engine: EngineChoice,
     /// CPU threads per inference.
     pub threads: u8,
+    /// What makes the detector's input.
+    pub preprocess: PreprocessChoice,
     /// What happens when no Edge TPU is in service any more.
     pub on_tpu_loss: OnTpuLoss,
     /// How fast Edge TPUs run.

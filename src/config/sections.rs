@@ -19,8 +19,8 @@ use super::source::Source;
 use super::table::{Table, fit_text, share};
 use super::{
     DisplayChoice, DisplayConfig, EngineChoice, EngineConfig, EventSync, EventsConfig, GradeAction,
-    InputSpec, ModelRef, ModelsConfig, OnTpuLoss, OutputConfig, Overrides, Restart, SafetyConfig,
-    TpuClock, VisualInspectionConfig, WatchdogConfig, WorkerSafetyConfig,
+    InputSpec, ModelRef, ModelsConfig, OnTpuLoss, OutputConfig, Overrides, PreprocessChoice,
+    Restart, SafetyConfig, TpuClock, VisualInspectionConfig, WatchdogConfig, WorkerSafetyConfig,
 };
 use crate::geometry::Size;
 use crate::units::Score;
@@ -381,6 +381,7 @@ fn engine(mut table: Table<'_>, context: &Context<'_>) -> EngineConfig {
     let overrides = context.overrides;
     let engine = table.choice("engine", &EngineChoice::ALL, EngineChoice::name);
     let threads = table.integer("threads", 1..=u32::from(THREADS_MAX), "");
+    let preprocess = table.choice("preprocess", &PreprocessChoice::ALL, PreprocessChoice::name);
     let on_tpu_loss = table.choice("on_tpu_loss", &OnTpuLoss::ALL, OnTpuLoss::name);
     let tpu_clock = table.choice("tpu_clock", &TpuClock::ALL, TpuClock::name);
     let tpu_firmware = table.text("tpu_firmware", PATH_MAX);
@@ -395,6 +396,7 @@ fn engine(mut table: Table<'_>, context: &Context<'_>) -> EngineConfig {
     EngineConfig {
         engine: overrides.engine.or(engine).unwrap_or_default(),
         threads: overrides.threads.or(threads).unwrap_or(1),
+        preprocess: preprocess.unwrap_or_default(),
         on_tpu_loss: on_tpu_loss.unwrap_or_default(),
         tpu_clock: tpu_clock.unwrap_or_default(),
         tpu_firmware: tpu_firmware.map(|path| resolve(&path, context.base)),

@@ -22,8 +22,9 @@ use super::ssd::{PostProcess, Rows};
 use super::stage::{Stage, Stopwatch};
 use super::tflite_graph::CutPostProcess;
 use crate::frame::Frame;
-use crate::geometry::{Normalised, Rect};
+use crate::geometry::{Normalised, Rect, Size};
 use crate::message::{DETECTIONS_MAX, Detection, Detections, InferenceTiming};
+use crate::preprocess::TensorRenderer;
 use crate::units::{LabelId, MonotonicTime, Score};
 
 /// Where the four tensors are among the model's outputs.
@@ -233,6 +234,28 @@ impl Detector {
             Ending::Operator(_) => true,
         };
         self.labels.ids().filter(scored)
+    }
+
+    /// Size of its input.
+    #[must_use]
+    pub const fn input_size(&self) -> Size {
+        self.stage.input_size()
+    }
+
+    /// Has its input made by a renderer from now on; where that fails, by the CPU, which is said.
+    pub fn render_by(&mut self, renderer: Box<dyn TensorRenderer>) {
+        self.stage.render_by(renderer);
+    }
+
+    /// Says which frame it will be shown next, so that a renderer can start on it. Does not wait.
+    pub(super) fn begin(&mut self, frame: &Frame, clock: impl Fn() -> MonotonicTime) {
+        let whole = Rect::FULL.to_frame(frame.size());
+        self.stage.begin(frame, whole, clock);
+    }
+
+    /// What was said when the renderer failed, once.
+    pub(super) fn take_render_failure(&mut self) -> Option<String> {
+        self.stage.take_render_failure()
     }
 
     /// What the model is, for header and log.

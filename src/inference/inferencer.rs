@@ -12,10 +12,12 @@ use super::self_test::{self, KnownAnswer};
 use super::stage::Stopwatch;
 use crate::config::{Config, GradeAction, VisualInspectionConfig, WorkerSafetyConfig};
 use crate::frame::Frame;
+use crate::geometry::Size;
 use crate::message::{
     Detections, DetectorTest, Findings, GradedItem, GradedItems, ITEMS_MAX, InferenceTiming,
     Inferred,
 };
+use crate::preprocess::{Means, TensorRenderer};
 use crate::units::{LabelId, MonotonicTime, StreamId};
 
 /// The models of both streams. The detector serves both; its interpreter exists once.
@@ -203,6 +205,24 @@ impl Inferencer {
         self.selection = selection;
     }
 
+    /// Size of the detector's input.
+    #[must_use]
+    pub const fn input_size(&self) -> Size {
+        self.detector.input_size()
+    }
+
+    /// Has the detector's input made by a renderer from now on; where that fails, by the CPU, which is
+    /// said ([`Inferencer::take_engine_event`]). The classifier's stays the CPU's: its crops are small.
+    pub fn render_by(&mut self, renderer: Box<dyn TensorRenderer>) {
+        self.detector.render_by(renderer);
+    }
+
+    /// Says which frame the detector will be shown next, so that a renderer can start on it while
+    /// something else is done. Does not wait. `clock` is the clock of `meta.arrived`.
+    pub fn begin_input(&mut self, frame: &Frame, clock: impl Fn() -> MonotonicTime) {
+        self.detector.begin(frame, clock);
+    }
+
     /// What runs the models now, for header, log and picture; each of them where they run on different
     /// things.
     #[must_use]
@@ -210,10 +230,15 @@ impl Inferencer {
         let stages = [self.detector.stage(), self.classifier.stage()];
         let [detector, classifier] =
             stages.map(|stage| self.engine.description_of(stage.processor()));
-        if detector == classifier {
-            return detector.to_owned();
+        let engine = if detector == classifier {
+            detector.to_owned()
+        } else {
+            format!("detector on {detector}; classifier on {classifier}")
+        };
+        match self.detector.stage().means() {
+            Means::Cpu => engine,
+            Means::Renderer => format!("{engine}; detector's input by the GPU"),
         }
-        format!("detector on {detector}; classifier on {classifier}")
     }
 
     /// Whether [`Inferencer::tick`], or an inference, may now take as many seconds as the kernel gives
@@ -240,10 +265,12 @@ impl Inferencer {
         self.engine.condition()
     }
 
-    /// The oldest thing that happened to the engine and has not been taken, in words.
+    /// The oldest thing that happened to the engine, or to what makes its input, and has not been taken,
+    /// in words.
     #[must_use]
-    pub fn take_engine_event(&self) -> Option<String> {
-        self.engine.take_event()
+    pub fn take_engine_event(&mut self) -> Option<String> {
+        let failure = self.detector.take_render_failure();
+        failure.or_else(|| self.engine.take_event())
     }
 
     /// Role, name and SHA-256 of each model.

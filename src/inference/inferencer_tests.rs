@@ -15,7 +15,7 @@ use crate::inference::engine::{
     ElementType, Model, Processor, Quantisation, TensorSpec, TensorView,
 };
 use crate::inference::tflite_graph::Graph;
-use crate::preprocess::TensorMut;
+use crate::preprocess::{Filter, RenderError, TensorMut, TensorRenderer};
 use crate::units::{LabelId, Score};
 
 /// What the models of a test put out, by inference.
@@ -453,4 +453,52 @@ fn a_self_test_that_the_engine_failed_is_open_and_a_wrong_answer_is_not() {
         "nobody is found"
     );
     assert!(!inferencer.self_test_is_open());
+}
+
+/// The CPU's tensor, a little brighter; fails at its third.
+#[derive(Debug)]
+struct Brightener(u32);
+
+impl TensorRenderer for Brightener {
+    fn begin(&mut self, _: &Frame, _: &Filter<'_>) -> Result<(), RenderError> {
+        Ok(())
+    }
+
+    fn finish(&mut self, tensor: &mut TensorMut<'_>) -> Result<(), RenderError> {
+        if self.0 == 0 {
+            return Err(RenderError("the device was reset".into()));
+        }
+        self.0 -= 1;
+        tensor.fill_from_rgbx(&[99; 4 * 8 * 8]).unwrap();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_renderer_that_fails_is_told_once_and_fails_neither_a_frame_nor_the_self_test() {
+    let script = Script::default();
+    let person = (0.0, 0.9, [0.33, 0.75, 0.59, 0.85]);
+    script.0.lock().unwrap().rows = vec![person];
+    let mut inferencer = inferencer(&script);
+    inferencer.render_by(Box::new(Brightener(2)));
+    let described = inferencer.engine_description();
+    assert!(described.ends_with("input by the GPU"), "{described}");
+    assert_eq!(inferencer.self_test(), DetectorTest::Passed);
+    let safety = frame(StreamId::WorkerSafety);
+    inferencer.begin_input(&safety, clock());
+    inferencer.judge(safety, clock());
+    assert_eq!(inferencer.take_engine_event(), None);
+    // From here on the device is gone. The detector answers another input with other digits, and the
+    // self-test must not take that for a fault.
+    script.0.lock().unwrap().rows = vec![(0.0, 0.91, person.2)];
+    let inferred = inferencer.judge(frame(StreamId::WorkerSafety), clock());
+    assert!(matches!(inferred.findings, Findings::Persons(_)));
+    let said = inferencer.take_engine_event().unwrap();
+    assert!(said.contains("the device was reset"), "{said}");
+    assert_eq!(inferencer.take_engine_event(), None);
+    assert_eq!(inferencer.self_test(), DetectorTest::Passed);
+    assert_eq!(inferencer.engine_description(), "scripted");
+    let seen = script.0.lock().unwrap().seen.clone();
+    assert_eq!(seen[..2], [99, 99]);
+    assert!(seen[2..].iter().all(|byte| *byte != 99), "{seen:?}");
 }

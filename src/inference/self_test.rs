@@ -11,6 +11,7 @@ use super::stage::Stopwatch;
 use crate::frame::{BufferPool, Frame, FrameFormat, FrameMeta};
 use crate::geometry::{Normalised, Rect, Size};
 use crate::message::{Detections, DetectorTest, InferenceTiming};
+use crate::preprocess::Means;
 use crate::units::{MonotonicTime, Score, StreamId};
 
 /// 320x320 pixels of `tests/media/worker_safety.mp4` with one pedestrian; NOTICE says whose it is.
@@ -35,9 +36,9 @@ pub(super) struct KnownAnswer {
     frame: Frame,
     wanted: Wanted,
     expected: Expected,
-    /// What the first test on each processor found: later ones there must find the very same. On
-    /// another one the last digits may differ.
-    first: Vec<(Processor, Detections)>,
+    /// What the first test on each processor found, by what made its input: later ones there must find
+    /// the very same. On another one, or by other means, the last digits may differ.
+    first: Vec<((Processor, Means), Detections)>,
     /// The last test could not be made, because the engine failed.
     is_open: bool,
 }
@@ -114,12 +115,13 @@ impl KnownAnswer {
                 .any(|detection| overlap(detection.bbox, place) >= OVERLAP_MIN),
             Expected::Same => true,
         };
-        let processor = detector.stage().processor();
-        let first = self.first.iter().find(|(on, _)| *on == processor);
+        // After the run: a renderer that failed in it did not make the input.
+        let on = (detector.stage().processor(), detector.stage().means());
+        let first = self.first.iter().find(|(first_on, _)| *first_on == on);
         let same = first.is_none_or(|(_, first)| *first == found);
         // A first test that fails must not become the measure of later ones.
         if seen && first.is_none() {
-            self.first.push((processor, found.clone()));
+            self.first.push((on, found.clone()));
         }
         if seen && same {
             return DetectorTest::Passed;

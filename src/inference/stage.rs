@@ -8,7 +8,7 @@ use super::registry::ModelFile;
 use crate::frame::Frame;
 use crate::geometry::{FramePixels, Rect, Size};
 use crate::message::InferenceTiming;
-use crate::preprocess::Preprocessor;
+use crate::preprocess::{Means, Preprocessor, TensorRenderer};
 use crate::units::MonotonicTime;
 
 /// Adds up where a frame's time goes.
@@ -89,6 +89,8 @@ pub(super) struct Stage {
     sha256: String,
     model: Box<dyn Model>,
     preprocessor: Preprocessor,
+    /// Time spent on inputs that were begun and not asked for yet.
+    begun_for: Duration,
 }
 
 impl Stage {
@@ -130,7 +132,40 @@ impl Stage {
             sha256,
             model: engine.load(file)?,
             preprocessor: Preprocessor::new(Size { width, height }),
+            begun_for: Duration::ZERO,
         })
+    }
+
+    /// Size of its input.
+    pub(super) const fn input_size(&self) -> Size {
+        self.preprocessor.target()
+    }
+
+    /// Has its input made by a renderer from now on, until that fails.
+    pub(super) fn render_by(&mut self, renderer: Box<dyn TensorRenderer>) {
+        self.preprocessor.render_by(renderer);
+    }
+
+    /// What makes its input now.
+    pub(super) const fn means(&self) -> Means {
+        self.preprocessor.means()
+    }
+
+    /// What was said when the renderer failed, once.
+    pub(super) fn take_render_failure(&mut self) -> Option<String> {
+        self.preprocessor.take_failure()
+    }
+
+    /// Says what it will be run on next, so that a renderer can start on it.
+    pub(super) fn begin(
+        &mut self,
+        frame: &Frame,
+        crop: Rect<FramePixels>,
+        clock: impl Fn() -> MonotonicTime,
+    ) {
+        let start = clock();
+        self.preprocessor.begin(frame, crop);
+        self.begun_for += clock().saturating_since(start);
     }
 
     pub(super) fn name(&self) -> &str {
@@ -167,7 +202,7 @@ impl Stage {
     ) -> Result<(), InferenceError> {
         let (filled, spent) =
             watch.measured(|| self.preprocessor.fill(frame, crop, self.model.input_mut()));
-        watch.timing.preprocess += spent;
+        watch.timing.preprocess += spent + std::mem::take(&mut self.begun_for);
         filled.map_err(|source| InferenceError::Preprocess {
             model: self.name.clone(),
             source,

@@ -9,17 +9,25 @@
 //!
 //! Called by the infer thread only. Steady state allocates nothing: weights and lines are kept.
 //!
+//! A [`TensorRenderer`], such as a graphics device, may do the same in place of the CPU
+//! ([`Preprocessor::render_by`]). Where it fails the CPU does it, for that frame and from then on, and
+//! that is said once.
+//!
 //! Accuracy: within 4 levels of 255 (1 on average) of the same filter in `f64` followed by an exact
 //! conversion, on noise; on smooth pictures within 6 (1 on average) of converting the full frame first
 //! (`tests`).
 
 mod axis;
+mod renderer;
 mod resample;
 
 use crate::frame::{ColorMatrix, ColorRange, Frame, FrameFormat, PixelFormat};
 use crate::geometry::{FramePixels, Rect, Size};
 use axis::Axis;
+use renderer::Rendering;
 use resample::{COLUMN_ONE, Chroma, Lines, ROW_ONE};
+
+pub use renderer::{AxisWeights, Filter, Means, RenderError, TensorRenderer};
 
 /// Why a frame could not be turned into a tensor.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +84,7 @@ pub struct Preprocessor {
     lines: Lines,
     planes: [Vec<u8>; 3],
     rgb: Vec<u8>,
+    rendering: Rendering,
 }
 
 impl Preprocessor {
@@ -91,7 +100,24 @@ impl Preprocessor {
             lines: Lines::default(),
             planes: [(); 3].map(|()| vec![0; pixels]),
             rgb: Vec::new(),
+            rendering: Rendering::default(),
         }
+    }
+
+    /// Has tensors made by a renderer from now on, until it fails.
+    pub fn render_by(&mut self, renderer: Box<dyn TensorRenderer>) {
+        self.rendering = Rendering::by(renderer);
+    }
+
+    /// What makes the tensors now.
+    #[must_use]
+    pub const fn means(&self) -> Means {
+        self.rendering.means()
+    }
+
+    /// What was said when the renderer failed, once.
+    pub fn take_failure(&mut self) -> Option<String> {
+        self.rendering.take_failure()
     }
 
     /// Size of the tensors.
@@ -100,7 +126,19 @@ impl Preprocessor {
         self.target
     }
 
-    /// Fills the tensor with the part of `frame` inside `crop`, stretched.
+    /// Says which tensor will be asked for next, so that a renderer can start on it; the CPU does
+    /// nothing yet. Does not wait.
+    pub fn begin(&mut self, frame: &Frame, crop: Rect<FramePixels>) {
+        // A crop without pixels is told when the tensor is asked for.
+        if self.means() == Means::Renderer && self.map_axes(frame.format(), crop).is_ok() {
+            let format = frame.format().pixel_format;
+            let filter = Filter::new(format, &self.luma, &self.chroma);
+            self.rendering.begin(frame, crop, &filter);
+        }
+    }
+
+    /// Fills the tensor with the part of `frame` inside `crop`, stretched. Waits for a renderer, for a
+    /// bounded time.
     ///
     /// # Errors
     ///
@@ -109,7 +147,7 @@ impl Preprocessor {
         &mut self,
         frame: &Frame,
         crop: Rect<FramePixels>,
-        tensor: TensorMut<'_>,
+        mut tensor: TensorMut<'_>,
     ) -> Result<(), PreprocessError> {
         let expected = 3 * self.target.width as usize * self.target.height as usize;
         if tensor.len() != expected || expected == 0 {
@@ -119,6 +157,13 @@ impl Preprocessor {
             });
         }
         self.map_axes(frame.format(), crop)?;
+        if self.means() == Means::Renderer {
+            let format = frame.format().pixel_format;
+            let filter = Filter::new(format, &self.luma, &self.chroma);
+            if self.rendering.fill(frame, crop, &filter, &mut tensor) {
+                return Ok(());
+            }
+        }
         match tensor {
             TensorMut::U8(bytes) => self.rgb_into(frame, bytes),
             TensorMut::I8Bits(bytes) => {

@@ -576,3 +576,82 @@ fn what_cannot_be_filled_is_said() {
         .unwrap_err();
     assert!(error.to_string().contains("47"), "{error}");
 }
+
+/// Fills tensors with one value, and fails when it is told to.
+#[derive(Debug)]
+struct Painter {
+    value: u8,
+    begins: u32,
+    finishes: u32,
+}
+
+impl Painter {
+    fn refuse(left: &mut u32) -> Result<(), RenderError> {
+        let failed = || RenderError("out of paint".into());
+        *left = left.checked_sub(1).ok_or_else(failed)?;
+        Ok(())
+    }
+}
+
+impl TensorRenderer for Painter {
+    fn begin(&mut self, _: &Frame, filter: &Filter<'_>) -> Result<(), RenderError> {
+        let axes = filter.luma.iter().chain(&filter.chroma);
+        for axis in axes {
+            assert_eq!(axis.weights.len(), axis.taps * axis.starts.len());
+            for row in axis.weights.chunks(axis.taps) {
+                assert_eq!(row.iter().sum::<u32>(), axis.one);
+            }
+        }
+        Self::refuse(&mut self.begins)
+    }
+
+    fn finish(&mut self, tensor: &mut TensorMut<'_>) -> Result<(), RenderError> {
+        let pixels = [self.value; 4].repeat(tensor.len() / 3);
+        tensor.fill_from_rgbx(&pixels).unwrap();
+        Self::refuse(&mut self.finishes)
+    }
+}
+
+#[test]
+fn a_renderer_makes_the_tensor_until_it_fails_and_then_the_cpu_does_for_good() {
+    let frame = frame(format(37, 29, PixelFormat::I420), noise);
+    let target = Size {
+        width: 8,
+        height: 8,
+    };
+    let expected = tensor(&frame, whole(&frame), target);
+    for (begins, finishes) in [(2, 9), (9, 2)] {
+        let mut preprocessor = Preprocessor::new(target);
+        preprocessor.render_by(Box::new(Painter {
+            value: 5,
+            begins,
+            finishes,
+        }));
+        let mut bytes = vec![0; expected.len()];
+        for turn in 0..5 {
+            if turn % 2 == 0 {
+                preprocessor.begin(&frame, whole(&frame));
+            }
+            preprocessor
+                .fill(&frame, whole(&frame), TensorMut::U8(&mut bytes))
+                .unwrap();
+            if turn < 2 {
+                assert_eq!(bytes, vec![5; expected.len()]);
+                assert_eq!(preprocessor.means(), Means::Renderer);
+            } else {
+                assert_eq!(bytes, expected);
+                assert_eq!(preprocessor.means(), Means::Cpu);
+            }
+            let said = preprocessor.take_failure();
+            assert_eq!(said.is_some(), turn == 2, "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_tensor_of_another_size_is_not_filled_from_pixels() {
+    let mut bytes = [0; 12];
+    let filled = TensorMut::U8(&mut bytes).fill_from_rgbx(&[1; 12]);
+    assert!(matches!(filled, Err(PreprocessError::TensorLength { .. })));
+    assert_eq!(bytes, [0; 12]);
+}

@@ -44,6 +44,12 @@ pub fn monotonic_now() -> MonotonicTime {
     MonotonicTime::from_duration(Duration::new(now.tv_sec() as u64, now.tv_nsec() as u32))
 }
 
+/// CPU time of this thread so far, `CLOCK_THREAD_CPUTIME_ID`; zero where the kernel does not say.
+#[must_use]
+pub fn thread_cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
 /// The kernel's name of this boot, a UUID; `?` where it has none to tell.
 #[must_use]
 pub fn boot_id() -> String {

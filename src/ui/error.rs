@@ -60,6 +60,9 @@ pub enum UiError {
     /// The driver refused a shader or object.
     #[error("the graphics driver refused a shader or object: {0}")]
     Shader(String),
+    /// A frame was not made small on the graphics device.
+    #[error("the graphics device did not resample a frame: {0}")]
+    Resample(String),
     /// The vector library failed.
     #[error("{operation}: {source}")]
     Vector {

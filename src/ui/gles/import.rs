@@ -60,6 +60,25 @@ pub enum ImportKind {
     ExternalOnly,
 }
 
+/// What frames are imported for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ImportUse {
+    /// To be drawn as they are, by our conversion or the driver's.
+    Picture,
+    /// To be resampled: plane by plane, or not at all.
+    Resample,
+}
+
+impl ImportUse {
+    /// What becomes of frames that are not imported.
+    const fn otherwise(self) -> &'static str {
+        match self {
+            Self::Picture => "each is copied",
+            Self::Resample => "the CPU reads them",
+        }
+    }
+}
+
 /// What a frame of a buffer became.
 #[derive(Debug)]
 pub(super) enum Imported {
@@ -83,6 +102,7 @@ pub(super) struct Importer {
     target_texture: ImageTargetTexture,
     formats: HashMap<Fourcc, ImportKind>,
     modifiers: Modifiers,
+    wanted_for: ImportUse,
     external: Option<ExternalPainter>,
     entries: HashMap<BufferId, Entry>,
     /// What was tried in vain, and said, with the memory that it was tried with: another camera, and the
@@ -105,7 +125,11 @@ impl Importer {
     /// # Errors
     ///
     /// Says which extension the driver lacks.
-    pub(super) fn new(gl: &Rc<glow::Context>, context: &Context) -> Result<Self, &'static str> {
+    pub(super) fn new(
+        gl: &Rc<glow::Context>,
+        context: &Context,
+        wanted_for: ImportUse,
+    ) -> Result<Self, &'static str> {
         let (egl, display) = context.egl();
         let offered = egl.query_string(Some(display), egl::EXTENSIONS);
         let offered = offered.map(|list| list.to_string_lossy().into_owned());
@@ -136,7 +160,8 @@ impl Importer {
         };
         let external = gl
             .supported_extensions()
-            .contains("GL_OES_EGL_image_external_essl3")
+            .contains("GL_OES_EGL_image_external_essl3");
+        let external = (external && wanted_for == ImportUse::Picture)
             .then(|| ExternalPainter::new(gl))
             .and_then(|made| {
                 made.inspect_err(|error| log::info!("no external textures: {error}"))
@@ -149,6 +174,7 @@ impl Importer {
             target_texture,
             formats,
             modifiers,
+            wanted_for,
             external,
             entries: HashMap::new(),
             refused: HashMap::new(),
@@ -200,10 +226,11 @@ impl Importer {
                 }
                 Err(why) => {
                     log::warn!(
-                        "{}: {:?} frames of {} cannot be drawn from the camera's memory ({why}): each is copied",
+                        "{}: {:?} frames of {} cannot be drawn from the camera's memory ({why}): {}",
                         frame.meta.stream,
                         format.pixel_format,
-                        format.size
+                        format.size,
+                        self.wanted_for.otherwise(),
                     );
                     self.refused.insert(kind, frame.memory_watch()?);
                     return None;

@@ -8,7 +8,7 @@ use glow::HasContext;
 use super::context::Context;
 use super::fitted::FittedVideos;
 use super::flat::FlatPainter;
-use super::import::{ImportKind, Imported, Importer};
+use super::import::{ImportKind, ImportUse, Imported, Importer};
 use super::offscreen::gl_size;
 use super::vector::VectorPainter;
 use super::video::ShadedVideos;
@@ -174,7 +174,7 @@ impl Renderer {
                 return;
             }
         };
-        match Importer::new(&self.gl, context) {
+        match Importer::new(&self.gl, context, ImportUse::Picture) {
             Ok(importer) => self.imports = Some(Imports { importer, painter }),
             Err(missing) => log::info!(
                 "{} has no {missing}: frames of cameras are copied",

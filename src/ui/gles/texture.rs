@@ -22,6 +22,14 @@ impl Uploaded {
 
     /// Brings a frame to the device, unless it is there already.
     pub(super) fn update(&mut self, gl: &glow::Context, frame: &Frame) -> Result<(), UiError> {
+        if self.meta == Some(frame.meta) && self.format == Some(*frame.format()) {
+            return Ok(());
+        }
+        self.replace(gl, frame)
+    }
+
+    /// Brings a frame to the device.
+    pub(super) fn replace(&mut self, gl: &glow::Context, frame: &Frame) -> Result<(), UiError> {
         let format = *frame.format();
         if self.format != Some(format) {
             self.delete(gl);
@@ -35,9 +43,6 @@ impl Uploaded {
                 }
             }
             self.format = Some(format);
-        }
-        if self.meta == Some(frame.meta) {
-            return Ok(());
         }
         for (texture, texels) in self.textures.iter().zip(texels(format.pixel_format)) {
             if let Some(texels) = texels {

@@ -196,15 +196,15 @@ fn scales(format: &FrameFormat) -> [[f32; 2]; 2] {
 
 /// `rgb = to_rgb * (yuv - offset)` with every component 0..=1; the matrix by columns.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Conversion {
-    to_rgb: [f32; 9],
-    offset: [f32; 3],
+pub(super) struct Conversion {
+    pub(super) to_rgb: [f32; 9],
+    pub(super) offset: [f32; 3],
 }
 
 impl Conversion {
     /// ITU-R BT.601-7 and BT.709-6: Kr and Kb define everything; limited range holds 219 steps of
     /// luma above 16 and 224 of chroma around 128.
-    fn new(format: &FrameFormat) -> Self {
+    pub(super) fn new(format: &FrameFormat) -> Self {
         let (kr, kb) = match format.matrix {
             ColorMatrix::Bt601 => (0.299_f32, 0.114_f32),
             ColorMatrix::Bt709 => (0.2126, 0.0722),
