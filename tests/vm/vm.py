@@ -2,6 +2,7 @@
 """The appliance in a virtual machine.
 
     tests/vm/vm.py make                 fetch and make what the machine starts from; nothing when the cache has it
+    tests/vm/vm.py cached               status 0 where the cache has it
     tests/vm/vm.py show                 start it; with a window where there is a display, and a root shell on the terminal
     tests/vm/vm.py test [--only WORD]   start it without a window and check what it does
     tests/vm/vm.py run FOLDER           start it with FOLDER as /share, run FOLDER/run.sh in it, print what it says, stop
@@ -28,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     which = parser.add_subparsers(dest="command", required=True)
     which.add_parser("make")
+    which.add_parser("cached")
     for name in ("show", "test", "run"):
         command = which.add_parser(name)
         command.add_argument("--binary", type=Path, default=BINARY, help="the program (default: %(default)s)")

@@ -17,7 +17,7 @@ use crate::geometry::Size;
 
 /// Most entries of each list that are looked at; a driver that never says that it was the last would go
 /// on for ever. Webcams have about 5 formats of 20 sizes with 10 intervals.
-const FORMATS_MAX: u32 = 64;
+const FORMATS_MAX: u32 = 256;
 const SIZES_MAX: u32 = 128;
 const INTERVALS_MAX: u32 = 64;
 

@@ -127,6 +127,42 @@ fn a_frame_that_is_held_is_never_written_and_all_may_be_held() {
 }
 
 #[test]
+fn the_last_of_very_many_formats_is_found() {
+    // Linux's simulated camera has 93, the multi-planar ones last.
+    let mut offers: Vec<Offered> = (0..100)
+        .map(|number| offered(&[b'X', b'0', number, b'0'], &[(64, 48)], &[30]))
+        .collect();
+    offers.extend(nv12());
+    let cameras = FakeCameras::new(vec![Device::new(0, "cam", offers)]);
+    let mut source = open(&cameras);
+    assert_eq!(number_shown(&next(&mut source)), 0);
+}
+
+#[test]
+fn an_hour_of_frames_goes_through_the_same_eight_buffers() {
+    let cameras = one_camera();
+    let mut source = open(&cameras);
+    // In the mailbox, inferred, decided, shown, about to be shown.
+    let mut held = std::collections::VecDeque::with_capacity(6);
+    let mut memories = std::collections::BTreeSet::new();
+    for number in 0..30 * 3600 {
+        let frame = next(&mut source);
+        assert_eq!(frame.meta.sequence, number);
+        assert_eq!(number_shown(&frame), stamp(number));
+        memories.insert(frame.plane(0).data.as_ptr().addr());
+        held.push_back(frame);
+        if held.len() > 5 {
+            held.pop_front();
+        }
+    }
+    assert_eq!(source.losses(), Losses::default(), "none was missed");
+    assert!(memories.len() <= 8, "{} buffers", memories.len());
+    cameras.with(0, |device| assert_eq!(device.opened(), 1));
+    let oldest = held.front().expect("a frame");
+    assert_eq!(number_shown(oldest), stamp(oldest.meta.sequence));
+}
+
+#[test]
 fn frames_outlive_their_camera_and_its_source() {
     let cameras = one_camera();
     let mut source = open(&cameras);

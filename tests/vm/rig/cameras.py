@@ -152,7 +152,7 @@ def formats(trial: Trial) -> str:
         asked = tuple(f'size = "{size}"\nfps = 1\nformat = "{code}"' for code, size in pair)
         trial.must("systemctl stop andon", 120)
         if interface != planes:
-            trial.must(f"modprobe -r vivid; modprobe vivid multiplanar={interface},{interface}; udevadm settle -t 60", 120)
+            trial.must(f"modprobe -r vivid && modprobe vivid multiplanar={interface},{interface} && udevadm settle -t 60", 120)
             planes = interface
         trial.write("andon.toml", appliance.configuration("inside", trial.cameras, trial.display, asked))
         start.restart(trial)
@@ -169,7 +169,7 @@ def formats(trial: Trial) -> str:
         if trial.display == "kms" and (imported == 0 or (copied > 0) != expected):
             raise Failed(f"{codes}: {imported} frames drawn from the camera's memory, {copied} copied")
         seen.append(f"{' '.join(codes)}: {imported} imported, {copied} copied")
-    trial.must("modprobe -r vivid; modprobe vivid; udevadm settle -t 60", 120)
+    trial.must("modprobe -r vivid && modprobe vivid && udevadm settle -t 60", 120)
     trial.write("andon.toml", appliance.configuration("inside", trial.cameras, trial.display))
     start.restart(trial)
     return "; ".join(seen)

@@ -16,6 +16,8 @@ from .places import RigError, cache, say
 
 def do(asked: argparse.Namespace) -> int:
     """Does what was asked; gives the exit status."""
+    if asked.command == "cached":
+        return 0 if image.find().complete and any(cache().glob("tflite-*/aarch64/about.txt")) else 1
     made = image.make()
     if asked.command == "make":
         return 0
