@@ -280,3 +280,7 @@ impl Engine for EdgeTpuEngine {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "operators_tests.rs"]
+mod operators_tests;
