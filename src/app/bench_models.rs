@@ -172,7 +172,7 @@ pub fn measure(loaded: &Loaded, plan: BenchModelsPlan) -> Result<ModelsTable, Ru
     Ok(ModelsTable {
         engine: inference::engine(&threads, &mut [])?
             .description()
-            .to_owned(),
+            .into_owned(),
         rates,
         crops: plan.crops,
         models,

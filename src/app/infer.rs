@@ -87,7 +87,7 @@ impl Inspector {
         let [file] = files;
         Ok(Self {
             trial: Trial::load(file, engine.as_ref())?,
-            engine: engine.description().to_owned(),
+            engine: engine.description().into_owned(),
             threshold: plan.threshold,
         })
     }

@@ -1,5 +1,7 @@
 //! The CPU engine: TensorFlow Lite with XNNPACK, through the crate `tflitec`.
 
+use std::borrow::Cow;
+
 use self_cell::self_cell;
 use tflitec::interpreter::{Interpreter, Options};
 use tflitec::model::Model as TfliteModel;
@@ -43,8 +45,8 @@ impl CpuEngine {
 }
 
 impl Engine for CpuEngine {
-    fn description(&self) -> &str {
-        &self.description
+    fn description(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.description)
     }
 
     fn load(&self, file: ModelFile) -> Result<Box<dyn Model>, InferenceError> {

@@ -3,6 +3,7 @@
 //! Role words: an *engine* is the machinery (TFLite on the CPU; an Edge TPU later), a *model* is one
 //! loaded network with its tensors, owned by the infer thread.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::error::InferenceError;
@@ -166,11 +167,12 @@ pub struct Condition {
 
 /// Loads models.
 pub trait Engine: Send + fmt::Debug {
-    /// What it is, for header, log and picture: `CPU, TFLite 2.14.1 + XNNPACK, 1 thread`.
-    fn description(&self) -> &str;
+    /// What it is now, for header, log and picture: `CPU, TFLite 2.14.1 + XNNPACK, 1 thread`. Accelerators
+    /// may move to another socket. Not to be asked with every inference: it may be made anew.
+    fn description(&self) -> Cow<'_, str>;
 
     /// The same of a processor that it runs models on.
-    fn description_of(&self, _processor: Processor) -> &str {
+    fn description_of(&self, _processor: Processor) -> Cow<'_, str> {
         self.description()
     }
 

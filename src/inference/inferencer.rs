@@ -231,7 +231,7 @@ impl Inferencer {
         let [detector, classifier] =
             stages.map(|stage| self.engine.description_of(stage.processor()));
         let engine = if detector == classifier {
-            detector.to_owned()
+            detector.into_owned()
         } else {
             format!("detector on {detector}; classifier on {classifier}")
         };

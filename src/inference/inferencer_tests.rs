@@ -51,8 +51,8 @@ struct ScriptedModel {
 const ROWS: usize = 25;
 
 impl Engine for ScriptedEngine {
-    fn description(&self) -> &'static str {
-        "scripted"
+    fn description(&self) -> std::borrow::Cow<'_, str> {
+        "scripted".into()
     }
 
     fn load(&self, file: ModelFile) -> Result<Box<dyn Model>, InferenceError> {

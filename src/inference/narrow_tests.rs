@@ -168,7 +168,7 @@ struct Wrong(CpuEngine, std::sync::atomic::AtomicUsize);
 struct WrongModel(Box<dyn Model>, Vec<i8>);
 
 impl Engine for Wrong {
-    fn description(&self) -> &str {
+    fn description(&self) -> std::borrow::Cow<'_, str> {
         self.0.description()
     }
 

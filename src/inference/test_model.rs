@@ -142,6 +142,17 @@ pub(super) fn model(
     inputs: &[i32],
     outputs: &[i32],
 ) -> Vec<u8> {
+    model_of_subgraphs(1, tensors, operators, inputs, outputs)
+}
+
+/// A TFLite file of several subgraphs, all of which are the same.
+pub(super) fn model_of_subgraphs(
+    count: usize,
+    tensors: &[TestTensor],
+    operators: &[TestOperator],
+    inputs: &[i32],
+    outputs: &[i32],
+) -> Vec<u8> {
     let tensor = |(index, tensor): (usize, &TestTensor)| {
         let mut fields = vec![
             (0, Field::I32s(tensor.shape.clone())),
@@ -184,23 +195,25 @@ pub(super) fn model(
         [] => vec![],
         data => vec![(0, Field::Bytes(data.to_vec()))],
     };
-    let graph = vec![
-        (
-            0,
-            Field::Tables(tensors.iter().enumerate().map(tensor).collect()),
-        ),
-        (1, Field::I32s(inputs.to_vec())),
-        (2, Field::I32s(outputs.to_vec())),
-        (
-            3,
-            Field::Tables(operators.iter().enumerate().map(operator).collect()),
-        ),
-    ];
+    let graph = |_| {
+        vec![
+            (
+                0,
+                Field::Tables(tensors.iter().enumerate().map(tensor).collect()),
+            ),
+            (1, Field::I32s(inputs.to_vec())),
+            (2, Field::I32s(outputs.to_vec())),
+            (
+                3,
+                Field::Tables(operators.iter().enumerate().map(operator).collect()),
+            ),
+        ]
+    };
     let buffers = std::iter::once(vec![]).chain(tensors.iter().map(buffer));
     let root = vec![
         (0, Field::U32(3)),
         (1, Field::Tables(operators.iter().map(code).collect())),
-        (2, Field::Tables(vec![graph])),
+        (2, Field::Tables((0..count).map(graph).collect())),
         (4, Field::Tables(buffers.collect())),
     ];
     let mut out = vec![0; 8];

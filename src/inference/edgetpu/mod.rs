@@ -12,6 +12,7 @@ mod model;
 mod simulated;
 mod twin;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,7 +49,6 @@ pub(super) enum OtherModels {
 #[derive(Debug)]
 pub struct EdgeTpuEngine {
     pool: SharedPool,
-    description: String,
     on_loss: OnTpuLoss,
     others: OtherModels,
     cpu: CpuEngine,
@@ -157,7 +157,6 @@ impl EdgeTpuEngine {
     ) -> Result<Self, TpuError> {
         pool.start(START_LIMIT)?;
         Ok(Self {
-            description: format!("Edge TPU, {}", pool.description()),
             pool: SharedPool::new(pool),
             on_loss: config.on_tpu_loss,
             others,
@@ -167,14 +166,15 @@ impl EdgeTpuEngine {
 }
 
 impl Engine for EdgeTpuEngine {
-    fn description(&self) -> &str {
-        &self.description
+    fn description(&self) -> Cow<'_, str> {
+        // Made when it is asked for: an accelerator may be in another socket than at the start.
+        Cow::Owned(format!("Edge TPU, {}", self.pool.lock().description()))
     }
 
-    fn description_of(&self, processor: Processor) -> &str {
+    fn description_of(&self, processor: Processor) -> Cow<'_, str> {
         match processor {
             Processor::Cpu => self.cpu.description(),
-            Processor::EdgeTpu => &self.description,
+            Processor::EdgeTpu => self.description(),
         }
     }
 
@@ -280,3 +280,7 @@ impl Engine for EdgeTpuEngine {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "operators_tests.rs"]
+mod operators_tests;

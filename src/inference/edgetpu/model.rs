@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use super::{START_LIMIT, SharedPool};
 use crate::inference::engine::{
     ElementType, Model, Processor, Quantisation, TensorSpec, TensorView,
@@ -19,6 +21,9 @@ use crate::tpu::pool::ModelId;
 /// How often a model is run at its start before it is given up: every hiccup of the bus costs one.
 const PROOFS_MAX: u32 = 4;
 
+/// Most tensors that go into one of a model's Edge TPU operators.
+const INPUTS_MAX: usize = 32;
+
 /// Where an operator's input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -32,7 +37,7 @@ enum Place {
 #[derive(Debug)]
 struct Step {
     model: ModelId,
-    inputs: Vec<Place>,
+    inputs: ArrayVec<Place, INPUTS_MAX>,
     /// Tensor bytes of each output layer.
     outputs: Vec<Vec<u8>>,
     /// Those of classifiers whose scores come wider than their tensors.
@@ -185,14 +190,8 @@ impl EdgeTpuModel {
                     .map(|step| step.output(output))
                     .unwrap_or_default(),
             };
-            match step.inputs.as_slice() {
-                // The usual case, which allocates nothing.
-                [only] => pool.run(step.model, &[bytes(only)], &mut step.outputs)?,
-                several => {
-                    let inputs: Vec<&[u8]> = several.iter().map(bytes).collect();
-                    pool.run(step.model, &inputs, &mut step.outputs)?;
-                }
-            }
+            let inputs: ArrayVec<&[u8], INPUTS_MAX> = step.inputs.iter().map(bytes).collect();
+            pool.run(step.model, &inputs, &mut step.outputs)?;
             for (wide, narrow) in step.outputs.iter().zip(&mut step.narrow) {
                 if let Some(narrow) = narrow {
                     narrow.how.apply(wide, &mut narrow.bytes);
@@ -329,7 +328,15 @@ struct Builder<'a> {
     places: Vec<(usize, Place)>,
     /// Tensors of real numbers, and the stored ones they are made of.
     real: Vec<(usize, usize)>,
-    steps: Vec<Step>,
+    drafts: Vec<Draft>,
+}
+
+/// A step whose program no accelerator has yet: one model that is refused must leave nothing behind that
+/// counts as another one's company.
+struct Draft {
+    package: Arc<Package>,
+    inputs: ArrayVec<Place, INPUTS_MAX>,
+    narrow: Vec<Option<Narrow>>,
 }
 
 struct Built {
@@ -344,7 +351,7 @@ impl<'a> Builder<'a> {
             pool,
             places: Vec::new(),
             real: Vec::new(),
-            steps: Vec::new(),
+            drafts: Vec::new(),
         }
     }
 
@@ -360,9 +367,18 @@ impl<'a> Builder<'a> {
             return Err(format!("its input is {spec}, not uint8 or int8"));
         }
         self.places.push((input, Place::Input));
+        let is_edge_tpu = |o: &&Ordered<'_>| matches!(o.operation, Operation::EdgeTpu { .. });
+        let count = order.iter().filter(is_edge_tpu).count();
         for operator in order {
             match operator.operation {
-                Operation::EdgeTpu { options } => self.edge_tpu(options, &operator)?,
+                Operation::EdgeTpu { options } => {
+                    let number = self.drafts.len() + 1;
+                    self.edge_tpu(options, &operator)
+                        .map_err(|reason| match count {
+                            1 => reason,
+                            _ => format!("its Edge TPU operator {number} of {count}: {reason}"),
+                        })?;
+                }
                 Operation::Dequantize => {
                     let (&[from], &[to]) =
                         (operator.inputs.as_slice(), operator.outputs.as_slice())
@@ -377,10 +393,11 @@ impl<'a> Builder<'a> {
         let shown = outputs
             .map(|output| self.shown(*output))
             .collect::<Result<_, _>>()?;
-        Ok(Built {
-            steps: self.steps,
-            shown,
-        })
+        let steps = self.drafts.into_iter();
+        let steps = steps
+            .map(|draft| draft.load(self.pool))
+            .collect::<Result<_, _>>()?;
+        Ok(Built { steps, shown })
     }
 
     fn spec(&self, tensor: usize) -> Result<&'a TensorSpec, String> {
@@ -415,8 +432,14 @@ impl<'a> Builder<'a> {
                 ));
             }
         }
+        if operator.inputs.len() > INPUTS_MAX {
+            return Err(format!(
+                "it has {} inputs; at most {INPUTS_MAX} are given to it",
+                operator.inputs.len()
+            ));
+        }
         let inputs = operator.inputs.iter().map(|tensor| self.place(*tensor));
-        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let inputs = inputs.collect::<Result<_, _>>()?;
         for (layer, tensor) in package.main.inputs.iter().zip(&operator.inputs) {
             if let Some(narrowing) = fit(layer, self.spec(*tensor)?)? {
                 return Err(format!(
@@ -434,20 +457,12 @@ impl<'a> Builder<'a> {
             }));
         }
         for (output, tensor) in operator.outputs.iter().enumerate() {
-            let step = self.steps.len();
+            let step = self.drafts.len();
             self.places.push((*tensor, Place::Made { step, output }));
         }
-        let outputs = package
-            .main
-            .outputs
-            .iter()
-            .map(|layer| vec![0; layer.actual_bytes()]);
-        let outputs = outputs.collect();
-        let model = self.pool.lock().load(&Arc::new(package));
-        self.steps.push(Step {
-            model: model.map_err(|error| error.to_string())?,
+        self.drafts.push(Draft {
+            package: Arc::new(package),
             inputs,
-            outputs,
             narrow,
         });
         Ok(())
@@ -482,6 +497,19 @@ impl<'a> Builder<'a> {
             ElementType::F32 => Ok(Shown::F32(place, vec![0.0; length])),
             ElementType::Other(_) => Err(format!("its output is {spec}")),
         }
+    }
+}
+
+impl Draft {
+    fn load(self, pool: &SharedPool) -> Result<Step, String> {
+        let model = pool.lock().load(&self.package);
+        let outputs = self.package.main.outputs.iter();
+        Ok(Step {
+            model: model.map_err(|error| error.to_string())?,
+            inputs: self.inputs,
+            outputs: outputs.map(|layer| vec![0; layer.actual_bytes()]).collect(),
+            narrow: self.narrow,
+        })
     }
 }
 

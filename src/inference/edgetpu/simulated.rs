@@ -5,6 +5,8 @@
 //! lies beside it; for one of the vendor's compiler, `X.tflite` beside `X_edgetpu.tflite` answers.
 //! Breaches of the protocol are errors in the log when the run ends.
 
+use std::borrow::Cow;
+
 use andon_tpu_sim::clock::RealClock;
 use andon_tpu_sim::device::{Config as SimConfig, SimulatedEdgeTpu};
 use andon_tpu_sim::fault::Script;
@@ -38,7 +40,6 @@ const PORT: &str = "1-1";
 #[derive(Debug)]
 pub(in super::super) struct SimulatedEngine {
     engine: EdgeTpuEngine,
-    description: String,
     host: SimulatedHost,
 }
 
@@ -96,11 +97,7 @@ impl SimulatedEngine {
         let member = Supervised::new(Box::new(usb), Limits::default());
         let pool = Pool::new(vec![member])?;
         let engine = EdgeTpuEngine::new(pool, config, OtherModels::Refused)?;
-        Ok(Self {
-            description: format!("SIMULATED {}", engine.description()),
-            engine,
-            host,
-        })
+        Ok(Self { engine, host })
     }
 }
 
@@ -122,14 +119,14 @@ impl Drop for SimulatedEngine {
 }
 
 impl Engine for SimulatedEngine {
-    fn description(&self) -> &str {
-        &self.description
+    fn description(&self) -> Cow<'_, str> {
+        Cow::Owned(format!("SIMULATED {}", self.engine.description()))
     }
 
-    fn description_of(&self, processor: Processor) -> &str {
+    fn description_of(&self, processor: Processor) -> Cow<'_, str> {
         match processor {
             Processor::Cpu => self.engine.description_of(processor),
-            Processor::EdgeTpu => &self.description,
+            Processor::EdgeTpu => self.description(),
         }
     }
 

@@ -8,9 +8,9 @@ use crate::config::EngineChoice;
 use crate::inference::TensorView;
 use crate::preprocess::TensorMut;
 use crate::tpu::test_models;
-use crate::tpu::usb::Usb;
 use crate::tpu::usb::fake::{FakeHost, expected_outputs, port};
-use crate::tpu::usb::transport::Speed;
+use crate::tpu::usb::transport::{PortPath, Speed};
+use crate::tpu::usb::{Sockets, Usb};
 
 fn model_file(name: &str) -> Option<ModelFile> {
     let path = test_models::folder()?.join("models").join(name);
@@ -182,4 +182,48 @@ fn what_an_edge_tpu_cannot_do_is_refused_by_name() {
     );
     let error = engine.load(file.unwrap()).unwrap_err().to_string();
     assert!(error.contains("RESIZE_BILINEAR"), "{error}");
+}
+
+#[test]
+fn the_description_follows_an_accelerator_that_was_moved_to_another_socket() {
+    let options = test_models::made_options(
+        &[("picture", &[1, 5, 5, 3], 3)],
+        &[("scores", &[1, 11], 3)],
+        7,
+        1,
+    );
+    let package = Arc::new(crate::tpu::package::Package::from_custom_options(&options).unwrap());
+    let host = FakeHost::new(Speed::Super, vec![Arc::clone(&package)]);
+    let firmware = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(firmware.path(), [0x5a; 1_000]).unwrap();
+    let options = UsbOptions {
+        firmware: firmware.path().to_owned(),
+        ..UsbOptions::default()
+    };
+    let usb = Usb::new(Box::new(host.clone()), port(), options).among(&Sockets::default());
+    let pool = Pool::new(vec![Supervised::new(Box::new(usb), Limits::default())]).unwrap();
+    let config = EngineConfig::default();
+    let engine = EdgeTpuEngine::new(pool, &config, OtherModels::Refused).unwrap();
+    let model = engine.pool.lock().load(&package).unwrap();
+    let run = || {
+        let layer = package.main.outputs[0].actual_bytes();
+        let mut outputs = [vec![0; layer]];
+        engine.pool.lock().run(model, &[&[9; 75]], &mut outputs)
+    };
+    run().unwrap();
+    assert_eq!(engine.description(), "Edge TPU, USB 3 1-2, 500 MHz");
+    {
+        let mut world = host.world();
+        world.unplug();
+        world.port = PortPath("2-4".to_owned());
+    }
+    run().unwrap_err();
+    for _ in 0..100 {
+        engine.tick();
+        host.world().now += Duration::from_millis(100);
+    }
+    run().unwrap();
+    let moved = "Edge TPU, USB 3 2-4, 500 MHz";
+    assert_eq!(engine.description(), moved);
+    assert_eq!(engine.description_of(Processor::EdgeTpu), moved);
 }

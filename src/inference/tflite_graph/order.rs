@@ -37,7 +37,10 @@ impl Graph {
         file: &'a [u8],
     ) -> std::result::Result<Vec<Ordered<'a>>, String> {
         if self.subgraphs != 1 {
-            return Err(format!("it has {} subgraphs", self.subgraphs));
+            return Err(format!(
+                "it has {} subgraphs; a model of an Edge TPU is one graph, and only the first would run",
+                self.subgraphs
+            ));
         }
         let known = |operator: &Operator| is_edge_tpu(operator) || operator.builtin == DEQUANTIZE;
         let mut others: Vec<String> = self
