@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 
-use support::{argument, complaint, run};
+use support::{RUN, argument, complaint, run};
 
 const USAGE: i32 = 2;
 const INPUT: i32 = 3;
@@ -96,19 +96,13 @@ fn a_clip_cut_short_is_a_fault_not_an_end() {
     let clip = fs::read(support::WORKER_SAFETY).expect("the bundled clip");
     let (folder, path) = file("short.mp4", &clip[..clip.len() * 3 / 4]);
     let report = folder.path().join("report.jsonl");
-    let output = run(&[
-        "run",
-        "--display",
-        "none",
-        "--pace",
-        "asap",
-        "--engine",
-        "cpu",
+    let more = [
         "--worker-safety-input",
         &path,
         "--report",
         argument(&report),
-    ]);
+    ];
+    let output = run(&[&RUN[..], &more].concat());
     let text = complaint(&output);
     assert_eq!(output.status.code(), Some(INPUT), "{text}");
     assert!(text.contains("short.mp4"), "{text}");
@@ -478,15 +472,6 @@ fn a_clip_with_damaged_pictures_in_it_ends_as_a_fault() {
     }
     let (folder, path) = file("damaged.mp4", &clip);
     let report = folder.path().join("report.jsonl");
-    let arguments = [
-        "run",
-        "--display",
-        "none",
-        "--pace",
-        "asap",
-        "--engine",
-        "cpu",
-    ];
     let more = [
         "--worker-safety-input",
         &path,
@@ -494,7 +479,7 @@ fn a_clip_with_damaged_pictures_in_it_ends_as_a_fault() {
         argument(&report),
     ];
     refused(
-        &[&arguments[..], &more].concat(),
+        &[&RUN[..], &more].concat(),
         INPUT,
         &["damaged.mp4", "could not be decoded", "copy the file again"],
     );

@@ -29,7 +29,7 @@ use andon::message::{
 use andon::scrutiny::{Measures, Scrutiny};
 use andon::units::{MonotonicTime, StreamId};
 use serde_json::Value;
-use support::{WORKER_SAFETY, argument, complaint, of_type, report, run, run_clips};
+use support::{RUN, WORKER_SAFETY, argument, complaint, of_type, report, run, run_clips};
 
 use PictureDoubt::{Covered, Frozen, Moved};
 
@@ -517,15 +517,7 @@ fn a_run_reports_the_condition_and_a_replay_repeats_it() {
         "--visual-inspection-input",
         inspection,
     ];
-    let mut arguments = vec![
-        "run",
-        "--display",
-        "none",
-        "--pace",
-        "asap",
-        "--engine",
-        "cpu",
-    ];
+    let mut arguments = RUN.to_vec();
     arguments.extend(["--report", argument(&first)]);
     arguments.extend(inputs);
     let output = run(&arguments);

@@ -249,10 +249,11 @@ pub fn machine(loaded: &Loaded) -> Machine {
     if accelerators.is_empty() {
         let _ = writeln!(text, "{:<18} none connected", "edge tpu");
     }
-    for line in models::costs_of(config).lines() {
+    let models::OnEdgeTpu { costs, companions } = models::on_edge_tpu(config);
+    for line in costs.lines() {
         let _ = writeln!(text, "{:<18} {line}", "");
     }
-    for line in models::companions_of(config) {
+    for line in companions {
         let _ = writeln!(text, "{:<18} {line}", "models");
     }
     match Inferencer::new(config) {

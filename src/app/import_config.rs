@@ -16,8 +16,7 @@
 //!
 //! Files that were edited by hand since, and so are no links, are taken into account as they are. Nothing is
 //! exchanged before the program's own loader has accepted the new files together, and the models have the labels
-//! that they name. Two imports at once, as of two
-//! sticks, come one after the other: each has the folder to itself.
+//! that they name. Two imports at once, as of two sticks, come one after the other: each has the folder to itself.
 
 use std::collections::BTreeMap;
 use std::fs;

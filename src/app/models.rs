@@ -94,23 +94,26 @@ pub fn configured(config: &Config) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What those of the configured models that are compiled cost an Edge TPU, as [`info`] has it; what cannot
-/// be read is said elsewhere.
-#[must_use]
-pub fn costs_of(config: &Config) -> String {
-    let files = configured(config);
-    let models = files.iter().filter_map(|file| ModelInfo::read(file).ok());
-    let compiled = models.filter(ModelInfo::is_compiled);
-    compiled.map(|model| model.text).collect()
+/// What the configured models are to an Edge TPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnEdgeTpu {
+    /// What those that are compiled cost it, as [`info`] has it.
+    pub costs: String,
+    /// What they do to each other there.
+    pub companions: Vec<String>,
 }
 
-/// What the configured models do to each other on an Edge TPU; what cannot be read is said elsewhere.
+/// What the configured models are to an Edge TPU; what cannot be read is said elsewhere.
 #[must_use]
-pub fn companions_of(config: &Config) -> Vec<String> {
+pub fn on_edge_tpu(config: &Config) -> OnEdgeTpu {
     let files = configured(config);
-    let models = files.iter().map(|file| ModelInfo::read(file));
-    let models: Vec<_> = models.filter_map(Result::ok).collect();
-    inference::companions(&models)
+    let models = files.iter().filter_map(|file| ModelInfo::read(file).ok());
+    let models: Vec<_> = models.collect();
+    let compiled = models.iter().filter(|model| model.is_compiled());
+    OnEdgeTpu {
+        costs: compiled.map(|model| model.text.as_str()).collect(),
+        companions: inference::companions(&models),
+    }
 }
 
 /// Checks the configured models' files, and that they have every label that the configuration names; says

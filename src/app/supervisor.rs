@@ -225,16 +225,14 @@ impl Supervisor {
             None => format!("run permission: {}", state.name()),
         };
         tell(&[NotifyState::Status(&words)]);
-        match state {
+        if let PermissionState::LockedOut(fault) = state {
             // The end of a file is the end of a run on files, and nothing that went wrong.
-            PermissionState::LockedOut(fault @ Fault::SourceEnded(_)) => {
-                log::info!("locked out: {fault}");
-            }
-            PermissionState::LockedOut(fault) => log::error!("locked out: {fault}"),
-            PermissionState::SelfTest
-            | PermissionState::Interlocked
-            | PermissionState::On
-            | PermissionState::Tripped(_) => {}
+            let level = if matches!(fault, Fault::SourceEnded(_)) {
+                log::Level::Info
+            } else {
+                log::Level::Error
+            };
+            log::log!(level, "locked out: {fault}");
         }
         let since_start = at.saturating_since(self.origin);
         self.write(|report| report.state(since_start, state.name(), cause.as_deref()));

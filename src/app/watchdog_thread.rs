@@ -24,18 +24,11 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(super) struct WatchdogThread {
     pulse: PipelinePulse,
     readiness: Readiness,
-    service_manager: ServiceManager,
+    /// Longest time between two signs of life that systemd waits for (`WatchdogSec=`), where it does.
+    service_manager: Option<Duration>,
     device: Option<Watchdog>,
     /// Raised when every other thread has ended.
     over: StopFlag,
-}
-
-/// Whether systemd waits for signs of life (`WatchdogSec=`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ServiceManager {
-    /// For at most so long between two of them.
-    Waits(Duration),
-    DoesNotWait,
 }
 
 /// Whether the service manager was told that the service is ready.
@@ -67,13 +60,10 @@ impl WatchdogThread {
         readiness: Readiness,
         over: StopFlag,
     ) -> io::Result<Option<Self>> {
-        let service_manager = match sd_notify::watchdog_enabled() {
-            Some(timeout) => {
-                log::info!("the service manager waits {timeout:?} for signs of life");
-                ServiceManager::Waits(timeout)
-            }
-            None => ServiceManager::DoesNotWait,
-        };
+        let service_manager = sd_notify::watchdog_enabled();
+        if let Some(timeout) = service_manager {
+            log::info!("the service manager waits {timeout:?} for signs of life");
+        }
         let device = match config {
             Some(config) => {
                 let watchdog = Watchdog::open(&config.device, config.timeout)?;
@@ -83,7 +73,7 @@ impl WatchdogThread {
             }
             None => None,
         };
-        let wanted = service_manager != ServiceManager::DoesNotWait || device.is_some();
+        let wanted = service_manager.is_some() || device.is_some();
         Ok(wanted.then_some(Self {
             pulse,
             readiness,
@@ -107,7 +97,7 @@ impl WatchdogThread {
     }
 
     fn feed(&mut self) {
-        if let ServiceManager::Waits(timeout) = self.service_manager {
+        if let Some(timeout) = self.service_manager {
             if self.readiness.is_told() {
                 tell(&[NotifyState::Watchdog]);
             } else {

@@ -113,6 +113,20 @@ fn vector(
     at
 }
 
+/// Options of a small `TFLite_Detection_PostProcess`; one of the scales is a whole number.
+pub(super) const POST_PROCESS_OPTIONS: [(&str, OptionValue); 10] = [
+    ("max_detections", OptionValue::Int(10)),
+    ("max_classes_per_detection", OptionValue::Int(1)),
+    ("num_classes", OptionValue::Int(2)),
+    ("nms_score_threshold", OptionValue::Float(0.25)),
+    ("nms_iou_threshold", OptionValue::Float(0.5)),
+    ("y_scale", OptionValue::Float(10.0)),
+    ("x_scale", OptionValue::Int(10)),
+    ("h_scale", OptionValue::Float(5.0)),
+    ("w_scale", OptionValue::Float(5.0)),
+    ("use_regular_nms", OptionValue::Truth(false)),
+];
+
 /// A tensor of [`model`].
 #[derive(Clone, Debug)]
 pub(super) struct TestTensor {

@@ -51,19 +51,22 @@ pub(crate) fn of_type<'a>(report: &'a [Value], kind: &str) -> Vec<&'a Value> {
     report.iter().filter(|line| line["type"] == kind).collect()
 }
 
+/// The beginning of a run without a picture, every frame in order, on the CPU.
+pub(crate) const RUN: [&str; 7] = [
+    "run",
+    "--display",
+    "none",
+    "--pace",
+    "asap",
+    "--engine",
+    "cpu",
+];
+
 /// Runs the bundled clips in `asap` and returns the report.
 pub(crate) fn run_clips(more: &[&str]) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path: PathBuf = folder.path().join("report.jsonl");
-    let mut arguments = vec![
-        "run",
-        "--display",
-        "none",
-        "--pace",
-        "asap",
-        "--engine",
-        "cpu",
-    ];
+    let mut arguments = RUN.to_vec();
     arguments.extend(["--report", argument(&path)]);
     arguments.extend(more);
     let output = run(&arguments);

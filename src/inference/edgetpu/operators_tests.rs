@@ -20,7 +20,7 @@ use andon_tpu_sim::registry::Registry;
 use super::*;
 use crate::inference::ssd::PostProcess;
 use crate::inference::test_model::{
-    OptionValue, TestOperator, TestTensor, flexbuffer, model_of_subgraphs,
+    POST_PROCESS_OPTIONS, TestOperator, TestTensor, flexbuffer, model_of_subgraphs,
 };
 use crate::inference::{Labels, TensorView};
 use crate::preprocess::TensorMut;
@@ -364,17 +364,6 @@ fn an_operator_that_fails_amid_others_fails_the_inference_and_the_next_one_is_wh
 /// A detector of three operators: features, and of these encodings and scores, made real numbers.
 fn detector() -> Sketch {
     const ANCHORS: usize = 6;
-    let options = [
-        ("max_detections", OptionValue::Int(10)),
-        ("max_classes_per_detection", OptionValue::Int(1)),
-        ("num_classes", OptionValue::Int(2)),
-        ("nms_score_threshold", OptionValue::Float(0.25)),
-        ("nms_iou_threshold", OptionValue::Float(0.5)),
-        ("y_scale", OptionValue::Float(10.0)),
-        ("x_scale", OptionValue::Float(10.0)),
-        ("h_scale", OptionValue::Float(5.0)),
-        ("w_scale", OptionValue::Float(5.0)),
-    ];
     let mut sketch = Sketch::new(
         Tokens::Shared,
         &[
@@ -403,7 +392,7 @@ fn detector() -> Sketch {
         .with(
             32,
             "TFLite_Detection_PostProcess",
-            flexbuffer(&options),
+            flexbuffer(&POST_PROCESS_OPTIONS),
             &[4, 5, 6],
             &[7, 8, 9, 10],
         )

@@ -6,7 +6,9 @@
 
 use super::*;
 use crate::inference::ssd_options::Suppression;
-use crate::inference::test_model::{OptionValue, TestOperator, TestTensor, flexbuffer, model};
+use crate::inference::test_model::{
+    OptionValue, POST_PROCESS_OPTIONS, TestOperator, TestTensor, flexbuffer, model,
+};
 
 const SHIPPED: &str = "models/detector_coco_ssd_300_int8.tflite";
 
@@ -51,19 +53,6 @@ fn operator(builtin: u8, inputs: &[i32], outputs: &[i32]) -> TestOperator {
     }
 }
 
-const OPTIONS: [(&str, OptionValue); 10] = [
-    ("max_detections", OptionValue::Int(10)),
-    ("max_classes_per_detection", OptionValue::Int(1)),
-    ("num_classes", OptionValue::Int(2)),
-    ("nms_score_threshold", OptionValue::Float(0.25)),
-    ("nms_iou_threshold", OptionValue::Float(0.5)),
-    ("y_scale", OptionValue::Float(10.0)),
-    ("x_scale", OptionValue::Int(10)),
-    ("h_scale", OptionValue::Float(5.0)),
-    ("w_scale", OptionValue::Float(5.0)),
-    ("use_regular_nms", OptionValue::Truth(false)),
-];
-
 impl Small {
     fn new() -> Self {
         let anchors: Vec<u8> = (0_u8..12)
@@ -92,7 +81,7 @@ impl Small {
             operator(6, &RAW[1..], &REAL[1..]),
             TestOperator {
                 custom: POST_PROCESS,
-                options: flexbuffer(&OPTIONS),
+                options: flexbuffer(&POST_PROCESS_OPTIONS),
                 ..operator(32, &[REAL[0], REAL[1], ANCHORS], &FOUND)
             },
         ];
@@ -106,7 +95,7 @@ impl Small {
     /// The same with other options of the operator.
     fn with(options: &[(&str, OptionValue)]) -> Self {
         let mut small = Self::new();
-        let mut all = OPTIONS.to_vec();
+        let mut all = POST_PROCESS_OPTIONS.to_vec();
         for (key, value) in options {
             all.retain(|(known, _)| known != key);
             all.push((key, *value));
@@ -285,9 +274,9 @@ fn options_that_no_model_can_mean_are_refused_when_the_file_is_read() {
             "{key} {value:?}"
         );
     }
-    for (missing, _) in &OPTIONS[..9] {
+    for (missing, _) in &POST_PROCESS_OPTIONS[..9] {
         let mut small = Small::new();
-        let others: Vec<_> = OPTIONS
+        let others: Vec<_> = POST_PROCESS_OPTIONS
             .into_iter()
             .filter(|(key, _)| key != missing)
             .collect();

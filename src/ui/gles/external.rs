@@ -2,7 +2,7 @@
 
 use glow::HasContext;
 
-use super::program;
+use super::program::{self, no_error};
 use super::video::{VERTEX, clip_space};
 use crate::geometry::{Rect, ScreenPixels, Size};
 use crate::ui::UiError;
@@ -65,13 +65,7 @@ impl ExternalPainter {
             gl.draw_arrays(glow::TRIANGLE_STRIP, 0, 4);
             gl.bind_vertex_array(None);
             gl.bind_texture(TEXTURE_EXTERNAL, None);
-            match gl.get_error() {
-                glow::NO_ERROR => Ok(()),
-                code => Err(UiError::Gl {
-                    operation: "drawing a frame from the camera's memory",
-                    code,
-                }),
-            }
         }
+        no_error(gl, "drawing a frame from the camera's memory")
     }
 }

@@ -14,6 +14,7 @@ use yuv::{
 
 use super::Target;
 use super::offscreen::gl_size;
+use super::program::no_error;
 use super::texture::{texture, upload};
 use crate::frame::{ColorMatrix, ColorRange, Frame, FrameMeta, PixelFormat, Plane};
 use crate::geometry::{Rect, ScreenPixels, Size};
@@ -89,15 +90,9 @@ impl FittedVideos {
                 glow::NEAREST,
             );
             gl.bind_framebuffer(glow::FRAMEBUFFER, target.framebuffer);
-            // Asked here, because the vector library asks too and swallows the answer.
-            match gl.get_error() {
-                glow::NO_ERROR => Ok(()),
-                code => Err(UiError::Gl {
-                    operation: "copying a frame",
-                    code,
-                }),
-            }
         }
+        // Asked here, because the vector library asks too and swallows the answer.
+        no_error(gl, "copying a frame")
     }
 }
 

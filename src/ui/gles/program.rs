@@ -1,8 +1,39 @@
-//! Compiling a pair of shaders.
+//! Compiling a pair of shaders, and asking the driver what went wrong.
 
 use glow::HasContext;
 
 use crate::ui::UiError;
+
+/// As [`compile`], of a fragment shader for planes laid out like this, with its samplers on the texture
+/// units from 0. The program is in use then.
+pub(super) fn compile_for(
+    gl: &glow::Context,
+    layout: &str,
+    vertex: &str,
+    fragment: &str,
+    samplers: &[&str],
+) -> Result<glow::Program, UiError> {
+    let fragment = format!("#version 300 es\n#define {layout}\n{fragment}");
+    let program = compile(gl, vertex, &fragment)?;
+    // SAFETY: the context is current and the program was just made on it.
+    unsafe {
+        gl.use_program(Some(program));
+        for (unit, name) in (0..).zip(samplers) {
+            let location = gl.get_uniform_location(program, name);
+            gl.uniform_1_i32(location.as_ref(), unit);
+        }
+    }
+    Ok(program)
+}
+
+/// Whether the driver has an error to report since it was asked last.
+pub(super) fn no_error(gl: &glow::Context, operation: &'static str) -> Result<(), UiError> {
+    // SAFETY: a query of the current context.
+    match unsafe { gl.get_error() } {
+        glow::NO_ERROR => Ok(()),
+        code => Err(UiError::Gl { operation, code }),
+    }
+}
 
 /// Compiles and links; errors carry the driver's log.
 pub(super) fn compile(

@@ -3,6 +3,7 @@
 use glow::HasContext;
 
 use super::offscreen::gl_size;
+use super::program::no_error;
 use crate::geometry::Size;
 use crate::ui::UiError;
 
@@ -57,7 +58,7 @@ impl ReadBack {
         let into = glow::PixelPackData::Slice(Some(rows));
         // SAFETY: the context is current; the slice holds width x height x 4 bytes and rows of RGBA8
         // need no padding at any pack alignment. The row order is set where the driver knows it.
-        let error = unsafe {
+        unsafe {
             gl.bind_framebuffer(glow::READ_FRAMEBUFFER, framebuffer);
             if self.reverses {
                 gl.pixel_store_i32(PACK_REVERSE_ROW_ORDER, 1);
@@ -71,14 +72,8 @@ impl ReadBack {
                 glow::UNSIGNED_BYTE,
                 into,
             );
-            gl.get_error()
-        };
-        if error != glow::NO_ERROR {
-            return Err(UiError::Gl {
-                operation: "glReadPixels",
-                code: error,
-            });
         }
+        no_error(gl, "glReadPixels")?;
         if !self.reverses && row > 0 {
             self.rgba.resize(row * height, 0);
             let rows = self.upside_down.chunks_exact(row).rev();

@@ -10,6 +10,7 @@ use super::fitted::FittedVideos;
 use super::flat::FlatPainter;
 use super::import::{ImportKind, ImportUse, Imported, Importer};
 use super::offscreen::gl_size;
+use super::program::no_error;
 use super::vector::VectorPainter;
 use super::video::ShadedVideos;
 use crate::frame::{Frame, FrameMeta};
@@ -263,16 +264,7 @@ impl Renderer {
             imports.importer.hold(frames);
         }
         drawn?;
-        // SAFETY: a query of the current context.
-        let error = unsafe { self.gl.get_error() };
-        if error == glow::NO_ERROR {
-            Ok(())
-        } else {
-            Err(UiError::Gl {
-                operation: "drawing the picture",
-                code: error,
-            })
-        }
+        no_error(&self.gl, "drawing the picture")
     }
 
     fn draw_all(

@@ -25,7 +25,7 @@ use glow::HasContext;
 use super::context::Context;
 use super::import::{ImportUse, Imported, Importer};
 use super::offscreen::gl_size;
-use super::program;
+use super::program::{self, no_error};
 use super::texture::{Uploaded, texture};
 use super::video::Conversion;
 use super::weights::{ResampleAxis, Weights};
@@ -543,44 +543,28 @@ fn is_drawn(pixels: &[u8], mark: u8) -> bool {
     wrong == 0 && !pixels.is_empty()
 }
 
-fn no_error(gl: &glow::Context, operation: &'static str) -> Result<(), UiError> {
-    // SAFETY: a query of the current context.
-    match unsafe { gl.get_error() } {
-        glow::NO_ERROR => Ok(()),
-        code => Err(UiError::Gl { operation, code }),
-    }
-}
-
 fn compile(gl: &glow::Context, layout: &str) -> Result<Program, UiError> {
-    let fragment = format!("#version 300 es\n#define {layout}\n{FRAGMENT}");
-    let program = program::compile(gl, VERTEX, &fragment)?;
+    let samplers = [
+        "plane0",
+        "plane1",
+        "plane2",
+        "luma_columns",
+        "luma_rows",
+        "chroma_columns",
+        "chroma_rows",
+    ];
+    let program = program::compile_for(gl, layout, VERTEX, FRAGMENT, &samplers)?;
     // SAFETY: the context is current and the program was just made on it.
-    unsafe {
-        gl.use_program(Some(program));
-        let samplers = [
-            "plane0",
-            "plane1",
-            "plane2",
-            "luma_columns",
-            "luma_rows",
-            "chroma_columns",
-            "chroma_rows",
-        ];
-        for (unit, name) in (0..).zip(samplers) {
-            let location = gl.get_uniform_location(program, name);
-            gl.uniform_1_i32(location.as_ref(), unit);
-        }
-        let uniform = |name| gl.get_uniform_location(program, name);
-        Ok(Program {
-            program,
-            taps: uniform("taps"),
-            one: uniform("one"),
-            mark: uniform("mark"),
-            to_rgb: uniform("to_rgb"),
-            offset: uniform("offset"),
-            drawn: false,
-        })
-    }
+    let uniform = |name| unsafe { gl.get_uniform_location(program, name) };
+    Ok(Program {
+        program,
+        taps: uniform("taps"),
+        one: uniform("one"),
+        mark: uniform("mark"),
+        to_rgb: uniform("to_rgb"),
+        offset: uniform("offset"),
+        drawn: false,
+    })
 }
 
 #[cfg(test)]

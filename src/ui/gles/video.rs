@@ -3,7 +3,7 @@
 
 use glow::HasContext;
 
-use super::program;
+use super::program::{self, no_error};
 use super::texture::Uploaded;
 use crate::frame::{ColorMatrix, ColorRange, Frame, FrameFormat, PixelFormat};
 use crate::geometry::{Rect, ScreenPixels, Size};
@@ -146,15 +146,9 @@ impl ShadedVideos {
             gl.bind_vertex_array(Some(self.vertices));
             gl.draw_arrays(glow::TRIANGLE_STRIP, 0, 4);
             gl.bind_vertex_array(None);
-            // Asked here, because the vector library asks too and swallows the answer.
-            match gl.get_error() {
-                glow::NO_ERROR => Ok(()),
-                code => Err(UiError::Gl {
-                    operation: "drawing a frame",
-                    code,
-                }),
-            }
         }
+        // Asked here, because the vector library asks too and swallows the answer.
+        no_error(gl, "drawing a frame")
     }
 }
 
@@ -235,23 +229,16 @@ impl Conversion {
 }
 
 fn compile(gl: &glow::Context, layout: &str) -> Result<Program, UiError> {
-    let fragment = format!("#version 300 es\n#define {layout}\n{FRAGMENT}");
-    let program = program::compile(gl, VERTEX, &fragment)?;
+    let samplers = ["plane0", "plane1", "plane2"];
+    let program = program::compile_for(gl, layout, VERTEX, FRAGMENT, &samplers)?;
     // SAFETY: the context is current and the program was just made on it.
-    unsafe {
-        gl.use_program(Some(program));
-        for (unit, name) in (0..).zip(["plane0", "plane1", "plane2"]) {
-            let location = gl.get_uniform_location(program, name);
-            gl.uniform_1_i32(location.as_ref(), unit);
-        }
-        let uniform = |name| gl.get_uniform_location(program, name);
-        Ok(Program {
-            program,
-            corners: uniform("corners"),
-            to_rgb: uniform("to_rgb"),
-            offset: uniform("offset"),
-            chroma_scale: uniform("chroma_scale"),
-            luma_scale: uniform("luma_scale"),
-        })
-    }
+    let uniform = |name| unsafe { gl.get_uniform_location(program, name) };
+    Ok(Program {
+        program,
+        corners: uniform("corners"),
+        to_rgb: uniform("to_rgb"),
+        offset: uniform("offset"),
+        chroma_scale: uniform("chroma_scale"),
+        luma_scale: uniform("luma_scale"),
+    })
 }
