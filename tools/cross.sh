@@ -38,13 +38,6 @@ else
 	# The crates that translate C headers must read the other architecture's.
 	root=/usr/$arch-linux-gnu
 	export "BINDGEN_EXTRA_CLANG_ARGS_$lower=--sysroot=$root -I$root/include"
-	# Tests and `cargo run` go through QEMU's emulation of a process.
-	for emulator in "qemu-$arch-static" "qemu-$arch"; do
-		if command -v "$emulator" >/dev/null; then
-			export "CARGO_TARGET_${upper}_RUNNER=$emulator -L $root"
-			break
-		fi
-	done
 	sysroot=$("$tree/tools/rust-std.sh" "$arch")
 	if [ -n "$sysroot" ]; then rust_flags+=("--sysroot=$sysroot"); fi
 fi
@@ -52,10 +45,22 @@ fi
 # The program needs libgbm.so.1 of the system it runs on. To link it, the names suffice; Mesa for another architecture,
 # with all that it depends on, is not needed.
 stand_in=${CARGO_TARGET_DIR:-$tree/target}/stand-in/$arch
-if [ ! -e "$stand_in/libgbm.so" ] || [ "$tree/tools/libgbm-symbols.txt" -nt "$stand_in/libgbm.so" ]; then
+if [ ! -e "$stand_in/libgbm.so.1" ] || [ "$tree/tools/libgbm-symbols.txt" -nt "$stand_in/libgbm.so.1" ]; then
 	mkdir -p "$stand_in"
 	sed '/^#/d; s/.*/void &(void) {}/' "$tree/tools/libgbm-symbols.txt" |
-		"${prefix}gcc" -shared -nostdlib -fPIC -Wl,-soname,libgbm.so.1 -x c -o "$stand_in/libgbm.so" -
+		"${prefix}gcc" -shared -nostdlib -fPIC -Wl,-soname,libgbm.so.1 -x c -o "$stand_in/libgbm.so.1" -
+	ln -sf libgbm.so.1 "$stand_in/libgbm.so"
+fi
+
+# Tests and `cargo run` for another architecture go through QEMU's emulation of a process. They start with the stand-in for
+# libgbm: nothing that takes a display can be run this way.
+if [ -n "$prefix" ]; then
+	for emulator in "qemu-$arch-static" "qemu-$arch"; do
+		if command -v "$emulator" >/dev/null; then
+			export "CARGO_TARGET_${upper}_RUNNER=$emulator -L $root -E LD_LIBRARY_PATH=$stand_in"
+			break
+		fi
+	done
 fi
 
 # The static C++ run time's folder comes before the compiler's own, where the shared one lies.

@@ -14,7 +14,8 @@
 //! - A trip, a lock-out and a self-test give the press up: it began before. A trip and a lock-out bring the
 //!   camera page back, and so does a while without anybody.
 //! - What is not on the monitor cannot be pressed: [`Kiosk::shown`] says what is there and how old it is,
-//!   [`Kiosk::blank`] that nothing is. A picture older than [`SEEN_MAX`] is as good as none.
+//!   [`Kiosk::blank`] that nothing is. For what the decision is told, a picture older than [`SEEN_MAX`] is
+//!   as good as none; pages still turn by it, until it is older than [`HANGING`].
 //! - What lies on a frame is the page's: [`Kiosk`] hands it a [`FramePress`]. So far a press on a frame
 //!   enlarges it and another one puts it back; a page for editing zones would take these instead.
 
@@ -37,6 +38,10 @@ const HOLD: Duration = Duration::from_millis(100);
 /// A picture on the monitor that is older than this shows nothing of now: the decision says something
 /// five times a second, and a slow board takes 0.1 s to draw it.
 pub const SEEN_MAX: Duration = Duration::from_millis(500);
+
+/// A picture that is older than this hangs, and nothing of it can be pressed. Where a processor draws, a
+/// busy one may take a second, and whoever leafs through pages waits for it.
+pub const HANGING: Duration = Duration::from_secs(10);
 
 /// A mouse that has not moved for this long is not drawn.
 const POINTER_SHOWN: Duration = Duration::from_secs(5);
@@ -92,8 +97,18 @@ struct Press {
 struct Sight {
     /// Since when there has been a picture without a break.
     since: MonotonicTime,
+    /// Since when it has been younger than [`SEEN_MAX`] without a break; `None` where it is not.
+    current_since: Option<MonotonicTime>,
     /// What the picture says is from then.
     of: MonotonicTime,
+}
+
+/// Whether the decision is told of a press on `target`.
+const fn counts(target: Target) -> bool {
+    match target {
+        Target::Reset | Target::Acknowledge => true,
+        Target::Page(_) | Target::Video(_) => false,
+    }
 }
 
 /// Pages, presses, and what the operator wants.
@@ -182,8 +197,17 @@ impl Kiosk {
     /// instant that it tells of.
     pub fn shown(&mut self, targets: Targets, of: MonotonicTime, now: MonotonicTime) {
         self.targets = targets;
-        let since = self.sight.map_or(now, |sight| sight.since);
-        self.sight = Some(Sight { since, of });
+        let before = self.sight;
+        let current = now.saturating_since(of) < SEEN_MAX;
+        self.sight = Some(Sight {
+            since: before.map_or(now, |sight| sight.since),
+            current_since: current
+                .then(|| before.and_then(|sight| sight.current_since).unwrap_or(now)),
+            of,
+        });
+        if !current {
+            self.give_up_what_counts();
+        }
     }
 
     /// Nothing can be seen: nothing can be pressed, and a press that lasts is given up.
@@ -257,8 +281,13 @@ impl Kiosk {
     /// Lets time pass.
     pub fn pass_time(&mut self, now: MonotonicTime) {
         let over = |since: MonotonicTime, span| now.saturating_since(since) >= span;
-        if self.sight.is_some_and(|sight| over(sight.of, SEEN_MAX)) {
-            self.blank();
+        if let Some(sight) = &mut self.sight {
+            if over(sight.of, HANGING) {
+                self.blank();
+            } else if over(sight.of, SEEN_MAX) {
+                sight.current_since = None;
+                self.give_up_what_counts();
+            }
         }
         if let Some(press) = &mut self.press
             && let Some(id) = press.id
@@ -394,9 +423,17 @@ impl Kiosk {
         }
     }
 
-    /// Whether somebody who did something at `at` could see what is on the monitor now.
-    fn could_see(&self, at: MonotonicTime) -> bool {
-        self.sight.is_some_and(|sight| sight.since <= at)
+    /// Whether somebody who did something at `at` could see well enough what is on the monitor now to
+    /// mean `target`.
+    fn could_see(&self, target: Target, at: MonotonicTime) -> bool {
+        self.sight.is_some_and(|sight| {
+            let since = if counts(target) {
+                sight.current_since
+            } else {
+                Some(sight.since)
+            };
+            since.is_some_and(|since| since <= at)
+        })
     }
 
     /// A key is a button that is there only while it is drawn.
@@ -446,7 +483,7 @@ impl Kiosk {
         place: Point<ScreenPixels>,
         at: MonotonicTime,
     ) {
-        if !self.could_see(at) {
+        if !self.could_see(target, at) {
             return;
         }
         let mut id = None;
@@ -528,6 +565,13 @@ impl Kiosk {
             self.order(at, OperatorOrder::AbandonReset(id));
         }
         self.let_go();
+    }
+
+    /// A press of which the decision would be told means nothing any more.
+    fn give_up_what_counts(&mut self) {
+        if self.press.is_some_and(|press| counts(press.target)) {
+            self.give_up(None);
+        }
     }
 
     fn let_go(&mut self) {

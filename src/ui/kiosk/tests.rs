@@ -406,6 +406,65 @@ fn a_picture_that_hangs_cannot_be_pressed() {
 }
 
 #[test]
+fn an_old_picture_turns_pages_and_neither_resets_nor_acknowledges() {
+    let story_of = |age: u64, key: Key| {
+        let mut story = Story::new();
+        let (of, now) = (at(1000), at(1000 + age));
+        story.kiosk.blank();
+        story.kiosk.shown(targets(Page::Cameras), of, of);
+        story.kiosk.pass_time(now);
+        for (ms, push) in [(0, Push::Down), (50, Push::Up)] {
+            story.kiosk.take(&InputEvent {
+                at: at(1000 + age + ms),
+                device: DeviceId(0),
+                action: Action::Key(key, push),
+            });
+        }
+        story.collect();
+        story
+    };
+    let engine = Key::Page(3);
+    let shown = |age, key| story_of(age, key).kiosk.page();
+    let (seen, hanging) = (500, 10_000);
+    assert_eq!(
+        (SEEN_MAX, HANGING),
+        (Duration::from_millis(seen), Duration::from_millis(hanging))
+    );
+    assert_eq!(shown(0, engine), ENGINE);
+    assert_eq!(shown(hanging - 1, engine), ENGINE);
+    assert_eq!(shown(hanging, engine), Page::Cameras);
+    for key in [Key::Reset, Key::Acknowledge] {
+        assert!(!story_of(seen - 1, key).orders.is_empty());
+        assert_eq!(story_of(seen, key).orders, []);
+    }
+}
+
+#[test]
+fn a_press_of_reset_that_an_old_picture_interrupts_is_given_up() {
+    let mut story = Story::new();
+    story.settle(1000);
+    story.finger(1100, 0, Touch::Down, RESET.0, RESET.1);
+    // The card shows a new picture, but one that was long under way.
+    story
+        .kiosk
+        .shown(targets(Page::Cameras), at(1050), at(1600));
+    story.collect();
+    assert_eq!(
+        story.orders.last().map(|order| order.1),
+        Some(AbandonReset(ONE))
+    );
+    // What is down stays down, and means nothing when the picture is new again.
+    story
+        .kiosk
+        .shown(targets(Page::Cameras), at(1650), at(1660));
+    story.finger(1700, 0, Touch::Up, RESET.0, RESET.1);
+    assert_eq!(
+        story.orders.last().map(|order| order.1),
+        Some(AbandonReset(ONE))
+    );
+}
+
+#[test]
 fn a_page_that_nobody_looks_at_gives_way_to_the_cameras() {
     let mut story = Story::new();
     story.tap(1000, 0.15, 0.95);

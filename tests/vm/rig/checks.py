@@ -16,6 +16,7 @@ CHECKS = [
     ("after power-up the run permission is OFF", start.off_after_power_up),
     ("the kiosk is on the monitor", display.kiosk),
     ("both cameras are live", cameras.live),
+    ("keyboard and touch", display.operated),
     ("reset gives the run permission", start.reset_gives_on),
     ("the heartbeat beats", start.heartbeat),
     ("a keepout file edited on the device", faults.edited_zone),
@@ -29,10 +30,6 @@ CHECKS = [
     ("SIGSTOP and the hardware watchdog", faults.watchdog),
     ("other formats and sizes", cameras.formats),
 ]
-
-# Only where it is asked for by name: a press at a picture that is older than half a second is void, and where a processor
-# is emulated, drawing one takes about as long as that.
-ON_DEMAND = [("keyboard and touch", display.operated)]
 
 NEED_ON = {start.heartbeat, display.cable, cameras.broken, cameras.unplugged, faults.edited_zone, faults.killed}
 
@@ -58,7 +55,7 @@ def run_checks(trial: Trial, only: str | None) -> None:
     """Runs the checks; where the service does not get READY, nothing after it means anything."""
     if not trial.check("the service gets ready", start.ready):
         return
-    asked = [check for check in CHECKS + ON_DEMAND if only in check[0]] if only else CHECKS
+    asked = [check for check in CHECKS if only in check[0]] if only else CHECKS
     for name, function in asked:
         if function in NEED_ON and not trial.level(RELAY):
             try:

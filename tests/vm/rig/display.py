@@ -33,8 +33,8 @@ def wait_picture(trial: Trial, name: str, what: str, good, seconds: float = 300)
 
 
 def press_until(trial: Trial, press, name: str, what: str, good) -> picture.Picture:
-    """Presses until the picture is as wanted, as a person does: a press at a picture that is older than a second is void,
-    and emulated, the next one may take longer than that."""
+    """Presses until the picture is as wanted, as a person does: a press at a picture that hangs is void, and emulated, the
+    next one may be long in coming."""
     for _ in range(20):
         press()
         try:
