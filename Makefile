@@ -45,7 +45,7 @@ test: lint test-models ## Check everything: formatting, lints, dependencies, tes
 	tests/yocto/check.py
 	@if command -v cargo-nextest >/dev/null; then set -x; cargo nextest run --workspace --no-fail-fast; else set -x; cargo test --workspace --all-targets; fi
 	@if [ "$${VM:-}" = 1 ] || { [ "$${VM:-}" != 0 ] && tests/vm/vm.py cached; }; then $(MAKE) --no-print-directory test-vm; \
-	else echo 'skipped: the appliance in a virtual machine, 20 minutes and more (make test-vm, or VM=1; by itself once it has run, but for VM=0)'; fi
+	else echo 'skipped: the appliance in a virtual machine, about 15 minutes (make test-vm, or VM=1; by itself once it has run, but for VM=0)'; fi
 
 # In a small environment of its own; what needs TensorFlow is skipped and says so, unless `make models-env` has run.
 test-models: ## Test the Python package that makes the models

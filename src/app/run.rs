@@ -24,7 +24,7 @@ use crate::health::PipelinePulse;
 use crate::inference::{InferenceError, Inferencer};
 use crate::message::{Event, Started};
 use crate::output::OutputError;
-use crate::sys::StopFlag;
+use crate::sys::{self, StopFlag};
 use crate::ui::scene::Step;
 use crate::units::StreamId;
 
@@ -168,6 +168,7 @@ fn open_parts(
     note(Part::Models, Step::Starting, None);
     let mut inferencer = Inferencer::new(config)?;
     gpu_preprocess::attach(config, &mut inferencer);
+    log::debug!("memory: {}", sys::use_huge_pages());
     let engine = inferencer.engine_description();
     note(Part::Models, Step::Ready, Some(engine));
     Ok(Parts {

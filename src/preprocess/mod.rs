@@ -13,9 +13,9 @@
 //! ([`Preprocessor::render_by`]). Where it fails the CPU does it, for that frame and from then on, and
 //! that is said once.
 //!
-//! Accuracy: within 4 levels of 255 (1 on average) of the same filter in `f64` followed by an exact
-//! conversion, on noise; on smooth pictures within 6 (1 on average) of converting the full frame first
-//! (`tests`).
+//! Accuracy: within 5.5 levels of 255 (1 on average) of the same filter in `f64` followed by an exact
+//! conversion, on noise, in 180,000 random sizes, crops and formats; on smooth pictures within 6 (1 on
+//! average) of converting the full frame first (`tests`).
 
 mod axis;
 mod renderer;

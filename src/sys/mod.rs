@@ -1,6 +1,7 @@
 //! Thin safe wrappers over the operating system: clock, timer, priority, watchdog, figures of the
 //! process and the machine, shutdown signals, replacing files.
 
+mod huge_pages;
 mod machine;
 mod realtime;
 mod replace;
@@ -19,6 +20,7 @@ pub use signals::StopFlag;
 
 use crate::units::MonotonicTime;
 
+pub use huge_pages::{HugePages, use_huge_pages};
 pub use machine::{
     MachineLoad, THERMAL_FOLDER, machine_load, resident_bytes, temperatures, uptime,
 };

@@ -418,17 +418,16 @@ fn bits<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<u32> {
     values.into_iter().map(|value| value.to_bits()).collect()
 }
 
-/// Where TensorFlow Lite's compiler fuses a multiplication with an addition, as for ARM64, its last bit is another.
-fn assert_same_places(ours: &[f32], theirs: &[f32]) {
+/// Where the compiler of TensorFlow Lite fuses a multiplication with an addition, as for ARM64, the last
+/// bit of a result is another.
+fn assert_same(ours: &[f32], theirs: &[f32]) {
     if cfg!(target_arch = "x86_64") {
         assert_eq!(bits(ours), bits(theirs));
     }
     assert_eq!(ours.len(), theirs.len());
     for (ours, theirs) in ours.iter().zip(theirs) {
-        assert!(
-            (ours - theirs).abs() <= 1e-6 * theirs.abs().max(1.0),
-            "{ours} {theirs}"
-        );
+        let off = (ours - theirs).abs();
+        assert!(off <= 1e-6 * theirs.abs().max(1.0), "{ours} {theirs}");
     }
 }
 
@@ -462,9 +461,9 @@ fn a_detector_of_several_operators_finds_what_tflite_finds_in_their_outputs() {
         )]
         let count = count[0] as usize;
         assert_eq!(rows.scores.len(), count);
-        assert_same_places(rows.boxes.as_flattened(), &boxes[..4 * count]);
+        assert_same(rows.boxes.as_flattened(), &boxes[..4 * count]);
         assert_eq!(bits(rows.classes), bits(&classes[..count]));
-        assert_eq!(bits(rows.scores), bits(&scores[..count]));
+        assert_same(rows.scores, &scores[..count]);
         found += count;
     }
     assert!(found > 20, "{found}");
@@ -506,7 +505,7 @@ fn real_numbers_are_made_of_the_outputs_of_each_operator() {
         let Some(TensorView::F32(values)) = model.output(output) else {
             panic!("output {output} is real");
         };
-        assert_eq!(bits(values), bits(expected), "output {output}");
+        assert_same(values, expected);
     }
     host.assert_clean();
 }

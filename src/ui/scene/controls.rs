@@ -19,6 +19,9 @@ const TAB_MIN: f32 = 76.0;
 const ACTION: f32 = 230.0;
 const GAP: f32 = 8.0;
 
+/// Room between a button's edge and what stands on it.
+const PAD: f32 = 10.0;
+
 /// What whoever looks at the picture sees of that which a reset depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Insight {
@@ -69,15 +72,21 @@ pub(super) fn draw(
         let width = lower.width() - gap - count * (action_width(lower, layout.scale) + gap);
         whole(lower.left(), lower.top(), width, lower.height())
     };
-    let mut buttons = tabs(room, layout.scale, kiosk);
-    buttons.extend(actions);
-    for button in &buttons {
-        paint(sketch, button, layout.scale);
+    let tabs = tabs(room, layout.scale, kiosk);
+    // The pages' names are all set alike, as small as the longest needs.
+    let size = tabs
+        .iter()
+        .map(|tab| text_size(sketch, tab, layout.scale))
+        .fold(f32::MAX, f32::min);
+    for tab in &tabs {
+        paint(sketch, tab, size, layout.scale);
     }
-    buttons
-        .into_iter()
-        .map(|button| (button.rect, button.target))
-        .collect()
+    for action in &actions {
+        let size = text_size(sketch, action, layout.scale);
+        paint(sketch, action, size, layout.scale);
+    }
+    let buttons = tabs.into_iter().chain(actions);
+    buttons.map(|button| (button.rect, button.target)).collect()
 }
 
 const fn page_name(page: Page) -> &'static str {
@@ -214,7 +223,23 @@ fn reset(rect: Rect<ScreenPixels>, prompt: ResetPrompt, control: ResetControl) -
     }
 }
 
-fn paint(sketch: &mut Sketch, button: &Button, scale: f32) {
+/// Side of a button's symbol, and what it takes of the button's width; nothing where there is none.
+fn symbol_room(button: &Button, scale: f32) -> (f32, f32) {
+    let side = (0.5 * button.rect.height()).round();
+    let room = button.symbol.map_or(0.0, |_| side + 1.5 * PAD * scale);
+    (side, room)
+}
+
+/// How large a button's text can be.
+fn text_size(sketch: &Sketch, button: &Button, scale: f32) -> f32 {
+    let wanted = if button.symbol.is_some() { 22.0 } else { 18.0 };
+    let (_, around) = symbol_room(button, scale);
+    let room = (button.rect.width() - 2.0 * PAD * scale - around).max(1.0);
+    let size = (wanted * scale).round();
+    sketch.fonts.fit(&button.text, size, Weight::Bold, room)
+}
+
+fn paint(sketch: &mut Sketch, button: &Button, size: f32, scale: f32) {
     let rect = button.rect;
     sketch.plate(rect, button.field);
     if let Some(color) = button.outline {
@@ -227,17 +252,7 @@ fn paint(sketch: &mut Sketch, button: &Button, scale: f32) {
         sketch.plate(line, palette::TEXT);
     }
     let weight = Weight::Bold;
-    let wanted = if button.symbol.is_some() { 22.0 } else { 18.0 };
-    let pad = 10.0 * scale;
-    let side = (0.5 * rect.height()).round();
-    let around = if button.symbol.is_some() {
-        side + 1.5 * pad
-    } else {
-        0.0
-    };
-    let room = (rect.width() - 2.0 * pad - around).max(1.0);
-    let size = (wanted * scale).round();
-    let size = sketch.fonts.fit(&button.text, size, weight, room);
+    let (side, around) = symbol_room(button, scale);
     let width = sketch.fonts.width(&button.text, size, weight) + around;
     let left = (rect.left() + (rect.width() - width) / 2.0).round();
     let middle = (rect.top() + rect.bottom()) / 2.0;

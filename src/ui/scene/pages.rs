@@ -327,12 +327,14 @@ fn set_section(sketch: &mut Sketch, place: Rect<ScreenPixels>, section: &Section
     sketch.block(line, palette::SELF_TEST);
     baseline = place.top() + (HEADING + 0.72 * ROW) * scale;
     let mark = size * 1.5;
-    let widest = section
-        .rows
-        .iter()
-        .map(|row| sketch.fonts.width(&row.label, size, Weight::Regular))
-        .fold(0.0, f32::max);
-    let label_room = (widest + 1.2 * size).min(0.55 * place.width());
+    let widest = |width: &dyn Fn(&Row) -> f32| section.rows.iter().map(width).fold(0.0, f32::max);
+    let labels = widest(&|row| sketch.fonts.width(&row.label, size, Weight::Regular));
+    let values = widest(&|row| {
+        let room_of_mark = if row.gravity.is_some() { mark } else { 0.0 };
+        room_of_mark + sketch.fonts.width(&row.value, size, Weight::Bold)
+    });
+    // Labels have half of the place and what the values leave of the rest.
+    let label_room = (labels + 1.2 * size).min((place.width() - values).max(0.55 * place.width()));
     for row in &section.rows {
         if baseline + 0.3 * size > place.bottom() {
             break;
@@ -353,16 +355,21 @@ fn set_row(
     (place, baseline): (Rect<ScreenPixels>, f32),
     (size, mark, label_room): (f32, f32, f32),
 ) {
-    let label = sketch
-        .fonts
-        .shorten(&row.label, size, Weight::Regular, label_room - 0.5 * size);
-    let at = Point::new(place.left(), baseline);
-    sketch.text(
-        at,
-        label,
-        size,
+    // A little smaller before anything is cut off.
+    let small = (0.75 * size).floor();
+    let set = |sketch: &mut Sketch, text: &str, left: f32, room: f32, weight, color| {
+        let size = sketch.fonts.fit(text, size, weight, room).max(small);
+        let text = sketch.fonts.shorten(text, size, weight, room);
+        let at = Point::new(left, baseline);
+        sketch.text(at, text, size, weight, Align::Left, color);
+    };
+    let room = label_room - 0.5 * size;
+    set(
+        sketch,
+        &row.label,
+        place.left(),
+        room,
         Weight::Regular,
-        Align::Left,
         palette::MUTED,
     );
     let mut left = (place.left() + label_room).round();
@@ -385,12 +392,7 @@ fn set_row(
         left += mark;
     }
     let room = place.right() - left;
-    // A little smaller before anything is cut off.
-    let small = (0.75 * size).floor();
-    let size = sketch.fonts.fit(&row.value, size, weight, room).max(small);
-    let value = sketch.fonts.shorten(&row.value, size, weight, room);
-    let at = Point::new(left, baseline);
-    sketch.text(at, value, size, weight, Align::Left, palette::TEXT);
+    set(sketch, &row.value, left, room, weight, palette::TEXT);
 }
 
 fn milliseconds(span: Duration) -> String {

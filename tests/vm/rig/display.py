@@ -69,22 +69,29 @@ def operated(trial: Trial) -> str:
     machine = trial.machine
     cards = 2 if trial.cameras == "vivid" else 0
     before = wait_cards(trial, cards, "page-cameras")
-    seen = []
+    home = picture.lit_tab(before)
+    if home is None:
+        raise Failed("no page's button has a line under it (page-cameras.png)")
+    lit = {"f1": home}
+    # From the right to the left: every page's button is left of the last one's and right of the cameras'.
+    right = before.width
     for key, name in (("f5", "page-counters"), ("f4", "page-system"), ("f2", "page-inputs")):
         page = press_until(
             trial,
             lambda key=key: machine.key(key),
             name,
-            f"another page after {key}",
-            lambda seen: picture.difference(seen, before) > 0.2,
+            f"the page of {key}, its button lit",
+            lambda seen, right=right: home < (picture.lit_tab(seen) or 0) < right,
         )
-        seen.append(f"{key} {100 * picture.difference(page, before):.0f} %")
+        lit[key] = right = picture.lit_tab(page)
+        if picture.difference(page, before) < 0.2:
+            raise Failed(f"the page of {key} looks like the cameras' ({name}.png)")
     back = press_until(
         trial,
         lambda: machine.key("f1"),
         "page-back",
         "the cameras after f1",
-        lambda seen: picture.difference(seen, before) < 0.1,
+        lambda seen: picture.difference(seen, before) < 0.1 and picture.lit_tab(seen) == home,
     )
 
     def larger(seen: picture.Picture) -> bool:
@@ -98,7 +105,8 @@ def operated(trial: Trial) -> str:
         "both cameras after another touch",
         lambda seen: not larger(seen),
     )
-    return f"pages by key changed {', '.join(seen)} of the picture; a touch enlarges a camera, another puts it back"
+    places = ", ".join(f"{key} at {place}" for key, place in lit.items())
+    return f"pages by key, their buttons lit ({places} px); a touch enlarges a camera, another puts it back"
 
 
 @needs_monitor

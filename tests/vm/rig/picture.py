@@ -135,6 +135,21 @@ def difference(one: Picture, other: Picture) -> float:
     return changed / len(places)
 
 
+# Pixels of a white run that are the line under a button, and no letter.
+UNDERLINE_WIDTH = 40
+
+
+def lit_tab(picture: Picture) -> int | None:
+    """Where the line under the button of the page that is shown begins, in pixels from the left."""
+    for y in range(picture.height - 1, picture.height * 9 // 10, -1):
+        length = 0
+        for x in range(picture.width // 2 + picture.width // 4):
+            length = length + 1 if min(picture.at(x, y)) > 200 else 0
+            if length == UNDERLINE_WIDTH:
+                return x + 1 - UNDERLINE_WIDTH
+    return None
+
+
 def colours(picture: Picture) -> int:
     """How many colours a sample of the pixels has."""
     return len({picture.at(x, y) for y in range(0, picture.height, 8) for x in range(0, picture.width, 8)})
