@@ -223,12 +223,9 @@ fn counters(parts: PartTally, status: &Status) -> Vec<Section> {
         Section {
             title: "SINCE THE START".to_owned(),
             rows: vec![
-                row("run permission taken away", grouped(status.trips)),
-                row("frames, worker safety", grouped(status.inference[0].frames)),
-                row(
-                    "frames, visual inspection",
-                    grouped(status.inference[1].frames),
-                ),
+                row("trips", grouped(status.trips)),
+                row("frames, safety", grouped(status.inference[0].frames)),
+                row("frames, inspection", grouped(status.inference[1].frames)),
                 row("time", span(status.running)),
             ],
         },
