@@ -16,7 +16,10 @@ import cv2
 import numpy as np
 
 from .errors import UserError
+from .photographs import read_pixels
 
+# What `andon infer` reads; other pictures are shown to it as PNG, which loses nothing.
+READ_BY_ANDON = {".png", ".jpg", ".jpeg"}
 INFER_SECONDS_MAX = 3600
 
 
@@ -58,9 +61,7 @@ class Runner(Protocol):
 
 def read_picture(path: Path, side: tuple[int, int]) -> np.ndarray:
     """A picture squeezed to the network's input, `[H, W, 3]` uint8 RGB."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise UserError(f"{path}: not readable as a picture")
+    pixels = read_pixels(path)
     small = pixels.shape[0] < side[0] or pixels.shape[1] < side[1]
     way = cv2.INTER_LINEAR if small else cv2.INTER_AREA
     return cv2.cvtColor(cv2.resize(pixels, (side[1], side[0]), interpolation=way), cv2.COLOR_BGR2RGB)
@@ -148,7 +149,8 @@ class AndonRunner:
         """Header and one row per picture, in the order asked for."""
         with tempfile.TemporaryDirectory() as folder:
             listed = Path(folder) / "pictures.txt"
-            listed.write_text("".join(f"{path.resolve()}\n" for path in pictures))
+            shown = [_readable(path, Path(folder) / f"{number}.png") for number, path in enumerate(pictures)]
+            listed.write_text("".join(f"{path.resolve()}\n" for path in shown))
             command = [*self._command, *options, "--list", str(listed)]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=INFER_SECONDS_MAX, check=False)
@@ -161,6 +163,15 @@ class AndonRunner:
         if len(rows) != len(pictures):
             raise UserError(f"{command[0]} infer answered {len(rows)} of {len(pictures)} pictures")
         return header, rows
+
+
+def _readable(picture: Path, copy: Path) -> Path:
+    """The picture, or a PNG of it where `andon infer` does not read its format."""
+    if picture.suffix.lower() in READ_BY_ANDON:
+        return picture
+    if not cv2.imwrite(str(copy), read_pixels(picture)):
+        raise UserError(f"{copy}: cannot be written")
+    return copy
 
 
 def _median(rows: list[dict]) -> float:

@@ -31,10 +31,8 @@ def summary(out: Path) -> card.Summary:
         epochs=[epoch, {**epoch, "stage": "second"}],
         best=1,
         temperature=0.8,
-        reliability=calibration.reliability(scores, labels),
         error_before=0.2,
-        threshold=calibration.choose_threshold(scores, labels, 0.99),
-        thresholds=calibration.listed(scores, labels),
+        validation=calibration.Scored(scores, labels, np.array([1, 2, 3, 3])),
         model_bytes=(out / "apples.tflite").stat().st_size,
     )
     return card.Summary(
@@ -46,6 +44,7 @@ def summary(out: Path) -> card.Summary:
         leaks=1,
         leak_bits=24,
         tests={"as photographed": test},
+        scored=calibration.Scored(scores[::-1], labels, np.array([4, 5, 6, 7])),
     )
 
 
@@ -55,8 +54,10 @@ def test_the_card_says_what_was_measured(tmp_path):
     assert "4 pictures of 3 photographs. Right: int8 0.750" in text
     assert "| rotten_apple | 3 | 0.667 (" in text
     assert "**Note.** a note." in text
-    assert "| 0.80 | 66.7% | 75.0% |" in text
-    assert "0.200 before the logits were divided by 0.80" in text
+    # Of the scores 0.9, 0.7, 0.8 and 0.9 those of 0.8 and more; on the validation pictures, on the test pictures.
+    assert "| 0.80 | 0.667 (0.16 to 0.95) | 75.0% | 0.000 (0.00 to 0.56) | 75.0% |" in text
+    assert "| **0.81** | 1.000 (0.34 to 1.00) | 50.0% | 0.000 (0.00 to 0.66) | 50.0% |" in text
+    assert "0.200 on the validation pictures before the logits were divided by 0.80" in text
     assert json.loads((tmp_path / "figures.json").read_text())["tests"]["as photographed"]["confusion_int8"] == [
         [1, 0],
         [1, 2],
@@ -122,16 +123,48 @@ def test_the_shipped_list_names_the_shipped_files():
 
 def test_the_pictures_of_the_card_are_drawn(tmp_path):
     found = summary(tmp_path)
-    mistakes = [plots.Mistake(np.full((60, 40, 3), 90, np.uint8), "rotten", "fresh", 0.9, "belt")] * 30
+    mistakes = [plots.Mistake(np.full((60, 40, 3), 90, np.uint8), "rotten", "fresh", 0.9, "belt", "1.jpg")] * 30
     plots.curves(found.model.epochs, 1, tmp_path / "training.png")
     plots.confusion({"belt": np.eye(2, dtype=int), "dark": np.eye(2, dtype=int)}, CLASSES, tmp_path / "confusion.png")
-    plots.calibration(found.model.reliability, found.model.threshold, tmp_path / "calibration.png")
+    plots.calibration(found.model.validation, found.scored, found.model.threshold, tmp_path / "calibration.png")
     plots.contact_sheet(mistakes, tmp_path / "mistakes.png")
     plots.contact_sheet([], tmp_path / "none.png")
     for name in ("training", "confusion", "calibration", "mistakes", "none"):
         assert cv2.imread(str(tmp_path / f"{name}.png")).std() > 1, name
     sheet = cv2.imread(str(tmp_path / "mistakes.png"))
-    assert sheet.shape[0] == plots.SHEET_ROWS * (plots.CELL + plots.CAPTION)
+    assert sheet.shape[0] == plots.HEAD + plots.SHEET_ROWS * (plots.CELL + plots.CAPTION)
+
+
+def test_labels_of_any_letters_are_drawn_and_not_replaced(tmp_path):
+    def sheet(said: str) -> np.ndarray:
+        plots.contact_sheet(
+            [plots.Mistake(np.zeros((9, 9, 3), np.uint8), "a", said, 0.9, "b", "1.jpg")], tmp_path / "m.png"
+        )
+        return cv2.imread(str(tmp_path / "m.png"))
+
+    assert (sheet("schön") != sheet("sch?n")).any()
+    assert sheet("x" * 300).shape == sheet("x").shape
+
+
+def test_names_that_are_no_bare_words_stay_whole_in_toml_and_markdown(tmp_path):
+    names = ['good part "A"', "Größe|2"]
+    found = summary(tmp_path)
+    test = found.tests["as photographed"]
+    renamed = [dataclasses.replace(one, name=name) for one, name in zip(test.int8, names, strict=True)]
+    found = dataclasses.replace(
+        found,
+        classes=names,
+        data='parts\\"1"',
+        tests={"as photographed": dataclasses.replace(test, int8=renamed)},
+        split={role: dict(zip(names, table.values(), strict=True)) for role, table in found.split.items()},
+    )
+    closing = card.closing(found, tmp_path)
+    keys = tomllib.loads(closing[closing.index("[models]") :])["visual_inspection"]["grades"]
+    assert keys == {names[0]: "good", names[1]: "reject"}
+    listed = tomllib.loads("schema = 1\n" + card.entry(found, tmp_path))["model"][0]
+    assert listed["training_set"].startswith('parts\\"1", ')
+    assert listed["figure"][1]["metric"] == "recall Größe|2"
+    assert "| Größe\\|2 | 3 |" in card.text(found)
 
 
 def test_the_choosing_table_is_drawn(tmp_path):
