@@ -49,7 +49,7 @@ def quietly() -> Iterator[None]:
             for number in (1, 2):
                 os.dup2(kept.fileno(), number)
             yield
-        except BaseException:
+        except Exception:
             _restore(before)
             kept.seek(0)
             sys.stderr.write(kept.read().decode(errors="replace"))

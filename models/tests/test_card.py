@@ -1,3 +1,4 @@
+import argparse
 import dataclasses
 import json
 import shutil
@@ -6,8 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from andon_models import calibration, card, choosing_table, plots, sources
+from andon_models.errors import UserError
 
 MODELS = Path(__file__).parent.parent
 CLASSES = ["fresh_apple", "rotten_apple"]
@@ -57,7 +60,7 @@ def test_the_card_says_what_was_measured(tmp_path):
     # Of the scores 0.9, 0.7, 0.8 and 0.9 those of 0.8 and more; on the validation pictures, on the test pictures.
     assert "| 0.80 | 0.667 (0.16 to 0.95) | 75.0% | 0.000 (0.00 to 0.56) | 75.0% |" in text
     assert "| **0.81** | 1.000 (0.34 to 1.00) | 50.0% | 0.000 (0.00 to 0.66) | 50.0% |" in text
-    assert "0.200 on the validation pictures before the logits were divided by 0.80" in text
+    assert "0.200 on the validation pictures before its logits were divided by 0.80" in text
     assert json.loads((tmp_path / "figures.json").read_text())["tests"]["as photographed"]["confusion_int8"] == [
         [1, 0],
         [1, 2],
@@ -167,40 +170,56 @@ def test_names_that_are_no_bare_words_stay_whole_in_toml_and_markdown(tmp_path):
     assert "| Größe\\|2 | 3 |" in card.text(found)
 
 
-def test_the_choosing_table_is_drawn(tmp_path):
+def choosing_figures() -> dict:
     model = {
         "name": "a",
         "task": "detection",
         "training_set": "COCO",
-        "input": [300, 300],
+        "input": [240, 300],
         "bytes": 5_343_248,
         "on_chip": {"bytes": 5_770_708, "streamed_bytes": 0, "estimate": True},
-        "cpu": [{"threads": 1, "p50_ms": 4.41}],
+        "cpu": [{"threads": 1, "p50_ms": 4.41}, {"threads": 2, "p50_ms": 2.9}],
         "cpu_reason": None,
-        "tpu": {"ms": 7.3, "published": True},
-        "accuracy": {"metric": "recall", "value": 0.95, "count": 12},
+        "tpu": {"ms": 7.3, "published": True, "source": "a page"},
+        "accuracy": {"set": "belt", "metric": "recall", "value": 0.95, "low": 0.9, "high": 0.97, "count": 12},
     }
-    bare = {**model, "training_set": None, "cpu": [], "cpu_reason": "compiled", "tpu": None, "accuracy": None}
+    bare = {**model, "name": "b", "training_set": None, "cpu": [], "cpu_reason": "compiled", "tpu": None}
+    bare |= {"accuracy": None, "on_chip": {"bytes": 1 << 20, "streamed_bytes": 1 << 19, "estimate": False}}
     pair = {
         "detector": "a",
         "classifier": "b",
         "on_chip": model["on_chip"],
-        "fits": "yes",
+        "fits": "apart",
+        "room_bytes": 8_000_000,
         "inferences_per_second": 60.0,
         "cpu_load": {"share": 0.42},
         "tpu_load": None,
     }
-    figures = {"engine": "CPU", "models": [model, bare], "pairs": [pair]}
-    assert choosing_table.rows(figures)[0] == [
-        "a",
-        "COCO",
-        "300×300",
-        "5.3 MB",
-        "~5.50 MiB",
-        "4.4 (1 thr.)",
-        "7.3†",
-        "0.950 recall (n 12)",
-    ]
-    assert choosing_table.pair_rows(figures)[0][-3:] == ["60", "42 %", "–"]
-    choosing_table.draw("CPU", choosing_table.rows(figures), choosing_table.pair_rows(figures), tmp_path / "a.png")
+    cameras = [{"fps": 10.0, "assumed": False}, {"fps": 30.0, "assumed": True}]
+    return {"engine": "CPU", "cameras": cameras, "crops_per_frame": 1.0, "models": [model, bare], "pairs": [pair]}
+
+
+def test_the_choosing_table_says_what_was_measured_and_what_was_not():
+    figures = choosing_figures()
+    model, bare = figures["models"]
+    assert choosing_table.model_text(model) == "a\nCOCO\n300×240, 5.3 MB, ~5.50 MiB on chip"
+    assert choosing_table.model_text(bare).endswith("1.00 + 0.50 streamed MiB on chip")
+    assert choosing_table.accuracy_text(model["accuracy"]) == "0.950 recall (0.90 to 0.97)\nbelt, n 12"
+    assert choosing_table.accuracy_text(None) == "not stated"
+    (pair,) = figures["pairs"]
+    assert choosing_table.pair_text(pair) == (
+        "~5.50 MiB: compiled apart\n60 inferences/s: 42 % of a CPU core, – of an Edge TPU"
+    )
+    small = "\n".join(choosing_table.notes(figures))
+    assert "10 and 30 (assumed) frames per second" in small
+    assert "a: a page" in small
+
+
+def test_the_choosing_table_is_drawn(tmp_path):
+    figures = choosing_figures()
+    choosing_table.draw(figures, tmp_path / "a.png")
     assert cv2.imread(str(tmp_path / "a.png")).std() > 1
+    (tmp_path / "f.json").write_text(json.dumps({"models": 3}))
+    with pytest.raises(UserError, match="not the figures"):
+        choosing_table.run(argparse.Namespace(figures=tmp_path / "f.json", png=tmp_path / "b.png"))
+    choosing_table.draw({**figures, "models": [], "pairs": []}, tmp_path / "none.png")
