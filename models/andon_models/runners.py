@@ -8,6 +8,7 @@ import json
 import subprocess
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -72,8 +73,15 @@ class TfliteRunner:
 
     def __init__(self, model: bytes) -> None:
         interpreter, self.engine = _interpreter(), f"TFLite ({_interpreter().__module__.split('.')[0]}), 1 thread"
-        self._interpreter = interpreter(model_content=model, num_threads=1)
-        self._interpreter.allocate_tensors()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TensorFlow's interpreter says that LiteRT is its successor
+            try:
+                self._interpreter = interpreter(model_content=model, num_threads=1)
+                self._interpreter.allocate_tensors()
+            except (ValueError, RuntimeError) as error:
+                reason = str(error).strip().splitlines()[0]
+                hint = "; a compiled model runs with --engine andon" if "edgetpu" in str(error) else ""
+                raise UserError(f"TFLite does not take the model: {reason}{hint}") from error
         (self._source,), outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(outputs) != 1:
             raise UserError(f"a classifier has one output, this model has {len(outputs)}")
@@ -112,7 +120,12 @@ class KerasRunner:
     def __init__(self, path: Path) -> None:
         from tensorflow import keras
 
-        self._model = keras.models.load_model(path, compile=False)
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        try:
+            self._model = keras.models.load_model(path, compile=False)
+        except (ValueError, OSError, TypeError) as error:
+            raise UserError(f"{path} is no Keras model: {str(error).strip().splitlines()[0]}") from error
 
     def classify(self, pictures: list[Path]) -> Classified:
         """See `Runner`."""

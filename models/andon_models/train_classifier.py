@@ -228,5 +228,13 @@ def load_base(net, asked: str, last_block: int) -> str:  # noqa: ANN001 - a Clas
             print("note: ImageNet weights are not reachable here; starting from COCO-SSD's backbone", flush=True)
     if asked == "none":
         return "none (random)"
-    net.load_backbone(coco_ssd.backbone_weights(coco_ssd.Package.read(sources.coco_ssd_dir()), last_block))
+    try:
+        package = coco_ssd.Package.read(sources.coco_ssd_dir())
+    except UserError as error:
+        if asked == "coco-ssd":
+            raise
+        print(f"note: {error}; the shipped detector's backbone stands in, which is rounded to int8", flush=True)
+        net.load_backbone(coco_ssd.shipped_backbone_weights(last_block))
+        return "COCO-SSD (COCO), from the shipped int8 detector"
+    net.load_backbone(coco_ssd.backbone_weights(package, last_block))
     return "COCO-SSD (COCO)"

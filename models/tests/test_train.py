@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import cv2
+import made_models
 import numpy as np
 import pytest
 from conftest import CLASSES
@@ -147,6 +148,17 @@ def test_a_training_goes_on_from_a_quantised_classifier():
     assert np.abs(net.probabilities(pictures) - quantised).mean() < 0.1
     with pytest.raises(UserError, match="another number of classes"):
         network.Classifier(3, network.Shape(), 1).load_trained(shipped)
+
+
+def test_files_that_are_no_models_are_refused_in_one_line(tmp_path):
+    damaged = tmp_path / "a.keras"
+    damaged.write_bytes(b"no model")
+    with pytest.raises(UserError, match="no Keras model"):
+        runners.KerasRunner(damaged)
+    with pytest.raises(UserError, match="no such file"):
+        runners.KerasRunner(tmp_path / "b.keras")
+    with pytest.raises(UserError, match="--engine andon"):
+        runners.TfliteRunner(made_models.compiled(7, 64, 0))
 
 
 def test_imagenet_weights_are_folded_as_keras_runs_them():
