@@ -16,6 +16,7 @@ TINY = 1e-9
 BINS = 10
 SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)  # thresholds that a card lists beside the chosen one
 PRECISION_TARGET = 0.99  # of the answers at or above the chosen threshold
+KEPT_MIN = 0.2  # share of all answers that has to reach it: a single right answer at the top proves nothing
 # Of the logarithm of temperatures before anything is known of the network: a factor of 1.6 each way.
 PRIOR_DEVIATION = 0.5
 
@@ -69,10 +70,11 @@ class Scored:
     def choose_threshold(self, target: float = PRECISION_TARGET) -> Threshold:
         """The lowest of 0.50, 0.51, … 0.99 from which `target` of the answers are right.
 
-        Where none reaches it, the one with the largest share of right answers, and `reached` says so.
+        Looked at are those that a good part of the answers reach (`KEPT_MIN`). Where none has as many right ones, it is
+        the one with the largest share of them, and `reached` says so.
         """
         found = [self.at(percent / 100) for percent in range(50, 100)]
-        found = [one for one in found if one.right.count] or found[:1]
+        found = [one for one in found if one.right.count and one.kept >= KEPT_MIN] or found[:1]
         reached = next((one for one in found if one.right.value >= target), None)
         if reached is not None:
             return replace(reached, reached=True)

@@ -110,11 +110,12 @@ def calibration(validation: Scored, test: Scored, threshold: Threshold, path: Pa
         lower.bar(found.score[used] + shift, found.count[used], width=0.018, color=colour)
     lowest = 1 / test.scores.shape[1]
     upper.set(ylabel="share of right answers", ylim=(0, 1.04))
-    upper.legend(fontsize=8, loc="upper left", frameon=False)
+    upper.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     lower.set(xlabel="score of the answer", ylabel="answers", xlim=(lowest - 0.04, 1.03))
     for axis in (upper, lower):
         axis.axvline(threshold.score, color=ORANGE, linestyle=":")
-    upper.text(threshold.score + 0.01, 0.03, f"threshold {threshold.score:.2f}", color=ORANGE, fontsize=9)
+    side, away = ("left", 0.01) if threshold.score < 0.75 else ("right", -0.01)
+    upper.text(threshold.score + away, 0.03, f"threshold {threshold.score:.2f}", color=ORANGE, fontsize=9, ha=side)
     _save(figure, path)
 
 

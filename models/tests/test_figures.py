@@ -88,6 +88,14 @@ def test_a_handful_of_right_answers_does_not_make_a_network_certain():
     assert calibration.fit_temperature(many, labels) < 0.25
 
 
+def test_a_single_right_answer_at_the_top_makes_no_threshold():
+    scores = np.tile([0.7, 0.3], (20, 1))
+    scores[0] = [0.95, 0.05]
+    labels = np.array([0, *[0, 1] * 9, 0])
+    chosen = calibration.Scored(scores, labels, np.arange(20)).choose_threshold()
+    assert (chosen.score, chosen.reached) == (0.5, False)
+
+
 def test_a_threshold_and_a_bin_count_photographs():
     scores, labels = np.tile([0.9, 0.1], (40, 1)), np.zeros(40, int)
     scored = calibration.Scored(scores, labels, np.arange(40) % 4)
