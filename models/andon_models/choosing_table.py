@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
 def model_text(model: dict) -> str:
     """What stands beside a model's line."""
     side = "×".join(str(length) for length in reversed(model["input"]))
-    trained = textwrap.shorten(model["training_set"] or "training set not stated", 56, placeholder="…")
+    trained = textwrap.shorten(model["training_set"] or "training set not stated", 60, placeholder="…")
     return f"{model['name']}\n{trained}\n{side}, {model['bytes'] / 1e6:.1f} MB, {chip_text(model['on_chip'])} on chip"
 
 
