@@ -141,9 +141,10 @@ def divide(
         first = one[0]
         other = next(file for file in one if file.label != first.label)
         notes.append(
-            f"{len(shared)} photographs lie in more than one class folder, such as {classes[first.label]}/"
-            f"{first.path.name} and {classes[other.label]}/{other.path.name}. They teach both and test none: sort "
-            "them, or, if they are different parts that are alike, train with --no-copies"
+            f"{len(shared)} photographs seem to lie in more than one class folder, such as {classes[first.label]}/"
+            f"{first.path.name} and {classes[other.label]}/{other.path.name}. They teach both and test none. Look at "
+            "them: one that does lie in both is to be sorted; if most are different parts that are alike, train with "
+            "--no-copies"
         )
     if known:
         notes.append(f"{len(known)} photographs keep the role that they had in {earlier}")
