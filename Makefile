@@ -14,7 +14,7 @@ DATA ?=
 OUT ?=
 # More options for andon-models, such as ARGS='--samples 2000 --epochs 3'.
 ARGS ?=
-# TensorFlow 2.19 exists for Python 3.9 to 3.12; `make models-env PYTHON=python3.12` takes another one.
+# TensorFlow 2.19 and the pinned packages exist for Python 3.11 and 3.12; `make models-env PYTHON=python3.12` takes another.
 PYTHON ?= python3
 
 # A Rust that rustup has just installed is not in a running shell's PATH.
@@ -97,11 +97,18 @@ models: models-env ## Make the shipped models again (DATA=DIR: the photographs, 
 		--name classifier_apple_224_int8 --labels apple_labels.txt --base coco-ssd
 	@echo 'out/classifier has the classifier; copy it and its entry to models/ if its card says that it is better'
 
-models-env: ## Install the package andon-models with TensorFlow into .venv-models (about 2 GB)
+models-env: .venv-models/complete ## Install the package andon-models with TensorFlow into .venv-models (about 2 GB)
+
+# The stamp is there once everything is: a training needs the network only the first time, and after a cut installation
+# the next call installs the rest.
+.venv-models/complete: models/requirements.txt models/pyproject.toml
 	@tools/setup.sh
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || { echo 'models-env: $(PYTHON) is '"$$($(PYTHON) --version 2>&1)"'; TensorFlow 2.19 and the pinned packages need Python 3.11 or 3.12: make models-env PYTHON=python3.12'; exit 2; }
+	@echo 'Installing TensorFlow and others from PyPI into .venv-models, about 2 GB'
 	$(PYTHON) -m venv .venv-models
 	.venv-models/bin/pip install --quiet --disable-pip-version-check -r models/requirements.txt
 	.venv-models/bin/pip install --quiet --disable-pip-version-check --no-deps --editable models
+	@touch $@
 
 train-classifier: models-env ## Train a classifier on your own photographs (DATA=DIR OUT=DIR)
 	@test -d '$(DATA)' -a -n '$(OUT)' || { echo 'make train-classifier DATA=DIR OUT=DIR, with a folder of photographs per class in DATA'; exit 2; }

@@ -11,7 +11,7 @@ requirements=models/requirements-test.txt
 cache=${ANDON_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/andon}
 environment=$cache/models-test-$(sha256sum "$requirements" | cut -c 1-12)
 
-if [ -x .venv-models/bin/pytest ]; then
+if [ -e .venv-models/complete ]; then
 	python=$PWD/.venv-models/bin/python
 else
 	python=$environment/bin/python

@@ -12,7 +12,11 @@ COMMANDS = ("train-classifier", "card", "evaluate", "build-detector", "compile",
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; the exit code."""
+    """Runs a command; the exit code.
+
+    The outside world fails with an `OSError`: a folder that cannot be written, a full disk. One line says what; with
+    `ANDON_MODELS_TRACEBACK` set, where.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(prog="andon-models", description="Makes and measures the models of Andon.")
@@ -30,6 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
         return parsed.run(parsed) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if os.environ.get("ANDON_MODELS_TRACEBACK"):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -6,6 +6,7 @@ Roles:
 - `detector_graph`  the network between the normalised image and its two raw outputs, ready for the converter.
 - `anchors`  the 1917 default boxes, as centre and size.
 - `backbone_weights`  MobileNetV2's convolutions with their batch normalisation folded in, for transfer learning.
+- `shipped_backbone_weights`  the same, nearly, out of the int8 detector of this folder, where nothing can be fetched.
 """
 
 import json
@@ -14,6 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from . import tflite_file
+from .errors import UserError
+
+SHIPPED = Path(__file__).parent.parent / "detector_coco_ssd_300_int8.tflite"
 INPUT_SIZE = 300
 ANCHOR_COUNT = 1917
 CLASS_COUNT = 90
@@ -33,6 +38,8 @@ LABELS = (
     "couch potted_plant bed - dining_table - - toilet - tv laptop mouse remote keyboard cell_phone microwave oven "
     "toaster sink refrigerator - book clock vase scissors teddy_bear hair_drier toothbrush"
 ).split()
+# Channels that MobileNetV2's blocks end in; the detector's branches end in others.
+PROJECTED = (16, 24, 32, 64, 96, 160, 320)
 assert len(LABELS) == CLASS_COUNT and LABELS[52] == "apple"
 
 
@@ -115,6 +122,42 @@ def backbone_weights(package: Package, last_block: int) -> dict:
         folded[block, "depthwise"] = depthwise(f"{path}/depthwise")
         folded[block, "project"] = pointwise(f"{path}/project")
     return folded
+
+
+def shipped_backbone_weights(last_block: int, detector: Path = SHIPPED) -> dict:
+    """As `backbone_weights`, from the int8 detector: rounded to 255 steps for each channel.
+
+    The convolutions come in the order in which they run. At block 13 the detector's own branches lie between expansion
+    and projection: a block's depthwise convolution is the one right before its projection.
+    """
+    layers = tflite_file.layers(detector)
+    stem, first, first_project, *rest = layers
+    weights = {
+        ("stem", "conv"): stem,
+        (0, "depthwise"): first,
+        (0, "project"): first_project,
+    }
+    channels = first_project.kernel.shape[3]
+    position = 0
+    for block in range(1, last_block + 1):
+        expand = rest[position]
+        wide = channels * 6
+        project = next(
+            (
+                at
+                for at in range(position + 2, len(rest))
+                if rest[at].kernel.shape[:3] == (1, 1, wide)
+                and rest[at - 1].kind == "depthwise"
+                and rest[at].kernel.shape[3] in PROJECTED
+            ),
+            None,
+        )
+        if project is None or expand.kernel.shape != (1, 1, channels, wide):
+            raise UserError(f"{detector}: its block {block} is not MobileNetV2's")
+        weights[block, "expand"], weights[block, "depthwise"] = expand, rest[project - 1]
+        weights[block, "project"] = rest[project]
+        channels, position = rest[project].kernel.shape[3], project + 1
+    return {key: (layer.kernel, layer.bias) for key, layer in weights.items()}
 
 
 def _copy_attribute(attribute, value: dict) -> None:  # noqa: ANN001 - an AttrValue

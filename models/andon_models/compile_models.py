@@ -5,6 +5,9 @@
 Models that are compiled together get one parameter caching token: the chip then keeps all of them, and no inference
 waits for parameters of the other to be sent. The model named first gets its place first; what no longer fits is
 streamed at every inference. With two or three models every order is tried and the one that streams least is kept.
+
+    compile --check a_edgetpu.tflite b_edgetpu.tflite     do files compiled elsewhere belong together?
+    compile --log FILE                                    what a compiler's log says, as the table
 """
 
 import argparse
@@ -28,6 +31,7 @@ MISSING = """{compiler} is not here. It exists for x86-64 Linux only, as the Deb
 package archive (coral-edgetpu-stable). models/compiler.Containerfile has it in a container:
 
     podman build -t edgetpu-compiler -f models/compiler.Containerfile models
+    mkdir -p OUT
     podman run --rm -v "$PWD:/work" edgetpu-compiler -s -o OUT {models}
 
 Afterwards `andon-models compile --check OUT/*_edgetpu.tflite` says whether the files belong together. They should be
@@ -40,7 +44,7 @@ class Result:
     """One order that was tried."""
 
     models: list[CompiledModel]
-    tokens: list[int]
+    tokens: list[int | None]  # none: only the log is here
     milliseconds: int
     version: str
     text: str
@@ -58,21 +62,39 @@ class Result:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="int8 TFLite files")
+    parser.add_argument("models", nargs="*", type=Path, metavar="MODEL", help="int8 TFLite files")
     parser.add_argument("--out", type=Path, help="folder for the compiled files")
     parser.add_argument("--keep-order", action="store_true", help="do not try other orders")
     parser.add_argument("--check", action="store_true", help="MODELs are compiled: do they belong together?")
+    parser.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="what the compiler said elsewhere: alone as a table, with --check beside the files [NAME_edgetpu.log]",
+    )
     parser.add_argument("--compiler", default=COMPILER, metavar="FILE", help=f"[{COMPILER}]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table here, too")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Does it."""
-    for model in arguments.models:
-        tflite_file.read(model)
-    if arguments.check:
-        print(together(arguments.models))
+    if bool(arguments.models) == (bool(arguments.log) and not arguments.check):
+        raise UserError("compile needs MODELs, or the --log of a compiler alone")
+    found = [(path, read_log(path)) for path in arguments.log]
+    if not arguments.models:
+        results = [Result(log.models, [None] * len(log.models), log.milliseconds, log.version, "") for _, log in found]
+        print("\n\n".join(table(result) for result in results))
+        if arguments.json:
+            arguments.json.write_text(json.dumps([as_json(result) for result in results], indent=1) + "\n")
         return
+    if arguments.check:
+        print(together(arguments.models, [log for _, log in found]))
+        return
+    for model in arguments.models:
+        if tflite_file.read(model).packages:
+            raise UserError(f"{model} is compiled already; --check examines it")
     if arguments.out is None:
         raise UserError("--out DIR is needed")
     if len({model.name for model in arguments.models}) != len(arguments.models):
@@ -137,8 +159,28 @@ def compile_once(compiler: str, models: list[Path], folder: Path) -> Result:
     return Result(found, tokens, log.milliseconds, log.version, text)
 
 
-def together(models: list[Path]) -> str:
-    """Checks that compiled models belong together, and says what each keeps on the chip."""
+def read_log(path: Path) -> compiler_log.Log:
+    """The compiler's log in a file."""
+    try:
+        return compiler_log.parse(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the log {path}: {error}") from error
+
+
+def operators_of(model: Path, logs: list[compiler_log.Log]) -> list[compiler_log.Operator]:
+    """The operators of a compiled file by the logs given, or by the one beside it."""
+    for log in logs:
+        for one in log.models:
+            if Path(one.output or one.source).name in (model.name, model.name.replace("_edgetpu", "")):
+                return one.operators
+    beside = model.with_suffix(".log")
+    return compiler_log.parse_operators(beside.read_text()) if beside.is_file() else []
+
+
+def together(models: list[Path], logs: list[compiler_log.Log] | None = None) -> str:
+    """Checks that compiled models belong together, and says what each keeps on the chip and leaves to the CPU."""
+    if len({model.resolve() for model in models}) != len(models):
+        raise UserError("the same file is named twice")
     tokens = [token_of(model) for model in models]
     refuse_strangers(models, tokens)
     lines = []
@@ -148,6 +190,12 @@ def together(models: list[Path]) -> str:
             f"{model.name}: token {token:#018x}, {megabytes(package.on_chip_bytes)} of parameters on the chip, "
             f"{megabytes(package.streamed_bytes)} streamed"
         )
+        operators = operators_of(model, logs or [])
+        if operators:
+            lines.append(
+                f"    by its log {sum(one.count for one in operators if one.on_tpu)} operators on the Edge TPU"
+            )
+        lines += [f"    on the CPU: {one.count} {one.name}: {one.status}" for one in operators if not one.on_tpu]
     return "\n".join([*lines, "they belong together" if len(models) > 1 else ""]).rstrip()
 
 
@@ -175,15 +223,20 @@ def refuse_strangers(models: list[Path], tokens: list[int]) -> None:
 def table(result: Result) -> str:
     """The log as a table."""
     lines = [
-        f"edgetpu_compiler {result.version}, order {result.order}, {result.milliseconds} ms",
+        f"edgetpu_compiler {result.version}, order {result.order}"
+        + (f", {result.milliseconds} ms" if result.milliseconds else ""),
         "",
         f"{'model':42} {'on chip':>10} {'left':>10} {'streamed':>10} {'subgraphs':>9}  {'token':18}",
     ]
     for model, token in zip(result.models, result.tokens, strict=True):
+        known = model.memory_known
+        sizes = [megabytes(one) if known else "–" for one in (model.on_chip, model.on_chip_left, model.streamed)]
         lines.append(
-            f"{Path(model.source).stem:42} {megabytes(model.on_chip):>10} {megabytes(model.on_chip_left):>10} "
-            f"{megabytes(model.streamed):>10} {model.subgraphs:>9}  {token:#018x}"
+            f"{Path(model.source).stem:42} {sizes[0]:>10} {sizes[1]:>10} {sizes[2]:>10} "
+            f"{model.subgraphs if known else '–':>9}  {'–' if token is None else f'{token:#018x}'}"
         )
+        if model.operators:
+            lines.append(f"    on the Edge TPU: {sum(one.count for one in model.operators if one.on_tpu)} operators")
         lines += [f"    on the CPU: {one.count} {one.name}: {one.status}" for one in model.on_cpu]
     return "\n".join(lines)
 
@@ -191,7 +244,8 @@ def table(result: Result) -> str:
 def as_json(result: Result) -> dict:
     """The table for programs."""
     models = [
-        {**asdict(model), "token": f"{token:#018x}"} for model, token in zip(result.models, result.tokens, strict=True)
+        {**asdict(model), "token": None if token is None else f"{token:#018x}"}
+        for model, token in zip(result.models, result.tokens, strict=True)
     ]
     return {"compiler": result.version, "milliseconds": result.milliseconds, "models": models}
 

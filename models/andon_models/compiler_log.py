@@ -1,7 +1,8 @@
 """Reads what `edgetpu_compiler` says: per model what lies on the chip, what is streamed, and what runs on the CPU.
 
 Known forms: versions 2 to 16, one model or several at once, with the operators in the log (`-s`) or in a file of their
-own. A log that says of a failure, or of no model at all, is a `UserError` with the compiler's own words.
+own (`NAME_edgetpu.log`, which knows nothing of memory). A log that says of a failure, or of no model at all, is a
+`UserError` with the compiler's own words.
 """
 
 import re
@@ -46,6 +47,7 @@ class CompiledModel:
     subgraphs: int = 0
     operations: int = 0
     operators: list[Operator] = field(default_factory=list)
+    memory_known: bool = True  # an operation log has operators only
 
     @property
     def on_cpu(self) -> list[Operator]:
@@ -65,6 +67,7 @@ class Log:
 KEYS = {
     "Input size": ("source_bytes", "size"),
     "Output model": ("output", "text"),
+    "Output": ("output", "text"),  # in an operation log
     "Output size": ("output_bytes", "size"),
     "On-chip memory used for caching model parameters": ("on_chip", "size"),
     "On-chip memory available for caching model parameters": ("on_chip_left", "size"),  # until version 2.0
@@ -85,13 +88,15 @@ def parse(text: str) -> Log:
             version = line.rsplit(" ", 1)[-1]
         elif found := SUCCESS.match(line):
             milliseconds = int(found[1])
-        elif key == "Input model" and colon:
-            models.append(CompiledModel(value))
+        elif key in ("Input model", "Input") and colon:
+            models.append(CompiledModel(value, memory_known=key == "Input model"))
         elif models and key in KEYS and colon:
             attribute, kind = KEYS[key]
             setattr(models[-1], attribute, _value(kind, value, line))
         elif models and (found := OPERATOR.match(line)):
             models[-1].operators.append(Operator(found[1], int(found[2]), found[3].strip()))
+            if not models[-1].memory_known:
+                models[-1].operations += int(found[2])
     if failed or not models:
         raise UserError(f"edgetpu_compiler failed: {failed or (text.strip() or 'it said nothing').splitlines()[-1]}")
     return Log(version, milliseconds, models)

@@ -50,14 +50,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--painted-class",
         help="class that painted blemishes make of the others, or `none` [the one whose name begins with rotten]",
     )
+    parser.add_argument(
+        "--no-copies",
+        action="store_true",
+        help="every file is a photograph of its own: do not look for copies (parts that are all alike, in one place)",
+    )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--workers", type=int, help="processes that draw pictures [one per core]")
 
 
-def prepare(arguments: argparse.Namespace, files: list[photographs.File], classes: list[str], work: Path) -> Dataset:
-    """Splits, checks and plans. What was found out about copies is kept in `work`."""
+def prepare(
+    arguments: argparse.Namespace,
+    files: list[photographs.File],
+    classes: list[str],
+    notes: list[str],
+    work: Path,
+    earlier: Path | None = None,
+) -> Dataset:
+    """Splits, checks and plans. What was found out about copies is kept in `work`.
+
+    `notes` are those of reading the files. `earlier` is the split of a training whose result is gone on from or
+    measured: its photographs keep their roles.
+    """
     blemished = painted_class(arguments.painted_class, classes)
-    notes, roles, leaks = divide(files, classes, arguments.seed, work)
+    found = photographs_of(files, classes, arguments.no_copies, work)
+    roles, leaks, split_notes = divide(files, classes, arguments.seed, found, earlier)
+    notes = [*notes, *found.notes, *split_notes]
+    for note in notes:
+        print(f"note: {note}", flush=True)
     backgrounds, background_note = read_backgrounds(files)
     plans = make_plans(roles, len(classes), arguments.samples, blemished, arguments.seed)
     return Dataset(classes, files, roles, notes + background_note, len(leaks), plans, backgrounds)
@@ -72,24 +92,35 @@ def painted_class(given: str | None, classes: list[str]) -> int | None:
     return None if given == "none" else classes.index(given)
 
 
-def divide(
-    files: list[photographs.File], classes: list[str], seed: int, work: Path
-) -> tuple[list[str], photographs.Split, list[leakage.Leak]]:
-    """Finds the photographs, deals them out and checks that none is on two sides. What was found is kept in `work`."""
-    found = work / "photographs.json"
-    if found.exists():
-        known = json.loads(found.read_text())
-        notes = known["notes"]
+def photographs_of(files: list[photographs.File], classes: list[str], no_copies: bool, work: Path) -> photographs.Found:
+    """Numbers the photographs. What was found is kept in `work`, where it is looked up after a cut."""
+    kept = work / "photographs.json"
+    if kept.exists():
+        known = json.loads(kept.read_text())
         for file, number in zip(files, known["numbers"], strict=True):
             file.photograph = number
-    else:
-        print(f"{len(files)} pictures of {len(classes)} classes; looking for copies", flush=True)
-        notes = photographs.find_photographs(files, classes)
-        found.write_text(json.dumps({"notes": notes, "numbers": [file.photograph for file in files]}))
-    for note in notes:
-        print(f"note: {note}")
-    roles = photographs.split(files, seed, VALIDATION_SHARE, TEST_SHARE)
-    leaks = leakage.repair(roles)
+        return photographs.Found(known["notes"], known["bits_max"])
+    print(f"{len(files)} pictures of {len(classes)} classes; looking for copies", flush=True)
+    found = (photographs.every_file if no_copies else photographs.find_photographs)(files, classes)
+    numbers = [file.photograph for file in files]
+    content = json.dumps({"notes": found.notes, "bits_max": found.bits_max, "numbers": numbers})
+    partial = kept.with_suffix(".partial")
+    partial.write_text(content)
+    partial.replace(kept)
+    return found
+
+
+def divide(
+    files: list[photographs.File],
+    classes: list[str],
+    seed: int,
+    found: photographs.Found,
+    earlier: Path | None = None,
+) -> tuple[photographs.Split, list[leakage.Leak], list[str]]:
+    """Deals the photographs out and checks that none is on two sides; with what a reader should know of it."""
+    known = earlier_roles(files, earlier) if earlier else {}
+    roles = photographs.split(files, seed, VALIDATION_SHARE, TEST_SHARE, known)
+    leaks = leakage.repair(roles, found.bits_max)
     for leak in leaks:
         print(f"leak: {leak.held_out.path} and {leak.other.path} differ in {leak.bits} bits: moved to training")
     for label, name in enumerate(classes):
@@ -103,7 +134,47 @@ def divide(
                 f"{name}: {own['photographs']} photographs ({own['files']} files)" for name, own in table.items()
             )
         )
-    return notes, roles, leaks
+    notes = []
+    shared = photographs.in_several_classes(files)
+    if shared:
+        one, *_ = shared
+        first = one[0]
+        other = next(file for file in one if file.label != first.label)
+        notes.append(
+            f"{len(shared)} photographs seem to lie in more than one class folder, such as {classes[first.label]}/"
+            f"{first.path.name} and {classes[other.label]}/{other.path.name}. They teach both and test none. Look at "
+            "them: one that does lie in both is to be sorted; if most are different parts that are alike, train with "
+            "--no-copies"
+        )
+    if known:
+        notes.append(f"{len(known)} photographs keep the role that they had in {earlier}")
+    return roles, leaks, notes
+
+
+def earlier_roles(files: list[photographs.File], split: Path) -> dict[int, str]:
+    """The role that an earlier training's split gave to each photograph; what it saw once, it saw."""
+    order = {role: position for position, role in enumerate(leakage.ROLES)}
+    role_of_file = {row["sha256"]: row["role"] for row in read_split(split)}
+    known: dict[int, str] = {}
+    for file in files:
+        role = role_of_file.get(sources.sha256_of(file.path))
+        if role is not None:
+            before = known.get(file.photograph, role)
+            known[file.photograph] = min(role, before, key=order.__getitem__)
+    return known
+
+
+def read_split(path: Path) -> list[dict]:
+    """The rows that `write_split` wrote."""
+    try:
+        rows = json.loads(path.read_text())
+        if not rows or not all(
+            row["role"] in leakage.ROLES and row["sha256"] and int(row["photograph"]) >= 0 for row in rows
+        ):
+            raise ValueError("a role that does not exist")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no split.json of a training: {error!r}") from error
+    return rows
 
 
 def read_backgrounds(files: list[photographs.File]) -> tuple[scenes.Backgrounds, list[str]]:

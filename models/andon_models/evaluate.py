@@ -11,6 +11,7 @@ its resizing, its engine (CPU or Edge TPU), its post-processing.
 import argparse
 import json
 import os
+import re
 import shutil
 import tomllib
 from dataclasses import asdict
@@ -18,10 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from . import figures, mean_average_precision, sources
+from . import dataset, figures, mean_average_precision, sources
 from .errors import UserError
-from .photographs import SUFFIXES
+from .photographs import pictures_in
 from .runners import AndonRunner, Classified, KerasRunner, Runner, TfliteRunner
+
+# How `dataset.write_test_pictures` names them: photograph, picture.
+DRAWN = re.compile(r"(\d{5,})-\d{5,}\.png")
 
 # Relative to the current directory, then $PATH.
 BINARIES = ("target/release/andon", "target/debug/andon")
@@ -64,13 +68,25 @@ def classifier(arguments: argparse.Namespace) -> dict:
     pictures, names, groups = pictures_of(arguments.data, arguments.split, arguments.role)
     answered = answers(arguments.model, arguments, pictures)
     labels_of_model = answered.labels or read_labels(arguments.labels or labels_beside(Path(arguments.model)))
+    if len(labels_of_model) != answered.scores.shape[1]:
+        raise UserError(
+            f"{arguments.model} has {answered.scores.shape[1]} scores, and its label file {len(labels_of_model)} "
+            f"labels: {', '.join(labels_of_model[:5])}"
+        )
     true = true_labels(names, labels_of_model, arguments.data)
+    known = trained_on(arguments.model, pictures) if arguments.split is None else 0
     said = answered.scores.argmax(axis=1)
     table = figures.confusion(true, said, len(labels_of_model))
     rows = figures.per_class(true, said, labels_of_model, groups)
     overall = figures.accuracy(true, said, groups)
     print(f"{arguments.model} on {len(pictures)} pictures of {len(np.unique(groups))} photographs, {answered.engine}")
-    print(f"right {overall.text()}, {answered.milliseconds:.2f} ms per inference (median)\n")
+    print(f"right {overall.text()}, {answered.milliseconds:.2f} ms per inference (median)")
+    if known:
+        print(
+            f"WARNING: by the split.json beside it, {known} of these pictures trained this model or chose its epoch: "
+            "the figures are too good. `--split split.json` takes the test photographs alone"
+        )
+    print()
     print(f"{'class':20} {'pictures':>8}  {'recall':24} {'precision':24}")
     for one in rows:
         print(f"{one.name:20} {one.recall.count:8}  {one.recall.text():24} {one.precision.text():24}")
@@ -79,6 +95,7 @@ def classifier(arguments: argparse.Namespace) -> dict:
         "model": str(arguments.model),
         "engine": answered.engine,
         "pictures": len(pictures),
+        "pictures_trained_on": known,
         "milliseconds": answered.milliseconds,
         "right": asdict(overall),
         "classes": [asdict(one) for one in rows],
@@ -131,21 +148,33 @@ def pictures_of(data: Path, split: Path | None, role: str) -> tuple[list[Path], 
     """Pictures, the folder each lies in, and the photograph each shows (where a split says so)."""
     if not data.is_dir():
         raise UserError(f"{data}: no such folder; it needs one folder of pictures per class")
-    pictures = sorted(path for path in data.glob("*/*") if path.suffix.lower() in SUFFIXES)
+    folders = sorted(path for path in data.iterdir() if path.is_dir() and not path.name.startswith("."))
+    pictures = [picture for folder in folders for picture in pictures_in(folder)[0]]
     groups = np.arange(len(pictures))
     if split is not None:
-        known = {row["sha256"]: row for row in json.loads(split.read_text())}
+        known = {row["sha256"]: row for row in dataset.read_split(split)}
         kept = [(path, known.get(sources.sha256_of(path))) for path in pictures]
         kept = [(path, row) for path, row in kept if row is not None and row["role"] == role]
         pictures, groups = [path for path, _ in kept], np.array([row["photograph"] for _, row in kept], int)
     else:
-        # Drawn test pictures carry the number of their photograph: 00012-00345.png.
-        numbers = [path.stem.partition("-")[0] for path in pictures]
-        if all(number.isdigit() and "-" in path.stem for number, path in zip(numbers, pictures, strict=True)):
-            groups = np.array([int(number) for number in numbers], int)
+        # Drawn test pictures carry the number of their photograph; a date does not look like that.
+        numbers = [DRAWN.fullmatch(path.name) for path in pictures]
+        if pictures and all(numbers):
+            groups = np.array([int(number[1]) for number in numbers], int)
     if not pictures:
         raise UserError(f"{data}: no picture found" + (f" with role {role} in {split}" if split else ""))
     return pictures, [path.parent.name for path in pictures], groups
+
+
+def trained_on(model: str, pictures: list[Path]) -> int:
+    """How many of the pictures taught the model or chose its epoch, where the split of its training lies beside it."""
+    if not Path(model).is_file():
+        return 0
+    split = Path(model).with_name("split.json")
+    if not split.is_file():
+        return 0
+    taught = {row["sha256"] for row in dataset.read_split(split) if row["role"] != "test"}
+    return sum(sources.sha256_of(picture) in taught for picture in pictures)
 
 
 def true_labels(names: list[str], labels: list[str], data: Path) -> np.ndarray:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import card, dataset, figures, leakage, plots
+from . import card, dataset, figures, photographs, plots
+from .calibration import Scored
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,30 @@ def hand_over(
         notes=data.notes,
         split=dataset.describe(data.roles, classes),
         leaks=data.leaks,
-        leak_bits=leakage.BITS_MAX,
+        leak_bits=photographs.BITS_MAX,
         tests={
             title: card.TestFigures.of(
                 test.labels, answers[title].int8, answers[title].float32, classes, test.photographs
             )
             for title, test in tests.items()
         },
+        scored=scored_of(tests, answers),
     )
     dataset.write_test_pictures(tests, classes, out / "test")
     dataset.write_split(out / "split.json", data.roles, classes)
     draw_plots(summary, tests, answers, out)
     card.write(summary, out)
     print(card.closing(summary, out))
+
+
+def scored_of(tests: dict[str, dataset.TestSet], answers: dict[str, Answers]) -> Scored:
+    """What the scores are judged on: the test photographs as a camera shows them, nothing painted on them."""
+    titles = [title for title in tests if title not in (dataset.PHOTOGRAPHS, dataset.PAINTED)]
+    return Scored(
+        np.concatenate([answers[title].int8 for title in titles]),
+        np.concatenate([tests[title].labels for title in titles]),
+        np.concatenate([tests[title].photographs for title in titles]),
+    )
 
 
 def draw_plots(
@@ -60,7 +72,7 @@ def draw_plots(
         for title, test in tests.items()
     }
     plots.confusion(tables, classes, out / "confusion.png")
-    plots.calibration(model.reliability, model.threshold, out / "calibration.png")
+    plots.calibration(model.validation, summary.scored, model.threshold, out / "calibration.png")
     mistakes = []
     for title, test in tests.items():
         scores = answers[title].int8
@@ -68,5 +80,6 @@ def draw_plots(
             said = int(scores[index].argmax())
             true = classes[test.labels[index]]
             score = float(scores[index, said])
-            mistakes.append(plots.Mistake(test.inputs[index], true, classes[said], score, title))
+            file = test.files[index].path.name
+            mistakes.append(plots.Mistake(test.inputs[index], true, classes[said], score, title, file))
     plots.contact_sheet(mistakes, out / "mistakes.png")

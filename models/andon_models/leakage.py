@@ -11,14 +11,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .photographs import File, Split
+from .photographs import BITS_MAX, File, Split
 
 SIDE = 64  # pixels of the grey picture
 FREQUENCIES = 16  # per axis: 255 bits without the mean
-
-# Bits in which two files may differ and still count as one photograph.
-# Single parts on white paper share their lowest frequencies. On the 746 apples, see README.md for the distances.
-BITS_MAX = 24
 
 ROLES = ("train", "validation", "test")
 
@@ -57,22 +53,31 @@ def distances(one: list[File], other: list[File]) -> np.ndarray:
     return best.round().astype(int)
 
 
-def find(roles: Split) -> list[Leak]:
-    """Every held-out file with the nearest file of a role before its own, where that is too near."""
+def find(roles: Split, bits_max: list[int] | None = None) -> list[Leak]:
+    """Every held-out file with the nearest file of a role before its own, where that is too near.
+
+    `bits_max` says by class what is; of two classes the stricter word counts.
+    """
+
+    def limit(file: File) -> int:
+        return BITS_MAX if bits_max is None else bits_max[file.label]
+
     leaks = []
     for held_out, others in ((roles.validation, roles.train), (roles.test, roles.train + roles.validation)):
         table = distances(held_out, others)
+        allowed = np.array([limit(file) for file in others], int)
         for row, file in enumerate(held_out):
-            if table.shape[1] and table[row].min() <= BITS_MAX:
-                nearest = int(table[row].argmin())
+            too_near = table[row] - np.minimum(allowed, limit(file))
+            if len(too_near) and too_near.min() <= 0:
+                nearest = int(too_near.argmin())
                 leaks.append(Leak(file, others[nearest], int(table[row, nearest])))
     return leaks
 
 
-def repair(roles: Split) -> list[Leak]:
+def repair(roles: Split, bits_max: list[int] | None = None) -> list[Leak]:
     """Moves leaking photographs to training until none is left, and returns the leaks that there were."""
     repaired = []
-    while leaks := find(roles):
+    while leaks := find(roles, bits_max):
         repaired += leaks
         moved = {leak.held_out.photograph for leak in leaks}
         for role in ROLES[1:]:

@@ -3,11 +3,13 @@
     card MODEL.tflite --data DIR --out DIR
 
 The photographs are split, checked and set into scenes as a training with the same data and seed does, so that a model
-that `train-classifier` made is measured on photographs it was not trained on. Of a model from elsewhere nobody knows.
+that `train-classifier` made is measured on photographs it was not trained on. Where its `split.json` lies beside it,
+its photographs keep their roles, whatever has been added. Of a model from elsewhere nobody knows, and the card says so.
 """
 
 import argparse
 import shutil
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -32,23 +34,33 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.model.is_file():
         raise UserError(f"{arguments.model}: no such file")
     labels_file, content = labels_beside(arguments.model), arguments.model.read_bytes()
-    files, classes = photographs.read(arguments.data)
+    files, classes, notes = photographs.read(arguments.data)
     known = read_labels(labels_file)
     if known != classes:
         raise UserError(f"{arguments.model} tells {known} apart, {arguments.data} has {classes}; name the folders so")
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    data = dataset.prepare(arguments, files, classes, out)
+    split = arguments.model.with_name("split.json")
+    earlier = split if split.is_file() else None
+    if earlier is None:
+        notes.append(
+            f"no split.json beside {arguments.model.name} says on which photographs it was trained: the test below is "
+            "one for a training with the same photographs and the same seed only"
+        )
+    with tempfile.TemporaryDirectory() as work:
+        data = dataset.prepare(arguments, files, classes, notes, Path(work), earlier)
     drawing = samples.Drawing(data.backgrounds, data.plans, arguments.workers)
     try:
         runner = TfliteRunner(content)
-        scores = runner.classify_pixels(drawing.draw("validation"))
-        labels = drawing.labels("validation")
+        validation = calibration.Scored(
+            runner.classify_pixels(drawing.draw("validation")),
+            drawing.labels("validation"),
+            drawing.photographs("validation"),
+        )
         tests = dataset.test_sets(drawing, data.roles.test)
     finally:
         drawing.close()
     answers = {title: Answers(runner.classify_pixels(test.inputs)) for title, test in tests.items()}
-    found = calibration.reliability(scores, labels)
     for path in (arguments.model, labels_file):
         if path.resolve().parent != out.resolve():
             shutil.copyfile(path, out / path.name)
@@ -60,10 +72,8 @@ def run(arguments: argparse.Namespace) -> None:
         epochs=[],
         best=-1,
         temperature=1.0,
-        reliability=found,
-        error_before=found.error,
-        threshold=calibration.choose_threshold(scores, labels, calibration.PRECISION_TARGET),
-        thresholds=calibration.listed(scores, labels),
+        error_before=validation.reliability.error,
+        validation=validation,
         model_bytes=len(content),
     )
-    hand_over(data, arguments.data.name, tests, answers, model, out)
+    hand_over(data, arguments.data.resolve().name, tests, answers, model, out)

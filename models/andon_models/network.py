@@ -157,7 +157,8 @@ class Classifier:
             if resumed is not None and number == first:
                 _assign(self._trained.variables, arrays["variables"])
                 _assign(optimizer.variables, arrays["optimizer"])
-            worse = len(history.epochs) - 1 - history.best if done else 0
+            # Of this stage only: an uncut training counts from its beginning.
+            worse = min(done, len(history.epochs) - 1 - history.best)
             for epoch in range(done, stages[number].epochs):
                 if worse >= patience:
                     progress(f"{stages[number].name}: nothing better in {patience} epochs, ended early")

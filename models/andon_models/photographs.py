@@ -9,17 +9,22 @@ Terms:
 - *mask*: where in the file the part is; background is what is white or black and reaches the border.
 """
 
+import hashlib
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from .errors import UserError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+# `andon infer` reads the first three; what is shown to it of the others is a copy (see `runners`).
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 LONGEST_SIDE = 288
+SIDE_MIN = 16  # pixels of the shorter side once the longer one is at most LONGEST_SIDE: less shows no part
 ROTATION_STEP_DEGREES = 15
 PATCH = 40  # side of the patch two files are compared by
 
@@ -58,43 +63,121 @@ class Split:
     test: list[File] = field(default_factory=list)
 
 
-def read(directory: Path) -> tuple[list[File], list[str]]:
-    """Files and class names; the classes are the folder names in alphabetical order."""
+def read(directory: Path) -> tuple[list[File], list[str], list[str]]:
+    """Files, class names, and what a reader should know; the classes are the folder names in alphabetical order."""
     if not directory.is_dir():
         raise UserError(f"{directory}: no such folder; it needs one folder of photographs per class")
     classes = sorted(path.name for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
-    files = []
+    files, notes, unusable = [], [], []
     for label, name in enumerate(classes):
-        for path in sorted((directory / name).iterdir()):
-            if path.suffix.lower() not in SUFFIXES:
-                continue
-            pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if pixels is None:
-                raise UserError(f"{path}: not readable as a picture; remove it or save it as JPEG or PNG")
-            shrink = LONGEST_SIDE / max(pixels.shape[:2])
-            if shrink < 1:
-                pixels = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-            files.append(File(path, label, pixels))
+        require_label(name, directory)
+        own, left_out = pictures_in(directory / name)
+        if left_out:
+            notes.append(
+                f"{name}: left out {len(left_out)} of its entries, which are none of "
+                f"{', '.join(sorted(SUFFIXES))}: {', '.join(left_out[:3])}{', …' if len(left_out) > 3 else ''}"
+            )
+        for path in own:
+            try:
+                files.append(File(path, label, read_small(path)))
+            except UserError as error:
+                unusable.append(str(error))
+    if unusable:
+        more = f"; and {len(unusable) - UNUSABLE_NAMED} more" if len(unusable) > UNUSABLE_NAMED else ""
+        raise UserError("; ".join(unusable[:UNUSABLE_NAMED]) + more)
     empty = [name for label, name in enumerate(classes) if all(file.label != label for file in files)]
     if len(classes) < 2 or empty:
-        found = f"; no picture in {', '.join(empty)}" if empty else ""
+        found = f"; no picture in {', '.join(empty)}" if empty else f"; it has {', '.join(classes) or 'none'}"
         raise UserError(f"{directory}: needs one folder per class, two or more, with pictures in them{found}")
-    return files, classes
+    return files, classes, notes
 
 
-def find_photographs(files: list[File], classes: list[str]) -> list[str]:
-    """Numbers the photographs and writes the number into each file. Returns what a reader should know about it.
+def require_label(name: str, directory: Path) -> None:
+    """A folder's name becomes a line of the label file and a key of andon.toml: it has to survive both."""
+    if name != " ".join(name.split()) or not name.isprintable():
+        raise UserError(
+            f"{directory}: the folder {name!r} cannot be a label: no line breaks, no other characters that cannot be "
+            "seen, no blanks at the ends or several in a row; rename it"
+        )
+
+
+def pictures_in(folder: Path) -> tuple[list[Path], list[str]]:
+    """The pictures of a folder in the order of their names, and the names of what else is there but hidden files."""
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    pictures = [path for path in entries if path.suffix.lower() in SUFFIXES and not path.is_dir()]
+    return pictures, [path.name for path in entries if path not in set(pictures)]
+
+
+def read_small(path: Path) -> np.ndarray:
+    """As `read_pixels`, at most `LONGEST_SIDE` long; what is too small then is an error."""
+    pixels = read_pixels(path)
+    shrink = min(1.0, LONGEST_SIDE / max(pixels.shape[:2]))
+    height, width = (round(length * shrink) for length in pixels.shape[:2])
+    if min(height, width) < SIDE_MIN:
+        raise UserError(f"{path}: {pixels.shape[1]}×{pixels.shape[0]} pixels show no part; remove it")
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA) if shrink < 1 else pixels
+
+
+def read_pixels(path: Path) -> np.ndarray:
+    """A picture's pixels, `[H, W, 3]` uint8 BGR, turned as its orientation mark says, without its transparency.
+
+    OpenCV makes grey of what a file that breaks off does not have, and says nothing that a program could hear; Pillow
+    reads the file first, to its end.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(path) as picture:
+            warnings.simplefilter("ignore")  # of odd metadata
+            picture.load()
+    except Exception as error:  # Pillow has one for each format, and some of Python's own
+        raise UserError(f"{path}: not readable as a picture; remove it or save it as JPEG or PNG: {error}") from error
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise UserError(f"{path}: not readable as a picture; remove it or save it as JPEG or PNG")
+    return pixels
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reader should know of the photographs, and how near to each other two files of a class may come.
+
+    `bits_max` has for every class the bits of `leakage` in which two files may differ and still be one photograph; -1
+    where that was not to be asked.
+    """
+
+    notes: list[str]
+    bits_max: list[int]
+
+
+# See `leakage`: files of parts that are told apart, and of parts that are all alike. Of the latter, different ones
+# differ in 8 bits and more (stamped discs under a fixed camera, 10 pixels apart), noisy and turned copies in none to 4.
+BITS_MAX = 24
+BITS_MAX_ALIKE = 4
+
+# So many files in one photograph, more than half of a class, are likelier parts that are alike.
+LARGE_GROUP = 12
+
+UNUSABLE_NAMED = 5  # files in one error
+
+
+def find_photographs(files: list[File], classes: list[str]) -> Found:
+    """Numbers the photographs and writes the number into each file.
 
     A class whose files all look alike is numbered again with a stricter measure, which is said; one that even then has
     too few photographs to be split is an error.
     """
     correlation = _correlations(files)
     _number(files, correlation)
-    notes = []
+    notes, bits_max = [], [BITS_MAX] * len(classes)
     for label, name in enumerate(classes):
         own = [file for file in files if file.label == label]
         alike = len({file.photograph for file in own})
         if alike >= PHOTOGRAPHS_MIN:
+            largest = max(np.unique([file.photograph for file in own], return_counts=True)[1])
+            if largest >= LARGE_GROUP and 2 * largest > len(own):
+                notes.append(
+                    f"{name}: {largest} of its {len(own)} files look like copies of one photograph and are taken as "
+                    "that. If they are different parts that are alike, train with --no-copies"
+                )
             continue
         rows = [index for index, file in enumerate(files) if file.label == label]
         _number_identical(files, rows, correlation)
@@ -102,13 +185,32 @@ def find_photographs(files: list[File], classes: list[str]) -> list[str]:
         if strict < PHOTOGRAPHS_MIN:
             raise UserError(
                 f"{name}: {len(own)} files, but only {strict} different photographs; {PHOTOGRAPHS_MIN} are the least "
-                "that can be split into training, validation and test, and some dozens are wanted"
+                "that can be split into training, validation and test, and some dozens are wanted. If every file is a "
+                "photograph of another part, all alike and all in the same place, say --no-copies"
             )
+        bits_max[label] = BITS_MAX_ALIKE
         notes.append(
             f"{name}: its {len(own)} files look like {alike} photographs; taken as {strict} because its parts are "
             "alike. If they are copies of a few photographs, the figures below are too good"
         )
-    return notes
+    return Found(notes, bits_max)
+
+
+def every_file(files: list[File], classes: list[str]) -> Found:
+    """Numbers the photographs where every file is one of its own: only files with the same pixels are copies."""
+    numbers: dict[bytes, int] = {}
+    for file in files:
+        digest = hashlib.sha256(repr(file.pixels.shape).encode() + file.pixels.tobytes()).digest()
+        file.photograph = numbers.setdefault(digest, len(numbers))
+    for label, name in enumerate(classes):
+        shown = count(file for file in files if file.label == label)
+        if shown < PHOTOGRAPHS_MIN:
+            raise UserError(f"{name}: {shown} different photographs; {PHOTOGRAPHS_MIN} are the least that can be split")
+    note = (
+        "every file was taken as a photograph of its own (--no-copies) and no copies were looked for. If some are "
+        "copies of others, the figures below are too good"
+    )
+    return Found([note], [-1] * len(classes))
 
 
 def _number_identical(files: list[File], rows: list[int], correlation: np.ndarray) -> None:
@@ -147,26 +249,36 @@ def count(files: Iterable[File]) -> int:
     return len({file.photograph for file in files})
 
 
-def split(files: list[File], seed: int, validation: float, test: float) -> Split:
-    """Deals the photographs of each class out at random, largest groups of copies first among equals.
+def in_several_classes(files: list[File]) -> list[list[File]]:
+    """The files of each photograph that turns up in more than one class folder."""
+    copies: dict[int, list[File]] = {}
+    for file in files:
+        copies.setdefault(file.photograph, []).append(file)
+    return [own for own in copies.values() if len({file.label for file in own}) > 1]
 
-    A photograph that turns up in two class folders goes to training with all its copies: it can test nothing.
+
+def split(files: list[File], seed: int, validation: float, test: float, known: dict[int, str] | None = None) -> Split:
+    """Deals the photographs of each class out at random.
+
+    `known` are roles that photographs have from an earlier training, and keep: what a network was trained on can never
+    test it. A photograph that turns up in two class folders goes to training with all its copies: it can test nothing.
     """
-    roles = Split()
-    classes_of: dict[int, set[int]] = {}
-    for file in files:
-        classes_of.setdefault(file.photograph, set()).add(file.label)
-    role_of: dict[int, str] = {}
+    roles, role_of = Split(), dict(known or {})
+    shared = {own[0].photograph for own in in_several_classes(files)}
     for label in sorted({file.label for file in files}):
-        own = sorted(photograph for photograph, labels in classes_of.items() if labels == {label})
+        own = sorted({file.photograph for file in files if file.label == label} - shared)
         np.random.default_rng([seed, label]).shuffle(own)
-        test_end = max(1, round(len(own) * test))
-        validation_end = test_end + max(1, round(len(own) * validation))
-        for position, photograph in enumerate(own):
-            held_out = "test" if position < test_end else "validation"
-            role_of[photograph] = held_out if position < validation_end else "train"
+        wanted = {"test": max(1, round(len(own) * test)), "validation": max(1, round(len(own) * validation))}
+        for role in wanted:
+            wanted[role] -= sum(role_of.get(photograph) == role for photograph in own)
+        for photograph in own:
+            if photograph not in role_of:
+                role = next((role for role, left in wanted.items() if left > 0), "train")
+                role_of[photograph] = role
+                wanted[role] = wanted.get(role, 0) - 1
     for file in files:
-        getattr(roles, role_of.get(file.photograph, "train")).append(file)
+        role = "train" if file.photograph in shared else role_of[file.photograph]
+        getattr(roles, role).append(file)
     return roles
 
 

@@ -1,21 +1,24 @@
 """Pictures for a model card: training curves, confusion, reliability, and a contact sheet of the worst mistakes."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import matplotlib
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from .calibration import Reliability, Threshold
+from .calibration import Scored, Threshold
+from .figures import wilson
 
 matplotlib.use("Agg")
-from matplotlib import pyplot
+from matplotlib import font_manager, pyplot, ticker
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 SHEET_COLUMNS, SHEET_ROWS = 6, 4
-CELL, CAPTION = 168, 54
+CELL, CAPTION, HEAD = 168, 62, 26
 
 
 @dataclass(frozen=True)
@@ -26,57 +29,93 @@ class Mistake:
     true: str
     said: str
     score: float
-    where: str
+    where: str  # the test set
+    file: str  # the photograph
 
 
 def curves(epochs: list[dict], best: int, path: Path) -> None:
     """Accuracy and loss after each epoch, with the stages and the epoch that was kept."""
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure, axes = pyplot.subplots(1, 2, figsize=(9.6, 3.6), layout="constrained")
     numbers = range(1, len(epochs) + 1)
-    for axis, key in zip(axes, ("accuracy", "loss"), strict=True):
-        axis.plot(numbers, [epoch[key] for epoch in epochs], color=GREY, marker="o", label="training")
+    stages = [epoch["stage"] for epoch in epochs]
+    for axis, key, unit in zip(axes, ("accuracy", "loss"), ("share of right answers", "cross-entropy"), strict=True):
+        axis.plot(numbers, [epoch[key] for epoch in epochs], color=GREY, marker="o", label="training (drawn pictures)")
         axis.plot(numbers, [epoch[f"validation_{key}"] for epoch in epochs], color=BLUE, marker="s", label="validation")
-        axis.axvline(best + 1, color=ORANGE, linestyle=":", label="kept")
-        for number in numbers[1:]:
-            if epochs[number - 1]["stage"] != epochs[number - 2]["stage"]:
-                axis.axvline(number - 0.5, color="black", linewidth=0.6)
-        axis.set(xlabel="epoch", ylabel=key, xticks=list(numbers))
-        axis.legend(frameon=False)
+        axis.axvline(best + 1, color=ORANGE, linestyle=":", label=f"kept: epoch {best + 1}")
+        for stage in dict.fromkeys(stages):
+            first, last = stages.index(stage) + 1, len(stages) - stages[::-1].index(stage)
+            if first > 1:
+                axis.axvline(first - 0.5, color="black", linewidth=0.6)
+            axis.annotate(
+                f"{stage} stage",
+                ((first + last) / 2, 1.01),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                fontsize=8,
+            )
+        axis.set(xlabel="epoch", ylabel=f"{key} ({unit})", xlim=(0.5, len(epochs) + 0.5))
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
+    axes[1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     _save(figure, path)
 
 
 def confusion(tables: dict[str, np.ndarray], names: list[str], path: Path) -> None:
-    """One matrix of counts per test set, rows true and columns answered."""
+    """One matrix of counts per test set, rows true and columns answered, three beside each other."""
+    side = max(2.3, 0.42 * len(names))
+    columns = min(len(tables), 3)
+    rows = -(-len(tables) // columns)
     figure, axes = pyplot.subplots(
-        1, len(tables), figsize=(1.2 + 2.2 * len(tables), 3.4), layout="compressed", squeeze=False
+        rows, columns, figsize=(1.4 + side * columns, 0.4 + (side + 0.9) * rows), layout="compressed", squeeze=False
     )
-    for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
-        rows = table / np.maximum(1, table.sum(axis=1, keepdims=True))
-        axis.imshow(rows, cmap="Blues", vmin=0, vmax=1)
+    for axis in axes.flat[len(tables) :]:
+        axis.axis("off")
+    for position, (axis, (title, table)) in enumerate(zip(axes.flat, tables.items(), strict=False)):
+        shares = table / np.maximum(1, table.sum(axis=1, keepdims=True))
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for row, column in np.ndindex(table.shape):
-            colour = "white" if rows[row, column] > 0.5 else "black"
-            axis.text(column, row, str(table[row, column]), ha="center", va="center", color=colour)
-        axis.set(title=title, xlabel="answer", xticks=range(len(names)), yticks=range(len(names)))
-        axis.set_xticklabels(names, rotation=30, ha="right", fontsize=7)
-        axis.set_yticklabels(names if axis is axes[0][0] else [], fontsize=7)
-    axes[0][0].set_ylabel("true")
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(column, row, str(table[row, column]), ha="center", va="center", color=colour, fontsize=9)
+        axis.set_title(title, fontsize=10)
+        axis.set(xlabel="answer", xticks=range(len(names)), yticks=range(len(names)))
+        axis.set_xticklabels([shortened(name) for name in names], rotation=30, ha="right", fontsize=7)
+        axis.set_yticklabels([shortened(name) for name in names] if position % columns == 0 else [], fontsize=7)
+        if position % columns == 0:
+            axis.set_ylabel("true class")
+    figure.suptitle("pictures by true class (row) and answer (column); colour: share of the row", fontsize=9)
     _save(figure, path)
 
 
-def calibration(found: Reliability, threshold: Threshold, path: Path) -> None:
-    """Share of right answers over score, with how many there are of each and the chosen threshold."""
+def calibration(validation: Scored, test: Scored, threshold: Threshold, path: Path) -> None:
+    """Share of right answers over score, on both sets, with how many answers there are and the chosen threshold."""
     figure, (upper, lower) = pyplot.subplots(
-        2, 1, figsize=(4.4, 4.6), height_ratios=(3, 1), sharex=True, layout="constrained"
+        2, 1, figsize=(5.6, 5.6), height_ratios=(3, 1), sharex=True, layout="constrained"
     )
-    used = found.count > 0
-    upper.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
-    upper.plot(found.score[used], found.right[used], color=BLUE, marker="o")
-    upper.set(ylabel="share of right answers", title=f"expected calibration error {found.error:.3f}", ylim=(0, 1.02))
-    lower.bar(found.score[used], found.count[used], width=0.03, color=BLUE)
-    lower.set(xlabel="score", ylabel="answers", xlim=(0, 1.02))
+    upper.plot([0, 1], [0, 1], color="black", linewidth=0.8, label="a score that means what it says")
+    for scored, name, colour, marker in ((validation, "validation", GREY, "s"), (test, "test", BLUE, "o")):
+        found = scored.reliability
+        used = found.count > 0
+        intervals = [wilson(*bin_) for bin_ in zip(found.right[used], found.photographs[used], strict=True)]
+        reach = np.abs(np.array(intervals).T - found.right[used])
+        upper.errorbar(
+            found.score[used],
+            found.right[used],
+            reach,
+            color=colour,
+            marker=marker,
+            capsize=2,
+            elinewidth=0.7,
+            label=f"{name}, calibration error {found.error:.3f}",
+        )
+        shift = -0.009 if name == "validation" else 0.009
+        lower.bar(found.score[used] + shift, found.count[used], width=0.018, color=colour)
+    lowest = 1 / test.scores.shape[1]
+    upper.set(ylabel="share of right answers", ylim=(0, 1.04))
+    upper.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+    lower.set(xlabel="score of the answer", ylabel="answers", xlim=(lowest - 0.04, 1.03))
     for axis in (upper, lower):
         axis.axvline(threshold.score, color=ORANGE, linestyle=":")
-    upper.text(threshold.score - 0.02, 0.04, f"threshold {threshold.score:.2f}", color=ORANGE, ha="right")
+    side, away = ("left", 0.01) if threshold.score < 0.75 else ("right", -0.01)
+    upper.text(threshold.score + away, 0.03, f"threshold {threshold.score:.2f}", color=ORANGE, fontsize=9, ha=side)
     _save(figure, path)
 
 
@@ -84,22 +123,47 @@ def contact_sheet(mistakes: list[Mistake], path: Path) -> None:
     """The most confident mistakes, with what was said and what is true; an empty sheet says that there is none."""
     worst = sorted(mistakes, key=lambda mistake: -mistake.score)[: SHEET_COLUMNS * SHEET_ROWS]
     rows = max(1, -(-len(worst) // SHEET_COLUMNS))
-    sheet = np.full((rows * (CELL + CAPTION), SHEET_COLUMNS * CELL, 3), 255, np.uint8)
-    if not worst:
-        _write(sheet, "no mistake in the test pictures", 8, CELL // 2)
+    sheet = Image.new("RGB", (SHEET_COLUMNS * CELL, HEAD + rows * (CELL + CAPTION)), "white")
+    pen = ImageDraw.Draw(sheet)
+    if worst:
+        head = f"The most confident {len(worst)} of {len(mistakes)} wrong answers in the test pictures"
+    else:
+        head = "No wrong answer in the test pictures"
+    pen.text((6, 5), head, fill="black", font=_font(13))
     for position, mistake in enumerate(worst):
-        top, left = position // SHEET_COLUMNS * (CELL + CAPTION), position % SHEET_COLUMNS * CELL
+        top, left = HEAD + position // SHEET_COLUMNS * (CELL + CAPTION), position % SHEET_COLUMNS * CELL
         scale = (CELL - 8) / max(mistake.pixels.shape[:2])
         small = cv2.resize(mistake.pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        sheet[top + 4 : top + 4 + small.shape[0], left + 4 : left + 4 + small.shape[1]] = small
-        _write(sheet, f"said {mistake.said} {mistake.score:.2f}", left + 4, top + CELL + 12)
-        _write(sheet, f"is {mistake.true}", left + 4, top + CELL + 28)
-        _write(sheet, mistake.where, left + 4, top + CELL + 44)
-    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        sheet.paste(Image.fromarray(small), (left + 4, top + 4))
+        lines = (
+            (f"said {mistake.said} {mistake.score:.2f}", ORANGE),
+            (f"is {mistake.true}", BLUE),
+            (mistake.where, "black"),
+            (mistake.file, GREY),
+        )
+        for line, (text, colour) in enumerate(lines):
+            pen.text((left + 4, top + CELL - 2 + 14 * line), _fitting(text, _font(11)), fill=colour, font=_font(11))
+    sheet.save(path)
 
 
-def _write(sheet: np.ndarray, text: str, left: int, base: int) -> None:
-    cv2.putText(sheet, text[:26], (left, base), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+def shortened(text: str, length: int = 22) -> str:
+    """A name that fits beside an axis."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib: labels may have letters that OpenCV's font has not."""
+    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
+
+
+def _fitting(text: str, font: ImageFont.FreeTypeFont) -> str:
+    """As much of a text as is as wide as a cell."""
+    if font.getlength(text) <= CELL - 8:
+        return text
+    while text and font.getlength(f"{text}…") > CELL - 8:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def _save(figure: pyplot.Figure, path: Path) -> None:

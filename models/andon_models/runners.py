@@ -8,6 +8,7 @@ import json
 import subprocess
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +17,10 @@ import cv2
 import numpy as np
 
 from .errors import UserError
+from .photographs import read_pixels
 
+# What `andon infer` reads; other pictures are shown to it as PNG, which loses nothing.
+READ_BY_ANDON = {".png", ".jpg", ".jpeg"}
 INFER_SECONDS_MAX = 3600
 
 
@@ -58,9 +62,7 @@ class Runner(Protocol):
 
 def read_picture(path: Path, side: tuple[int, int]) -> np.ndarray:
     """A picture squeezed to the network's input, `[H, W, 3]` uint8 RGB."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise UserError(f"{path}: not readable as a picture")
+    pixels = read_pixels(path)
     small = pixels.shape[0] < side[0] or pixels.shape[1] < side[1]
     way = cv2.INTER_LINEAR if small else cv2.INTER_AREA
     return cv2.cvtColor(cv2.resize(pixels, (side[1], side[0]), interpolation=way), cv2.COLOR_BGR2RGB)
@@ -71,8 +73,15 @@ class TfliteRunner:
 
     def __init__(self, model: bytes) -> None:
         interpreter, self.engine = _interpreter(), f"TFLite ({_interpreter().__module__.split('.')[0]}), 1 thread"
-        self._interpreter = interpreter(model_content=model, num_threads=1)
-        self._interpreter.allocate_tensors()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TensorFlow's interpreter says that LiteRT is its successor
+            try:
+                self._interpreter = interpreter(model_content=model, num_threads=1)
+                self._interpreter.allocate_tensors()
+            except (ValueError, RuntimeError) as error:
+                reason = str(error).strip().splitlines()[0]
+                hint = "; a compiled model runs with --engine andon" if "edgetpu" in str(error) else ""
+                raise UserError(f"TFLite does not take the model: {reason}{hint}") from error
         (self._source,), outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(outputs) != 1:
             raise UserError(f"a classifier has one output, this model has {len(outputs)}")
@@ -111,7 +120,12 @@ class KerasRunner:
     def __init__(self, path: Path) -> None:
         from tensorflow import keras
 
-        self._model = keras.models.load_model(path, compile=False)
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        try:
+            self._model = keras.models.load_model(path, compile=False)
+        except (ValueError, OSError, TypeError) as error:
+            raise UserError(f"{path} is no Keras model: {str(error).strip().splitlines()[0]}") from error
 
     def classify(self, pictures: list[Path]) -> Classified:
         """See `Runner`."""
@@ -148,7 +162,8 @@ class AndonRunner:
         """Header and one row per picture, in the order asked for."""
         with tempfile.TemporaryDirectory() as folder:
             listed = Path(folder) / "pictures.txt"
-            listed.write_text("".join(f"{path.resolve()}\n" for path in pictures))
+            shown = [_readable(path, Path(folder) / f"{number}.png") for number, path in enumerate(pictures)]
+            listed.write_text("".join(f"{path.resolve()}\n" for path in shown))
             command = [*self._command, *options, "--list", str(listed)]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=INFER_SECONDS_MAX, check=False)
@@ -161,6 +176,15 @@ class AndonRunner:
         if len(rows) != len(pictures):
             raise UserError(f"{command[0]} infer answered {len(rows)} of {len(pictures)} pictures")
         return header, rows
+
+
+def _readable(picture: Path, copy: Path) -> Path:
+    """The picture, or a PNG of it where `andon infer` does not read its format."""
+    if picture.suffix.lower() in READ_BY_ANDON:
+        return picture
+    if not cv2.imwrite(str(copy), read_pixels(picture)):
+        raise UserError(f"{copy}: cannot be written")
+    return copy
 
 
 def _median(rows: list[dict]) -> float:

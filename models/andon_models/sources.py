@@ -79,7 +79,10 @@ def opencv_doc_dir() -> Path:
         archive = cache / f"opencv-doc_{OPENCV_DOC_VERSION}_all.deb"
         if not archive.exists():
             try:
-                _run(["apt-get", "download", f"opencv-doc={OPENCV_DOC_VERSION}"], cwd=cache)
+                _run(
+                    ["apt-get", "-qq", "-o", "APT::Sandbox::User=", "download", f"opencv-doc={OPENCV_DOC_VERSION}"],
+                    cwd=cache,
+                )
             except (OSError, subprocess.SubprocessError) as error:
                 installed = Path("/") / OPENCV_DOC_DATA
                 if not (installed / "vtest.avi").exists():

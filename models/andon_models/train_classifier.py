@@ -16,6 +16,7 @@ OUT/work until it is done.
 
 import argparse
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -61,14 +62,18 @@ def run(arguments: argparse.Namespace) -> None:
     name = arguments.name or f"classifier_{arguments.data.resolve().name}"
     labels = arguments.labels or f"{name}_labels.txt"
     out, work = arguments.out, arguments.out / "work"
-    files, classes = photographs.read(arguments.data)
+    files, classes, notes = photographs.read(arguments.data)
     weights = class_weights(arguments.class_weight, classes)
     if arguments.restart:
         shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     require_same_run(work, files, arguments)
 
-    data = dataset.prepare(arguments, files, classes, work)
+    earlier = None
+    if arguments.base.endswith(".tflite"):
+        earlier, note = split_beside(Path(arguments.base))
+        notes += note
+    data = dataset.prepare(arguments, files, classes, notes, work, earlier)
     # Worker processes start before TensorFlow and its threads do.
     drawing = samples.Drawing(data.backgrounds, data.plans, arguments.workers)
     try:
@@ -80,8 +85,22 @@ def run(arguments: argparse.Namespace) -> None:
     trained.net.whole().save(out / f"{name}.keras")
     (out / labels).write_text("".join(f"{index} {label}\n" for index, label in enumerate(classes)))
     answers = {title: trained.answers(test.inputs) for title, test in tests.items()}
-    hand_over(data, arguments.data.name, tests, answers, trained.model(name, labels, arguments.seed), out)
+    hand_over(data, arguments.data.resolve().name, tests, answers, trained.model(name, labels, arguments.seed), out)
     shutil.rmtree(work)
+
+
+def split_beside(model: Path) -> tuple[Path | None, list[str]]:
+    """The split that a model was trained with, or a note that nobody knows it."""
+    if not model.is_file():
+        raise UserError(f"{model}: no such file")
+    split = model.with_name("split.json")
+    if split.is_file():
+        return split, []
+    note = (
+        f"training went on from {model.name}, and no split.json beside it says on which photographs that was trained. "
+        "Where it knows the test photographs, the figures below are too good"
+    )
+    return None, [note]
 
 
 def class_weights(given: list[str], classes: list[str]) -> list[float]:
@@ -101,21 +120,41 @@ def class_weights(given: list[str], classes: list[str]) -> list[float]:
     return [weights[name] for name in classes]
 
 
-class Trained:
-    """A trained network with what was found out about it on the validation pictures."""
+@dataclass(frozen=True)
+class Validation:
+    """The validation pictures with their classes and photographs."""
 
-    def __init__(self, net, base: str, history, scores: np.ndarray, labels: np.ndarray, pictures: np.ndarray) -> None:  # noqa: ANN001
+    pictures: np.ndarray
+    labels: np.ndarray
+    photographs: np.ndarray
+
+
+class Trained:
+    """A trained network with what was found out about it on the validation pictures.
+
+    The temperature comes from the float network, before it is quantised; score and threshold are judged on the int8
+    network, which is the one that is used.
+    """
+
+    def __init__(
+        self,
+        net,  # noqa: ANN001
+        base: str,
+        history,  # noqa: ANN001
+        scores: np.ndarray,
+        validation: Validation,
+        pictures: np.ndarray,
+    ) -> None:
         from . import export
 
         self.net, self.base, self.history = net, base, history
-        self.temperature = calibration.fit_temperature(scores, labels)
-        self.error_before = calibration.reliability(scores, labels).error
+        self.temperature = calibration.fit_temperature(scores, validation.labels, validation.photographs)
+        self.error_before = calibration.reliability(scores, validation.labels).error
         net.divide_logits(self.temperature)
-        mended = calibration.with_temperature(scores, self.temperature)
-        self.reliability = calibration.reliability(mended, labels)
-        self.threshold = calibration.choose_threshold(mended, labels, calibration.PRECISION_TARGET)
-        self.thresholds = calibration.listed(mended, labels)
         self.int8 = export.to_int8(net.whole(), pictures)
+        self.scored = calibration.Scored(
+            TfliteRunner(self.int8).classify_pixels(validation.pictures), validation.labels, validation.photographs
+        )
 
     def answers(self, inputs: np.ndarray) -> Answers:
         """Scores of both networks for pictures."""
@@ -131,10 +170,8 @@ class Trained:
             epochs=self.history.epochs,
             best=self.history.best,
             temperature=self.temperature,
-            reliability=self.reliability,
             error_before=self.error_before,
-            threshold=self.threshold,
-            thresholds=self.thresholds,
+            validation=self.scored,
             model_bytes=len(self.int8),
         )
 
@@ -170,7 +207,8 @@ def train(
     if not history.epochs:
         raise UserError("no epoch was trained; --first-epochs and --epochs are both 0")
     scores = net.probabilities_of_features(data["validation"].features)
-    return Trained(net, base, history, scores, data["validation"].labels, calibration_pictures)
+    validation = Validation(drawing.draw("validation"), drawing.labels("validation"), drawing.photographs("validation"))
+    return Trained(net, base, history, scores, validation, calibration_pictures)
 
 
 def load_base(net, asked: str, last_block: int) -> str:  # noqa: ANN001 - a Classifier; TensorFlow is not imported here
@@ -190,5 +228,13 @@ def load_base(net, asked: str, last_block: int) -> str:  # noqa: ANN001 - a Clas
             print("note: ImageNet weights are not reachable here; starting from COCO-SSD's backbone", flush=True)
     if asked == "none":
         return "none (random)"
-    net.load_backbone(coco_ssd.backbone_weights(coco_ssd.Package.read(sources.coco_ssd_dir()), last_block))
+    try:
+        package = coco_ssd.Package.read(sources.coco_ssd_dir())
+    except UserError as error:
+        if asked == "coco-ssd":
+            raise
+        print(f"note: {error}; the shipped detector's backbone stands in, which is rounded to int8", flush=True)
+        net.load_backbone(coco_ssd.shipped_backbone_weights(last_block))
+        return "COCO-SSD (COCO), from the shipped int8 detector"
+    net.load_backbone(coco_ssd.backbone_weights(package, last_block))
     return "COCO-SSD (COCO)"

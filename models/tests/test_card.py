@@ -1,3 +1,4 @@
+import argparse
 import dataclasses
 import json
 import shutil
@@ -6,8 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from andon_models import calibration, card, choosing_table, plots, sources
+from andon_models.errors import UserError
 
 MODELS = Path(__file__).parent.parent
 CLASSES = ["fresh_apple", "rotten_apple"]
@@ -31,10 +34,8 @@ def summary(out: Path) -> card.Summary:
         epochs=[epoch, {**epoch, "stage": "second"}],
         best=1,
         temperature=0.8,
-        reliability=calibration.reliability(scores, labels),
         error_before=0.2,
-        threshold=calibration.choose_threshold(scores, labels, 0.99),
-        thresholds=calibration.listed(scores, labels),
+        validation=calibration.Scored(scores, labels, np.array([1, 2, 3, 3])),
         model_bytes=(out / "apples.tflite").stat().st_size,
     )
     return card.Summary(
@@ -46,6 +47,7 @@ def summary(out: Path) -> card.Summary:
         leaks=1,
         leak_bits=24,
         tests={"as photographed": test},
+        scored=calibration.Scored(scores[::-1], labels, np.array([4, 5, 6, 7])),
     )
 
 
@@ -55,8 +57,10 @@ def test_the_card_says_what_was_measured(tmp_path):
     assert "4 pictures of 3 photographs. Right: int8 0.750" in text
     assert "| rotten_apple | 3 | 0.667 (" in text
     assert "**Note.** a note." in text
-    assert "| 0.80 | 66.7% | 75.0% |" in text
-    assert "0.200 before the logits were divided by 0.80" in text
+    # Of the scores 0.9, 0.7, 0.8 and 0.9 those of 0.8 and more; on the validation pictures, on the test pictures.
+    assert "| 0.80 | 0.667 (0.16 to 0.95) | 75.0% | 0.000 (0.00 to 0.56) | 75.0% |" in text
+    assert "| **0.81** | 1.000 (0.34 to 1.00) | 50.0% | 0.000 (0.00 to 0.66) | 50.0% |" in text
+    assert "0.200 on the validation pictures before its logits were divided by 0.80" in text
     assert json.loads((tmp_path / "figures.json").read_text())["tests"]["as photographed"]["confusion_int8"] == [
         [1, 0],
         [1, 2],
@@ -122,52 +126,100 @@ def test_the_shipped_list_names_the_shipped_files():
 
 def test_the_pictures_of_the_card_are_drawn(tmp_path):
     found = summary(tmp_path)
-    mistakes = [plots.Mistake(np.full((60, 40, 3), 90, np.uint8), "rotten", "fresh", 0.9, "belt")] * 30
+    mistakes = [plots.Mistake(np.full((60, 40, 3), 90, np.uint8), "rotten", "fresh", 0.9, "belt", "1.jpg")] * 30
     plots.curves(found.model.epochs, 1, tmp_path / "training.png")
     plots.confusion({"belt": np.eye(2, dtype=int), "dark": np.eye(2, dtype=int)}, CLASSES, tmp_path / "confusion.png")
-    plots.calibration(found.model.reliability, found.model.threshold, tmp_path / "calibration.png")
+    plots.calibration(found.model.validation, found.scored, found.model.threshold, tmp_path / "calibration.png")
     plots.contact_sheet(mistakes, tmp_path / "mistakes.png")
     plots.contact_sheet([], tmp_path / "none.png")
     for name in ("training", "confusion", "calibration", "mistakes", "none"):
         assert cv2.imread(str(tmp_path / f"{name}.png")).std() > 1, name
     sheet = cv2.imread(str(tmp_path / "mistakes.png"))
-    assert sheet.shape[0] == plots.SHEET_ROWS * (plots.CELL + plots.CAPTION)
+    assert sheet.shape[0] == plots.HEAD + plots.SHEET_ROWS * (plots.CELL + plots.CAPTION)
 
 
-def test_the_choosing_table_is_drawn(tmp_path):
+def test_labels_of_any_letters_are_drawn_and_not_replaced(tmp_path):
+    def sheet(said: str) -> np.ndarray:
+        plots.contact_sheet(
+            [plots.Mistake(np.zeros((9, 9, 3), np.uint8), "a", said, 0.9, "b", "1.jpg")], tmp_path / "m.png"
+        )
+        return cv2.imread(str(tmp_path / "m.png"))
+
+    assert (sheet("schön") != sheet("sch?n")).any()
+    assert sheet("x" * 300).shape == sheet("x").shape
+
+
+def test_names_that_are_no_bare_words_stay_whole_in_toml_and_markdown(tmp_path):
+    names = ['good part "A"', "Größe|2"]
+    found = summary(tmp_path)
+    test = found.tests["as photographed"]
+    renamed = [dataclasses.replace(one, name=name) for one, name in zip(test.int8, names, strict=True)]
+    found = dataclasses.replace(
+        found,
+        classes=names,
+        data='parts\\"1"',
+        tests={"as photographed": dataclasses.replace(test, int8=renamed)},
+        split={role: dict(zip(names, table.values(), strict=True)) for role, table in found.split.items()},
+    )
+    closing = card.closing(found, tmp_path)
+    keys = tomllib.loads(closing[closing.index("[models]") :])["visual_inspection"]["grades"]
+    assert keys == {names[0]: "good", names[1]: "reject"}
+    listed = tomllib.loads("schema = 1\n" + card.entry(found, tmp_path))["model"][0]
+    assert listed["training_set"].startswith('parts\\"1", ')
+    assert listed["figure"][1]["metric"] == "recall Größe|2"
+    assert "| Größe\\|2 | 3 |" in card.text(found)
+
+
+def choosing_figures() -> dict:
     model = {
         "name": "a",
         "task": "detection",
         "training_set": "COCO",
-        "input": [300, 300],
+        "input": [240, 300],
         "bytes": 5_343_248,
         "on_chip": {"bytes": 5_770_708, "streamed_bytes": 0, "estimate": True},
-        "cpu": [{"threads": 1, "p50_ms": 4.41}],
+        "cpu": [{"threads": 1, "p50_ms": 4.41}, {"threads": 2, "p50_ms": 2.9}],
         "cpu_reason": None,
-        "tpu": {"ms": 7.3, "published": True},
-        "accuracy": {"metric": "recall", "value": 0.95, "count": 12},
+        "tpu": {"ms": 7.3, "published": True, "source": "a page"},
+        "accuracy": {"set": "belt", "metric": "recall", "value": 0.95, "low": 0.9, "high": 0.97, "count": 12},
     }
-    bare = {**model, "training_set": None, "cpu": [], "cpu_reason": "compiled", "tpu": None, "accuracy": None}
+    bare = {**model, "name": "b", "training_set": None, "cpu": [], "cpu_reason": "compiled", "tpu": None}
+    bare |= {"accuracy": None, "on_chip": {"bytes": 1 << 20, "streamed_bytes": 1 << 19, "estimate": False}}
     pair = {
         "detector": "a",
         "classifier": "b",
         "on_chip": model["on_chip"],
-        "fits": "yes",
+        "fits": "apart",
+        "room_bytes": 8_000_000,
         "inferences_per_second": 60.0,
         "cpu_load": {"share": 0.42},
         "tpu_load": None,
     }
-    figures = {"engine": "CPU", "models": [model, bare], "pairs": [pair]}
-    assert choosing_table.rows(figures)[0] == [
-        "a",
-        "COCO",
-        "300×300",
-        "5.3 MB",
-        "~5.50 MiB",
-        "4.4 (1 thr.)",
-        "7.3†",
-        "0.950 recall (n 12)",
-    ]
-    assert choosing_table.pair_rows(figures)[0][-3:] == ["60", "42 %", "–"]
-    choosing_table.draw("CPU", choosing_table.rows(figures), choosing_table.pair_rows(figures), tmp_path / "a.png")
+    cameras = [{"fps": 10.0, "assumed": False}, {"fps": 30.0, "assumed": True}]
+    return {"engine": "CPU", "cameras": cameras, "crops_per_frame": 1.0, "models": [model, bare], "pairs": [pair]}
+
+
+def test_the_choosing_table_says_what_was_measured_and_what_was_not():
+    figures = choosing_figures()
+    model, bare = figures["models"]
+    assert choosing_table.model_text(model) == "a\nCOCO\n300×240, 5.3 MB, ~5.50 MiB on chip"
+    assert choosing_table.model_text(bare).endswith("1.00 + 0.50 streamed MiB on chip")
+    assert choosing_table.accuracy_text(model["accuracy"]) == "0.950 recall (0.90 to 0.97)\nbelt, n 12"
+    assert choosing_table.accuracy_text(None) == "not stated"
+    (pair,) = figures["pairs"]
+    assert choosing_table.pair_text(pair) == (
+        "~5.50 MiB: compiled apart\n60 inferences/s: 42 % of a CPU core, – of an Edge TPU"
+    )
+    small = "\n".join(choosing_table.notes(figures))
+    assert "10 and 30 (assumed) frames per second" in small
+    assert "a: a page" in small
+
+
+def test_the_choosing_table_is_drawn(tmp_path):
+    figures = choosing_figures()
+    choosing_table.draw(figures, tmp_path / "a.png")
     assert cv2.imread(str(tmp_path / "a.png")).std() > 1
+    (tmp_path / "f.json").write_text(json.dumps({"models": 3}))
+    with pytest.raises(UserError, match="not the figures"):
+        choosing_table.run(argparse.Namespace(figures=tmp_path / "f.json", png=tmp_path / "b.png"))
+    choosing_table.draw({**figures, "models": [], "pairs": []}, tmp_path / "none.png")

@@ -39,6 +39,29 @@ def test_an_old_log_of_one_model_is_read():
     assert model.on_cpu[1].status.startswith("Operation is otherwise supported")
 
 
+def test_an_operation_log_knows_operators_and_nothing_of_memory():
+    log = compiler_log.parse((LOGS / "operations.txt").read_text())
+    (model,) = log.models
+    assert (log.version, model.source, model.output) == ("15.0.340273435", "filter.tflite", "filter_edgetpu.tflite")
+    assert (model.operations, model.memory_known) == (4, False)
+    assert [one.name for one in model.on_cpu] == ["CUSTOM"]
+
+
+def test_a_log_from_elsewhere_is_shown_as_a_table(tmp_path, capsys):
+    logs = [LOGS / "pair.txt", LOGS / "operations.txt"]
+    compile_models.run(arguments(tmp_path, [], log=logs))
+    said = capsys.readouterr().out
+    assert "4.89 MiB" in said
+    assert "on the Edge TPU: 3 operators" in said
+    assert "on the CPU: 1 CUSTOM" in said
+    tables = json.loads((tmp_path / "table.json").read_text())
+    assert [model["token"] for table in tables for model in table["models"]] == [None] * 3
+    with pytest.raises(UserError, match="cannot read the log"):
+        compile_models.run(arguments(tmp_path, [], log=[tmp_path / "nothing.log"]))
+    with pytest.raises(UserError, match="needs MODELs"):
+        compile_models.run(arguments(tmp_path, []))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -179,6 +202,7 @@ def arguments(tmp_path, models, **more) -> argparse.Namespace:
         "keep_order": False,
         "check": False,
         "json": tmp_path / "table.json",
+        "log": [],
         "compiler": str(tmp_path / "edgetpu_compiler"),
     }
     return argparse.Namespace(models=models, **{**options, **more})
@@ -237,6 +261,20 @@ def test_compiled_files_are_checked_without_the_compiler(tmp_path):
     plain.write_bytes(made_models.model([b"nothing"], code="some-op"))
     with pytest.raises(UserError, match="it is not compiled"):
         compile_models.together([plain])
+    with pytest.raises(UserError, match="named twice"):
+        compile_models.together([files[0], files[0]])
+    with pytest.raises(UserError, match="compiled already"):
+        compile_models.run(arguments(tmp_path, files[:1]))
+
+
+def test_the_log_beside_a_compiled_file_says_what_the_cpu_runs(tmp_path):
+    file = tmp_path / "filter_edgetpu.tflite"
+    file.write_bytes(made_models.compiled(5, 2**20, 0))
+    assert "on the CPU" not in compile_models.together([file])
+    operations = (LOGS / "operations.txt").read_text()
+    assert "on the CPU: 1 CUSTOM" in compile_models.together([file], [compiler_log.parse(operations)])
+    file.with_suffix(".log").write_text(operations)
+    assert "by its log 3 operators on the Edge TPU" in compile_models.together([file])
 
 
 def test_without_the_compiler_it_is_said_how_to_get_it(tmp_path, models):

@@ -113,6 +113,42 @@ def test_drawn_pictures_of_one_photograph_are_one_case(andon, tmp_path):
     assert bolt["recall"]["low"] < 0.4  # two cases, not eight
 
 
+def test_pictures_that_are_named_by_their_date_are_not_one_photograph(andon, tmp_path):
+    folder = tmp_path / "dated"
+    (folder / "bolt").mkdir(parents=True)
+    for number in range(8):
+        cv2.imwrite(str(folder / "bolt" / f"20261129-{number:06d}.jpg"), np.zeros((8, 8, 3), np.uint8))
+    found = evaluate.classifier(options(data=folder, andon=andon))
+    assert found["right"]["low"] > 0.6  # eight cases, not one
+
+
+def test_formats_that_the_product_does_not_read_are_shown_as_copies(andon, tmp_path):
+    folder = tmp_path / "formats"
+    (folder / "bolt").mkdir(parents=True)
+    for suffix in ("bmp", "webp", "tif", "png"):
+        cv2.imwrite(str(folder / "bolt" / f"dark.{suffix}"), np.zeros((8, 8, 3), np.uint8))
+    found = evaluate.classifier(options(data=folder, andon=andon))
+    assert (found["pictures"], found["right"]["value"]) == (4, 1.0)
+
+
+def test_pictures_that_the_model_was_trained_on_are_counted_aloud(andon, pictures, tmp_path, capsys):
+    model = tmp_path / "made.tflite"
+    model.write_bytes(b"any")
+    rows = [
+        {"sha256": sources.sha256_of(path), "class": path.parent.name, "photograph": 1, "role": role}
+        for path, role in zip(sorted(pictures.glob("*/*")), ["train", "validation", *["test"] * 4], strict=True)
+    ]
+    (tmp_path / "split.json").write_text(json.dumps(rows))
+    found = evaluate.classifier(options(model=str(model), data=pictures, andon=andon))
+    assert found["pictures_trained_on"] == 2
+    assert "WARNING: by the split.json beside it, 2 of these" in capsys.readouterr().out
+    found = evaluate.classifier(options(model=str(model), data=pictures, andon=andon, split=tmp_path / "split.json"))
+    assert (found["pictures"], found["pictures_trained_on"]) == (4, 0)
+    (tmp_path / "split.json").write_text("{}")
+    with pytest.raises(UserError, match=r"no split\.json"):
+        evaluate.classifier(options(data=pictures, andon=andon, split=tmp_path / "split.json"))
+
+
 def test_folders_that_the_model_does_not_know_are_named(andon, pictures):
     (pictures / "gear").rename(pictures / "wheel")
     with pytest.raises(UserError, match=r"does not know wheel; it knows gear, bolt"):

@@ -65,7 +65,7 @@ def test_the_temperature_that_was_built_in_is_found_and_mends_the_scores(tempera
 
 def test_the_threshold_is_the_lowest_from_which_enough_answers_are_right():
     scores, labels = drawn(1.0)
-    chosen = calibration.choose_threshold(scores, labels, 0.95)
+    chosen = calibration.Scored(scores, labels, np.arange(len(labels))).choose_threshold(0.95)
     top, right = scores.max(axis=1), scores.argmax(axis=1) == labels
     assert chosen.reached
     assert right[top >= chosen.score].mean() >= 0.95
@@ -75,6 +75,30 @@ def test_the_threshold_is_the_lowest_from_which_enough_answers_are_right():
 
 def test_a_target_out_of_reach_is_said():
     scores = np.tile([0.7, 0.3], (10, 1))
-    chosen = calibration.choose_threshold(scores, np.array([0, 1] * 5), 0.99)
+    chosen = calibration.Scored(scores, np.array([0, 1] * 5), np.arange(10)).choose_threshold()
     assert not chosen.reached
-    assert chosen.right == 0.5
+    assert chosen.right.value == 0.5
+
+
+def test_a_handful_of_right_answers_does_not_make_a_network_certain():
+    # Six photographs in three pictures each, all answered rightly with 0.75: the likeliest temperature is none at all.
+    scores, labels = np.tile([0.75, 0.25], (18, 1)), np.zeros(18, int)
+    assert calibration.fit_temperature(scores, labels, np.arange(18) // 3) > 0.5
+    many, labels = np.tile([0.75, 0.25], (3000, 1)), np.zeros(3000, int)
+    assert calibration.fit_temperature(many, labels) < 0.25
+
+
+def test_a_single_right_answer_at_the_top_makes_no_threshold():
+    scores = np.tile([0.7, 0.3], (20, 1))
+    scores[0] = [0.95, 0.05]
+    labels = np.array([0, *[0, 1] * 9, 0])
+    chosen = calibration.Scored(scores, labels, np.arange(20)).choose_threshold()
+    assert (chosen.score, chosen.reached) == (0.5, False)
+
+
+def test_a_threshold_and_a_bin_count_photographs():
+    scores, labels = np.tile([0.9, 0.1], (40, 1)), np.zeros(40, int)
+    scored = calibration.Scored(scores, labels, np.arange(40) % 4)
+    assert scored.at(0.5).right.low == pytest.approx(figures.wilson(1.0, 4)[0])
+    assert scored.reliability.photographs.max() == 4
+    assert scored.at(0.95).right.count == 0

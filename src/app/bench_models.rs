@@ -2,11 +2,14 @@
 //!
 //! Latencies on the CPU are measured here and now, with the product's engine and preprocessing. What an
 //! Edge TPU would take is measured where one is there, else it is a published figure and marked as such.
-//! Accuracies come from the models' cards. Memory on the chip is what the compiled file or the compiler's
-//! log says, else an estimate from the file's size.
+//! Accuracies come from the models' cards. Memory on the chip is what the compiled file says where it is
+//! here, else what the list says of it, else an estimate from the file's size.
+//!
+//! Compared are the models of the configured list, those fetched, and the configured ones where they are
+//! files outside the list.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::report::millis;
@@ -15,16 +18,17 @@ use crate::capture;
 use crate::config::{Config, EngineChoice, EngineConfig, Loaded, ModelRef};
 use crate::health::Latencies;
 use crate::inference::{
-    self, InferenceError, ListedAccuracy, ListedTpu, Registry, Trial, known_picture,
+    self, InferenceError, ListedAccuracy, ListedModel, ListedTpu, ModelInfo, Registry, Trial,
+    known_picture,
 };
 use crate::sys::monotonic_now;
 use crate::units::{Score, StreamId};
 
 mod table;
 
-/// Bytes on the chip for each byte of an int8 file, at most: what the compiler made of the three models
-/// for which both are known is 0.96, 1.06 and 1.08.
-const ON_CHIP_SHARE_MAX: f64 = 1.08;
+/// Bytes on the chip for each byte of an int8 file, at most: what the compiler made of the 25 models of
+/// 0.5 to 3.7 MB for which Coral publishes both files is 0.96 to 1.105.
+const ON_CHIP_SHARE_MAX: f64 = 1.11;
 
 /// Parameters of two models that fit beside each other: the published log of Coral's pair says 4.89 and
 /// 2.74 MiB of 8 with nothing left, instructions and scratch memory take the rest.
@@ -92,6 +96,18 @@ struct OnChip {
     bytes: u64,
     streamed_bytes: u64,
     estimate: bool,
+    /// The parameter caching token, where the compiled file is here.
+    token: Option<u64>,
+}
+
+/// Whether the parameters of two models lie on the chip beside each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fits {
+    Yes,
+    /// Some would be streamed with every inference.
+    No,
+    /// Each alone would, but they were compiled apart: they evict each other.
+    Apart,
 }
 
 /// A detector and a classifier on the configured cameras.
@@ -100,7 +116,7 @@ pub struct PairRow {
     detector: String,
     classifier: String,
     on_chip: OnChip,
-    fits: bool,
+    fits: Fits,
     inferences_per_second: f64,
     /// Share of one core's, and of one Edge TPU's, time.
     cpu_load: Option<f64>,
@@ -133,6 +149,8 @@ pub struct ModelsTable {
 /// A model as the list knows it.
 struct Candidate {
     name: String,
+    /// The folder of its list.
+    directory: PathBuf,
     /// The file that the CPU runs.
     cpu: Option<ModelRef>,
     /// The compiled file, where it is there.
@@ -147,19 +165,35 @@ struct Facts {
     tpu: Option<ListedTpu>,
 }
 
-/// Measures every model of the configured list that is here.
+impl Facts {
+    fn of(model: &ListedModel) -> Self {
+        Self {
+            training_set: model.training_set.clone(),
+            accuracy: model.accuracy.clone(),
+            tpu: model.tpu.clone(),
+        }
+    }
+}
+
+/// Measures every model of the configured list that is here, and the configured ones outside it.
 ///
 /// # Errors
 ///
 /// The list cannot be read, or a listed model cannot be loaded.
 pub fn measure(loaded: &Loaded, plan: BenchModelsPlan) -> Result<ModelsTable, RunError> {
     let config = &loaded.config;
-    let directory = &config.models.directory;
-    let registry = Registry::read(directory)?;
+    let registry = Registry::read(&config.models.directory)?;
+    let mut listed = candidates(&registry);
+    let configured = [&config.models.detector, &config.models.classifier];
+    for file in configured.into_iter().filter_map(file_of) {
+        if !listed.iter().any(|known| known.has(file)) {
+            listed.push(outside(file));
+        }
+    }
     let mut models = Vec::new();
-    for candidate in candidates(&registry) {
+    for candidate in listed {
         log::info!("model {}", candidate.name);
-        if let Some(row) = row(directory, config, candidate, plan.runs)? {
+        if let Some(row) = row(config, candidate, plan.runs)? {
             models.push(row);
         }
     }
@@ -182,15 +216,13 @@ pub fn measure(loaded: &Loaded, plan: BenchModelsPlan) -> Result<ModelsTable, Ru
 
 /// What is listed, shipped or fetched: one entry for each network.
 fn candidates(registry: &Registry) -> Vec<Candidate> {
+    let directory = registry.directory();
     let shipped = registry.models().iter().map(|model| Candidate {
         name: model.name.clone(),
+        directory: directory.to_owned(),
         cpu: Some(ModelRef::Named(model.name.clone())),
-        compiled: None,
-        listed: Facts {
-            training_set: model.training_set.clone(),
-            accuracy: model.accuracy.clone(),
-            tpu: model.tpu.clone(),
-        },
+        compiled: compiled_beside(&directory.join(&model.file)).map(ModelRef::File),
+        listed: Facts::of(model),
     });
     let mut found: Vec<Candidate> = shipped.collect();
     let names: BTreeSet<&str> = registry
@@ -214,6 +246,7 @@ fn candidates(registry: &Registry) -> Vec<Candidate> {
         });
         found.push(Candidate {
             name: name.to_owned(),
+            directory: directory.to_owned(),
             cpu: here("cpu"),
             compiled: here("edgetpu"),
             listed,
@@ -222,15 +255,78 @@ fn candidates(registry: &Registry) -> Vec<Candidate> {
     found
 }
 
+impl Candidate {
+    /// Whether it is that file, or was compiled to it.
+    fn has(&self, file: &Path) -> bool {
+        let listed = Registry::read(&self.directory).ok();
+        let of_name = |name: &str| {
+            let models = listed.as_ref()?.models().iter();
+            let model = models.into_iter().find(|model| model.name == *name)?;
+            Some(self.directory.join(&model.file))
+        };
+        let path = |model: &ModelRef| match model {
+            ModelRef::File(path) => Some(path.clone()),
+            ModelRef::Named(name) => of_name(name),
+        };
+        let same = |path: PathBuf| match (path.canonicalize(), file.canonicalize()) {
+            (Ok(one), Ok(other)) => one == other,
+            (Err(_), _) | (_, Err(_)) => path == file,
+        };
+        let known = self.cpu.iter().chain(&self.compiled);
+        known.filter_map(path).any(same)
+    }
+}
+
+fn file_of(model: &ModelRef) -> Option<&Path> {
+    match model {
+        ModelRef::File(path) => Some(path),
+        ModelRef::Named(_) => None,
+    }
+}
+
+/// What the compiler calls `x.tflite`, `x_edgetpu.tflite`, if it is there.
+fn compiled_beside(file: &Path) -> Option<PathBuf> {
+    let stem = file.file_stem()?.to_string_lossy();
+    let compiled = file.with_file_name(format!("{stem}_edgetpu.tflite"));
+    compiled.is_file().then_some(compiled)
+}
+
+/// A configured file that no list has, with its other form beside it and what its own card says.
+fn outside(file: &Path) -> Candidate {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let (name, cpu, compiled) = match stem.strip_suffix("_edgetpu") {
+        Some(name) => {
+            let original = file.with_file_name(format!("{name}.tflite"));
+            let original = original.is_file().then_some(original);
+            (name, original, Some(file.to_owned()))
+        }
+        None => (&*stem, Some(file.to_owned()), compiled_beside(file)),
+    };
+    let directory = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
+    let card = Registry::read(&directory).ok();
+    let listed = card.and_then(|card| {
+        let original = format!("{name}.tflite");
+        let mut models = card.models().iter();
+        models.find(|model| model.file == original).map(Facts::of)
+    });
+    Candidate {
+        name: name.to_owned(),
+        directory,
+        cpu: cpu.map(ModelRef::File),
+        compiled: compiled.map(ModelRef::File),
+        listed: listed.unwrap_or_default(),
+    }
+}
+
 /// A row; `None` where no file of the model is here.
 fn row(
-    directory: &Path,
     config: &Config,
     candidate: Candidate,
     runs: u32,
 ) -> Result<Option<ModelRow>, InferenceError> {
     let Candidate {
         name,
+        directory,
         cpu,
         compiled,
         listed,
@@ -239,6 +335,7 @@ fn row(
         log::info!("{name}: not here (andon models fetch coral)");
         return Ok(None);
     };
+    let directory = directory.as_path();
     let file = inference::load_model(directory, any)?;
     let bytes = file.bytes.len() as u64;
     let (input, outputs) = (file.graph.inputs(), file.graph.outputs().len());
@@ -259,7 +356,11 @@ fn row(
         training_set: listed.training_set,
         input: [side(1), side(2)],
         bytes,
-        on_chip: on_chip(bytes, listed.tpu.as_ref()),
+        on_chip: compiled
+            .as_ref()
+            .and_then(file_of)
+            .and_then(in_compiled)
+            .unwrap_or_else(|| on_chip(bytes, listed.tpu.as_ref())),
         cpu: match &cpu {
             Some(model) => cpu_costs(directory, config, model, runs)?,
             None => Vec::new(),
@@ -274,6 +375,18 @@ fn row(
     Ok(Some(row))
 }
 
+/// What a compiled file says itself; one that cannot be read is named in the log.
+fn in_compiled(file: &Path) -> Option<OnChip> {
+    let info = ModelInfo::read(file).inspect_err(|error| log::warn!("{error}"));
+    let memory = info.ok()?.chip_memory()?;
+    Some(OnChip {
+        bytes: memory.cached_bytes,
+        streamed_bytes: memory.streamed_bytes,
+        estimate: false,
+        token: Some(memory.token.0),
+    })
+}
+
 fn on_chip(bytes: u64, listed: Option<&ListedTpu>) -> OnChip {
     if let Some(ListedTpu {
         on_chip_bytes: Some(bytes),
@@ -285,6 +398,7 @@ fn on_chip(bytes: u64, listed: Option<&ListedTpu>) -> OnChip {
             bytes: *bytes,
             streamed_bytes: streamed_bytes.unwrap_or_default(),
             estimate: false,
+            token: None,
         };
     }
     #[allow(
@@ -298,6 +412,7 @@ fn on_chip(bytes: u64, listed: Option<&ListedTpu>) -> OnChip {
         bytes,
         streamed_bytes: 0,
         estimate: true,
+        token: None,
     }
 }
 
@@ -427,7 +542,7 @@ fn pairs(models: &[ModelRow], rates: [Rate; 2], crops: f64) -> Vec<PairRow> {
         PairRow {
             detector: detector.name.clone(),
             classifier: classifier.name.clone(),
-            fits: on_chip.streamed_bytes == 0 && on_chip.bytes <= ON_CHIP_BYTES_OF_TWO,
+            fits: fits(detector.on_chip, classifier.on_chip),
             on_chip,
             inferences_per_second: detections + grades,
             cpu_load: detector
@@ -452,6 +567,18 @@ fn together(one: OnChip, other: OnChip) -> OnChip {
         bytes: one.bytes + other.bytes,
         streamed_bytes: one.streamed_bytes + other.streamed_bytes,
         estimate: one.estimate || other.estimate,
+        token: one.token.filter(|_| one.token == other.token),
+    }
+}
+
+fn fits(one: OnChip, other: OnChip) -> Fits {
+    let both = together(one, other);
+    if both.streamed_bytes > 0 || both.bytes > ON_CHIP_BYTES_OF_TWO {
+        return Fits::No;
+    }
+    match (one.token, other.token) {
+        (Some(one), Some(other)) if one != other || one == 0 => Fits::Apart,
+        _ => Fits::Yes,
     }
 }
 

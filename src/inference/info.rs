@@ -24,11 +24,39 @@ pub struct ModelInfo {
     programs: Vec<(CachingToken, Traffic)>,
 }
 
+/// What a compiled model takes of an Edge TPU's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChipMemory {
+    /// Weights that stay on the chip.
+    pub cached_bytes: u64,
+    /// Weights that are sent again with every inference.
+    pub streamed_bytes: u64,
+    /// Whose weights may lie there beside it.
+    pub token: CachingToken,
+}
+
 impl ModelInfo {
     /// Whether it has a program for an Edge TPU.
     #[must_use]
     pub fn is_compiled(&self) -> bool {
         !self.programs.is_empty()
+    }
+
+    /// Weights on the chip, weights streamed with every inference, and the token under which they lie
+    /// there (0 where its programs have several); `None` where it is not compiled.
+    #[must_use]
+    pub fn chip_memory(&self) -> Option<ChipMemory> {
+        let ((first, _), _) = self.programs.split_first()?;
+        let shared = self.programs.iter().all(|(token, _)| token == first);
+        let sum = |bytes: fn(&Traffic) -> usize| {
+            let each = self.programs.iter().map(|(_, traffic)| bytes(traffic));
+            each.sum::<usize>() as u64
+        };
+        Some(ChipMemory {
+            cached_bytes: sum(|traffic| traffic.cached_bytes),
+            streamed_bytes: sum(|traffic| traffic.streamed_bytes),
+            token: if shared { *first } else { CachingToken(0) },
+        })
     }
 
     /// Reads a model file; labels are not needed.

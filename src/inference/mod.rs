@@ -45,7 +45,7 @@ pub use engine::{Condition, ElementType, Engine, Model, Quantisation, TensorSpec
 pub use error::InferenceError;
 pub use fetch::{FetchError, Fetched, Source, downloaded, fetch_coral};
 pub use inferencer::{Inferencer, InspectionJob, LabelSet, Selection, Step};
-pub use info::{ModelInfo, accelerators, companions};
+pub use info::{ChipMemory, ModelInfo, accelerators, companions};
 pub use labels::Labels;
 pub use registry::{
     ListedAccuracy, ListedDownload, ListedLabels, ListedModel, ListedTensor, ListedTpu, ModelFile,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{CpuCost, ModelRow, ModelsTable, ON_CHIP_BYTES_OF_TWO, OnChip, PairRow};
+use super::{CpuCost, Fits, ModelRow, ModelsTable, ON_CHIP_BYTES_OF_TWO, OnChip, PairRow};
 use crate::app::report::millis;
 
 impl ModelsTable {
@@ -40,6 +40,11 @@ impl ModelsTable {
             let _ = writeln!(text, "{}", pair_line(pair));
         }
         text.push_str("\n~ estimated from the file's size   † published, not measured here");
+        if self.pairs.iter().any(|pair| pair.fits == Fits::Apart) {
+            text.push_str(
+                "\napart: compiled, but not in one call: each evicts the other's weights at every switch",
+            );
+        }
         let mut costs = self.models.iter().flat_map(|model| &model.cpu);
         if costs.any(CpuCost::disturbed) {
             text.push_str(
@@ -117,6 +122,14 @@ fn line(model: &ModelRow) -> String {
     )
 }
 
+const fn word(fits: Fits) -> &'static str {
+    match fits {
+        Fits::Yes => "yes",
+        Fits::No => "no",
+        Fits::Apart => "apart",
+    }
+}
+
 fn pair_line(pair: &PairRow) -> String {
     let percent = |share: Option<f64>, mark: &str| {
         share.map_or_else(
@@ -129,7 +142,7 @@ fn pair_line(pair: &PairRow) -> String {
         "{:<68} {:>22} {:>5} {:>12.0} {:>9} {:>6}",
         format!("{} + {}", pair.detector, pair.classifier),
         chip(pair.on_chip),
-        if pair.fits { "yes" } else { "no" },
+        word(pair.fits),
         pair.inferences_per_second,
         percent(pair.cpu_load, ""),
         percent(
@@ -183,7 +196,7 @@ fn model_json(model: &ModelRow) -> Value {
 fn pair_json(pair: &PairRow) -> Value {
     json!({
         "detector": pair.detector, "classifier": pair.classifier, "on_chip": chip_json(pair.on_chip),
-        "fits": if pair.fits { "yes" } else { "no" }, "room_bytes": ON_CHIP_BYTES_OF_TWO,
+        "fits": word(pair.fits), "room_bytes": ON_CHIP_BYTES_OF_TWO,
         "inferences_per_second": pair.inferences_per_second,
         "cpu_load": pair.cpu_load.map(|share| json!({ "share": share })),
         "tpu_load": pair.tpu_load.map(|load| json!({ "share": load.share, "published": load.published })),

@@ -33,7 +33,7 @@ fn rates(safety: f64, inspection: f64) -> [Rate; 2] {
 #[test]
 fn what_the_compiler_said_goes_before_the_estimate() {
     let estimate = on_chip(1_000_000, None);
-    assert_eq!((estimate.bytes, estimate.estimate), (1_080_000, true));
+    assert_eq!((estimate.bytes, estimate.estimate), (1_110_000, true));
     let listed = ListedTpu {
         on_chip_bytes: Some(2_496_832),
         streamed_bytes: Some(598_080),
@@ -45,6 +45,7 @@ fn what_the_compiler_said_goes_before_the_estimate() {
         bytes: 2_496_832,
         streamed_bytes: 598_080,
         estimate: false,
+        token: None,
     };
     assert_eq!(said, expected);
 }
@@ -64,7 +65,7 @@ fn two_streams_of_30_with_one_crop_take_what_they_are_known_to_take() {
     let share = pair.tpu_load.map(|load| load.share).unwrap_or_default();
     assert!((share - 0.618).abs() < 1e-9, "{share}");
     assert!((pair.cpu_load.unwrap_or_default() - 0.30).abs() < 1e-9);
-    assert!(pair.fits, "{pair:?}");
+    assert_eq!(pair.fits, Fits::Yes, "{pair:?}");
 }
 
 #[test]
@@ -76,13 +77,76 @@ fn a_pair_that_streams_or_is_too_large_does_not_fit() {
     let fits = |models: &[ModelRow]| {
         pairs(models, rates(30.0, 30.0), 1.0)
             .iter()
-            .all(|pair| pair.fits)
+            .all(|pair| pair.fits == Fits::Yes)
     };
     assert!(!fits(&models));
     models[1].on_chip.bytes = 500_000;
     assert!(fits(&models));
     models[1].on_chip.streamed_bytes = 1;
     assert!(!fits(&models));
+}
+
+#[test]
+fn models_that_were_compiled_apart_do_not_fit_together() {
+    let compiled = |token: Option<u64>| OnChip {
+        bytes: 1_000_000,
+        streamed_bytes: 0,
+        estimate: token.is_none(),
+        token,
+    };
+    assert_eq!(fits(compiled(Some(7)), compiled(Some(7))), Fits::Yes);
+    assert_eq!(fits(compiled(Some(7)), compiled(Some(8))), Fits::Apart);
+    assert_eq!(fits(compiled(Some(0)), compiled(Some(0))), Fits::Apart);
+    assert_eq!(fits(compiled(Some(7)), compiled(None)), Fits::Yes);
+    let mut models = [
+        model("d", "detection", 1_000_000, 4, None),
+        model("c", "classification", 1_000_000, 2, None),
+    ];
+    models[0].on_chip = compiled(Some(7));
+    models[1].on_chip = compiled(Some(8));
+    let rates = rates(10.0, 25.0);
+    let table = ModelsTable {
+        engine: "CPU".to_owned(),
+        pairs: pairs(&models, rates, 1.0),
+        rates,
+        crops: 1.0,
+        models: models.to_vec(),
+    };
+    assert!(table.table().contains("apart: compiled, but not in one call"));
+    assert!(table.to_json().contains(r#""fits": "apart""#));
+}
+
+#[test]
+fn a_configured_file_outside_the_list_is_compared_with_what_its_card_says() {
+    let folder = std::env::temp_dir().join(format!("andon-bench-models-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for name in ["parts.tflite", "parts_edgetpu.tflite"] {
+        std::fs::write(folder.join(name), b"x").expect("written");
+    }
+    let bare = outside(&folder.join("parts.tflite"));
+    assert_eq!(bare.name, "parts");
+    assert_eq!(
+        bare.compiled,
+        Some(ModelRef::File(folder.join("parts_edgetpu.tflite")))
+    );
+    assert!(bare.listed.training_set.is_none());
+
+    let card = std::fs::read_to_string("models/models.toml").expect("the shipped list");
+    let card = card.replace("classifier_apple_224_int8.tflite", "parts.tflite");
+    std::fs::write(folder.join("models.toml"), card).expect("written");
+    for name in ["parts.tflite", "parts_edgetpu.tflite"] {
+        let found = outside(&folder.join(name));
+        assert_eq!(found.name, "parts");
+        assert_eq!(found.cpu, Some(ModelRef::File(folder.join("parts.tflite"))));
+        assert!(found.listed.accuracy.is_some());
+        assert!(found.has(&folder.join("parts_edgetpu.tflite")));
+        assert!(!found.has(&folder.join("other.tflite")));
+    }
+    std::fs::remove_dir_all(folder).expect("removed");
+
+    let registry = Registry::read(Path::new("models")).expect("the shipped list");
+    let shipped = Path::new("models/classifier_apple_224_int8.tflite");
+    assert!(candidates(&registry).iter().any(|known| known.has(shipped)));
 }
 
 #[test]
@@ -121,7 +185,7 @@ fn the_table_marks_what_was_not_measured() {
     let text = table.table();
     for part in [
         "7.3†",
-        "~5.50 MiB",
+        "~5.66 MiB",
         "† d: a page",
         "only the compiled file",
         "4.0 (1)",
