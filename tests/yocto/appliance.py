@@ -98,7 +98,7 @@ def units_verify(folder: Path) -> None:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_text("#!/bin/sh\n")
         (target / path).chmod(0o755)
-    for name in ("systemd-udev-settle", "rauc", "systemd-tmpfiles-setup"):
+    for name in ("systemd-udev-settle", "rauc", "systemd-tmpfiles-setup", "systemd-fsck@"):
         (target / f"usr/lib/systemd/system/{name}.service").write_text("[Service]\nExecStart=/bin/sh\n")
     for name in ("sysinit", "basic", "shutdown", "multi-user", "local-fs", "umount", "local-fs-pre"):
         (target / f"usr/lib/systemd/system/{name}.target").write_text("[Unit]\nDescription=test\n")
@@ -150,7 +150,9 @@ def udevadm(folder: Path) -> list[str]:
 
 def udev_verifies_the_rules(folder: Path) -> None:
     command = [*udevadm(folder), "verify", "--resolve-names=never"]
-    good(*command, TREE / "config/70-andon.rules")
+    others = sorted(LAYER.rglob("*.rules"))
+    assert others
+    good(*command, TREE / "config/70-andon.rules", *others)
     wrong = folder / "70-wrong.rules"
     wrong.write_text('SUBSYSTEM=="apex", GROUPS="plugdev", MODUS="0660"\n')
     assert run(*command, wrong).returncode != 0, "a rule with an unknown key is accepted"

@@ -248,6 +248,9 @@ def users_agree() -> None:
     members = sorted(re.findall(r"^m andon (\w+)", sysusers, re.M))
     assert groups == members, f"groups {groups}, memberships {members}"
     made = sorted(re.findall(r"--system (\w+)", re.search(r"GROUPADD_PARAM:.*", recipe)[0]))
+    numbers = re.findall(r"--system --([gu]id) (\d+) ", recipe)
+    fixed = re.search(r"^u andon (\d+) ", sysusers, re.M)
+    assert fixed and sorted(numbers) == [("gid", fixed[1]), ("uid", fixed[1])], f"recipe: {numbers}; files outlive updates"
     joined = sorted(re.search(r"--groups (\S+)", recipe)[1].split(","))
     assert made == groups and joined == groups, f"recipe: {made} and {joined}; sysusers: {groups}"
     service = (TREE / "config/andon.service").read_text()

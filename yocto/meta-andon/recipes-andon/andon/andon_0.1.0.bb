@@ -63,11 +63,13 @@ PACKAGE_ARCH = "${MACHINE_ARCH}"
 
 SYSTEMD_SERVICE:${PN} = "andon.service"
 
-# The same as config/andon.sysusers.conf says; a check compares them.
+# The same as config/andon.sysusers.conf says; a check compares them. The number is fixed because the files on the partitions
+# for configuration and events outlive an update: the next system's user must be able to read them.
 USERADD_PACKAGES = "${PN}"
-GROUPADD_PARAM:${PN} = "--system gpio; --system input; --system plugdev; --system render; --system video"
-USERADD_PARAM:${PN} = "--system --user-group --no-create-home --home-dir ${localstatedir}/lib/andon --shell ${sbindir}/nologin \
-    --groups gpio,input,plugdev,render,video andon"
+GROUPADD_PARAM:${PN} = "--system --gid 400 andon; --system gpio; --system input; --system plugdev; --system render; \
+    --system video"
+USERADD_PARAM:${PN} = "--system --uid 400 --gid andon --no-create-home --home-dir ${localstatedir}/lib/andon \
+    --shell ${sbindir}/nologin --groups gpio,input,plugdev,render,video andon"
 
 FILES:${PN} += "\
     ${nonarch_libdir}/sysusers.d/andon.conf \
