@@ -1,6 +1,7 @@
 """The layer and the kas files."""
 
 import fnmatch
+import json
 import re
 import shutil
 import sys
@@ -8,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import appliance
-from common import KAS, LAYER, TREE, good, needs, run, tools
+from common import KAS, LAYER, TREE, Skip, good, needs, run, tools
 
 # Rust in the series that the layer is for.
 RUST_OF_WRYNOSE = (1, 94)
@@ -41,6 +42,20 @@ def rust_is_old_enough() -> None:
     cargo = tomllib.loads((TREE / "Cargo.toml").read_text())["package"]
     wanted = tuple(int(part) for part in cargo["rust-version"].split("."))
     assert wanted[:2] <= RUST_OF_WRYNOSE, f"rust-version {cargo['rust-version']} is more than wrynose's 1.94"
+
+
+def crates_ask_for_no_newer_rust() -> None:
+    needs("cargo")
+    listed = run("cargo", "metadata", "--format-version=1", "--locked", "--offline", cwd=TREE)
+    if listed.returncode != 0:
+        raise Skip(f"the crates are not here (cargo fetch): {listed.stderr.strip().splitlines()[-1]}")
+    packages = json.loads(listed.stdout)["packages"]
+    newer = [
+        f"{package['name']} {package['version']} asks for Rust {package['rust_version']}"
+        for package in packages
+        if tuple(int(part) for part in (package["rust_version"] or "0").split("."))[:2] > RUST_OF_WRYNOSE
+    ]
+    assert len(packages) > 100 and not newer, "\n".join(newer)
 
 
 def versions_agree() -> None:
@@ -285,6 +300,7 @@ def recipe_has_every_source(folder: Path) -> None:
 CHECKS = [
     ("generated include files equal Cargo.lock and tflite/sources.txt", generated_files_are_current),
     ("rust-version is not more than wrynose's", rust_is_old_enough),
+    ("no crate asks for a newer Rust than wrynose's", crates_ask_for_no_newer_rust),
     ("versions of program, recipe and image agree", versions_agree),
     ("oelint-adv finds nothing", recipes_are_linted),
     ("licences are SPDX identifiers", license_identifiers_are_spdx),

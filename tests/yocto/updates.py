@@ -95,8 +95,8 @@ def every_image_has_the_mounted_partitions() -> None:
 
 
 def wic_writes_no_fstab() -> None:
-    """A partition with a mount point other than / gets a line in the image's /etc/fstab, which no update has, and which for
-    the i.MX names a device that there is not."""
+    """A partition with a mount point other than / gets a line in the image's /etc/fstab, which no update has: the boot
+    partition of slot A would be mounted, writable, in both slots, and could not be written by an update."""
     for path in (LAYER / "files/wic").iterdir():
         places = re.findall(r"^part (\S+)", path.read_text(), re.M)
         assert not [place for place in places if place.startswith("/") and place != "/"], f"{path.name}: {places}"
