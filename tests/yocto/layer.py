@@ -33,6 +33,14 @@ def recipes(*patterns: str) -> list[Path]:
 # ---- Recipes ----------------------------------------------------------------------------------------------------------
 
 
+def tflite_recipe_takes_what_its_script_reads() -> None:
+    recipe = (LAYER / "recipes-andon/andon/andon-tflite_2.14.1.bb").read_text()
+    taken = set(re.findall(r"file://tflite/(\S+?);", recipe)) - {"compile.sh"}
+    read = set(re.findall(r"\$here/([\w.-]+)", (TREE / "tflite/compile.sh").read_text()))
+    assert read and taken == read, f"the recipe takes {sorted(taken)}, compile.sh reads {sorted(read)}"
+    assert "xnnpack.patch;subdir=${BP};apply=no" in recipe, "do_patch would apply it to something else"
+
+
 def generated_files_are_current() -> None:
     made = run(sys.executable, TREE / "tools/yocto-sources.py", "--check")
     assert made.returncode == 0, made.stderr.strip()
@@ -242,11 +250,12 @@ def packages_hold_what_is_installed() -> None:
     text = expand((LAYER / "recipes-andon/andon/andon_0.1.0.bb").read_text(), LAYER / "andon_0.1.0.bb")
     places = {
         "${nonarch_libdir}": "/usr/lib", "${systemd_system_unitdir}": "/usr/lib/systemd/system",
-        "${datadir}": "/usr/share", "${bindir}": "/usr/bin",
+        "${datadir}": "/usr/share", "${docdir}": "/usr/share/doc", "${bindir}": "/usr/bin",
     }  # fmt: skip
-    files = re.search(r'^FILES:andon \+= "(.*?)"', text, re.M | re.S)[1].replace("\\\n", " ").split()
-    # bitbake.conf's own: programs, ${datadir}/${BPN}, documentation.
-    patterns = ["${bindir}", "${datadir}/andon", "${datadir}/doc/andon", *files]
+    files = " ".join(re.findall(r'^FILES:andon \+= "(.*?)"', text, re.M | re.S)).replace("\\\n", " ").split()
+    # bitbake.conf's own: programs and ${datadir}/${BPN}. Documentation has a package of its own, which no image installs.
+    assert 'FILES:andon-doc = ""' in text
+    patterns = ["${bindir}", "${datadir}/andon", *files]
     for place, path in places.items():
         patterns = [pattern.replace(place, path) for pattern in patterns]
     for path in appliance.listed("raspberrypi5"):
@@ -299,6 +308,7 @@ def recipe_has_every_source(folder: Path) -> None:
 
 CHECKS = [
     ("generated include files equal Cargo.lock and tflite/sources.txt", generated_files_are_current),
+    ("the recipe of TensorFlow Lite takes what its script reads", tflite_recipe_takes_what_its_script_reads),
     ("rust-version is not more than wrynose's", rust_is_old_enough),
     ("no crate asks for a newer Rust than wrynose's", crates_ask_for_no_newer_rust),
     ("versions of program, recipe and image agree", versions_agree),
