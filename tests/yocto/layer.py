@@ -1,6 +1,7 @@
 """The layer and the kas files."""
 
 import fnmatch
+import json
 import re
 import shutil
 import sys
@@ -8,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import appliance
-from common import KAS, LAYER, TREE, good, needs, run, tools
+from common import KAS, LAYER, TREE, Skip, good, needs, run, tools
 
 # Rust in the series that the layer is for.
 RUST_OF_WRYNOSE = (1, 94)
@@ -32,6 +33,14 @@ def recipes(*patterns: str) -> list[Path]:
 # ---- Recipes ----------------------------------------------------------------------------------------------------------
 
 
+def tflite_recipe_takes_what_its_script_reads() -> None:
+    recipe = (LAYER / "recipes-andon/andon/andon-tflite_2.14.1.bb").read_text()
+    taken = set(re.findall(r"file://tflite/(\S+?);", recipe)) - {"compile.sh"}
+    read = set(re.findall(r"\$here/([\w.-]+)", (TREE / "tflite/compile.sh").read_text()))
+    assert read and taken == read, f"the recipe takes {sorted(taken)}, compile.sh reads {sorted(read)}"
+    assert "xnnpack.patch;subdir=${BP};apply=no" in recipe, "do_patch would apply it to something else"
+
+
 def generated_files_are_current() -> None:
     made = run(sys.executable, TREE / "tools/yocto-sources.py", "--check")
     assert made.returncode == 0, made.stderr.strip()
@@ -41,6 +50,20 @@ def rust_is_old_enough() -> None:
     cargo = tomllib.loads((TREE / "Cargo.toml").read_text())["package"]
     wanted = tuple(int(part) for part in cargo["rust-version"].split("."))
     assert wanted[:2] <= RUST_OF_WRYNOSE, f"rust-version {cargo['rust-version']} is more than wrynose's 1.94"
+
+
+def crates_ask_for_no_newer_rust() -> None:
+    needs("cargo")
+    listed = run("cargo", "metadata", "--format-version=1", "--locked", "--offline", cwd=TREE)
+    if listed.returncode != 0:
+        raise Skip(f"the crates are not here (cargo fetch): {listed.stderr.strip().splitlines()[-1]}")
+    packages = json.loads(listed.stdout)["packages"]
+    newer = [
+        f"{package['name']} {package['version']} asks for Rust {package['rust_version']}"
+        for package in packages
+        if tuple(int(part) for part in (package["rust_version"] or "0").split("."))[:2] > RUST_OF_WRYNOSE
+    ]
+    assert len(packages) > 100 and not newer, "\n".join(newer)
 
 
 def versions_agree() -> None:
@@ -227,11 +250,12 @@ def packages_hold_what_is_installed() -> None:
     text = expand((LAYER / "recipes-andon/andon/andon_0.1.0.bb").read_text(), LAYER / "andon_0.1.0.bb")
     places = {
         "${nonarch_libdir}": "/usr/lib", "${systemd_system_unitdir}": "/usr/lib/systemd/system",
-        "${datadir}": "/usr/share", "${bindir}": "/usr/bin",
+        "${datadir}": "/usr/share", "${docdir}": "/usr/share/doc", "${bindir}": "/usr/bin",
     }  # fmt: skip
-    files = re.search(r'^FILES:andon \+= "(.*?)"', text, re.M | re.S)[1].replace("\\\n", " ").split()
-    # bitbake.conf's own: programs, ${datadir}/${BPN}, documentation.
-    patterns = ["${bindir}", "${datadir}/andon", "${datadir}/doc/andon", *files]
+    files = " ".join(re.findall(r'^FILES:andon \+= "(.*?)"', text, re.M | re.S)).replace("\\\n", " ").split()
+    # bitbake.conf's own: programs and ${datadir}/${BPN}. Documentation has a package of its own, which no image installs.
+    assert 'FILES:andon-doc = ""' in text
+    patterns = ["${bindir}", "${datadir}/andon", *files]
     for place, path in places.items():
         patterns = [pattern.replace(place, path) for pattern in patterns]
     for path in appliance.listed("raspberrypi5"):
@@ -248,6 +272,9 @@ def users_agree() -> None:
     members = sorted(re.findall(r"^m andon (\w+)", sysusers, re.M))
     assert groups == members, f"groups {groups}, memberships {members}"
     made = sorted(re.findall(r"--system (\w+)", re.search(r"GROUPADD_PARAM:.*", recipe)[0]))
+    numbers = re.findall(r"--system --([gu]id) (\d+) ", recipe)
+    fixed = re.search(r"^u andon (\d+) ", sysusers, re.M)
+    assert fixed and sorted(numbers) == [("gid", fixed[1]), ("uid", fixed[1])], f"recipe: {numbers}; files outlive updates"
     joined = sorted(re.search(r"--groups (\S+)", recipe)[1].split(","))
     assert made == groups and joined == groups, f"recipe: {made} and {joined}; sysusers: {groups}"
     service = (TREE / "config/andon.service").read_text()
@@ -281,7 +308,9 @@ def recipe_has_every_source(folder: Path) -> None:
 
 CHECKS = [
     ("generated include files equal Cargo.lock and tflite/sources.txt", generated_files_are_current),
+    ("the recipe of TensorFlow Lite takes what its script reads", tflite_recipe_takes_what_its_script_reads),
     ("rust-version is not more than wrynose's", rust_is_old_enough),
+    ("no crate asks for a newer Rust than wrynose's", crates_ask_for_no_newer_rust),
     ("versions of program, recipe and image agree", versions_agree),
     ("oelint-adv finds nothing", recipes_are_linted),
     ("licences are SPDX identifiers", license_identifiers_are_spdx),

@@ -1,10 +1,11 @@
 """The overlays: compiled, applied to trees, and asked what came of it."""
 
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
-from common import HERE, TREE, good, needs
+from common import HERE, TREE, Skip, cache, good, needs
 
 OVERLAYS = TREE / "overlays"
 
@@ -28,13 +29,19 @@ SUPPLIES = {
     "mute-sensor": "andon-mute-supply",
 }
 
-# Controllers in the fixtures, by board, and the board's factory configuration.
+# By board: the chips with Andon's lines and the pin controller, each by its label in the tree; the tree that Linux has for
+# the board; and the machine whose factory configuration it is.
 CONTROLLERS = {
-    "rpi4": {"pinctrl-bcm2711": "/soc/gpio@7e200000"},
-    "rpi5": {"pinctrl-rp1": "/axi/gpio@400d0000"},
-    "imx8mm-evk": {"30220000.gpio": "/soc/gpio@30220000", "30240000.gpio": "/soc/gpio@30240000"},
+    "rpi4": {"pinctrl-bcm2711": "gpio"},
+    "rpi5": {"pinctrl-rp1": "rp1_gpio"},
+    "imx8mm-evk": {"30220000.gpio": "gpio3", "30240000.gpio": "gpio5"},
 }
-PINCTRL = {"rpi4": "/soc/gpio@7e200000", "rpi5": "/axi/gpio@400d0000", "imx8mm-evk": "/soc/pinctrl@30330000"}
+PINCTRL = {"rpi4": "gpio", "rpi5": "rp1_gpio", "imx8mm-evk": "iomuxc"}
+DEBIAN_TREES = {
+    "rpi4": "broadcom/bcm2711-rpi-4-b.dtb",
+    "rpi5": "broadcom/bcm2712-rpi-5-b.dtb",
+    "imx8mm-evk": "freescale/imx8mm-evk.dtb",
+}
 MACHINES = {"rpi4": "raspberrypi4-64", "rpi5": "raspberrypi5", "imx8mm-evk": "imx8mm-lpddr4-evk"}
 
 # The i.MX's lines by pad: mux register, and which bit of which bank it is (i.MX 8M Mini reference manual, chapter 8).
@@ -53,9 +60,9 @@ def compile_to(source: Path, target: Path) -> Path:
     return target
 
 
-def applied(folder: Path, board: str, functions=FUNCTIONS) -> Path:
-    """The fixture's tree with these overlays."""
-    base = compile_to(HERE / f"fixtures/{board}.dts", folder / "base.dtb")
+def applied(folder: Path, board: str, functions=FUNCTIONS, base: Path | None = None) -> Path:
+    """The fixture's tree, or another, with these overlays."""
+    base = base or compile_to(HERE / f"fixtures/{board}.dts", folder / "base.dtb")
     compiled = [
         compile_to(OVERLAYS / f"andon-{board}-{function}.dtso", folder / f"{function}.dtbo") for function in functions
     ]
@@ -74,14 +81,19 @@ def strings(tree: Path, node: str, name: str) -> list[str]:
     return raw.rstrip(b"\0").decode().split("\0") if raw.strip(b"\0") else []
 
 
+def labelled(tree: Path, label: str) -> str:
+    """The node with a label."""
+    return good("fdtget", tree, "/__symbols__", label).strip()
+
+
 def lines(tree: Path, board: str) -> dict[str, tuple[str, int]]:
     """Where each of Andon's lines is: label of the chip, offset."""
     found = {}
-    for label, node in CONTROLLERS[board].items():
-        for offset, name in enumerate(strings(tree, node, "gpio-line-names")):
+    for chip, label in CONTROLLERS[board].items():
+        for offset, name in enumerate(strings(tree, labelled(tree, label), "gpio-line-names")):
             if name.startswith("andon-"):
                 assert name not in found, f"{name} is there twice"
-                found[name] = (label, offset)
+                found[name] = (chip, offset)
     return found
 
 
@@ -98,7 +110,7 @@ def every_overlay_compiles(folder: Path) -> None:
 
 def pins_of(tree: Path, board: str, group: str) -> tuple[list[tuple[int, int]], str]:
     """A pin group: bank and offset of each pin, and the pull."""
-    node = f"{PINCTRL[board]}/{group}"
+    node = f"{labelled(tree, PINCTRL[board])}/{group}"
     if board == "rpi4":
         pulls = set(cells(tree, node, "brcm,pull"))
         assert pulls in ({1}, {2}), f"{node}: pulls {pulls}"
@@ -121,26 +133,94 @@ def pins_of(tree: Path, board: str, group: str) -> tuple[list[tuple[int, int]], 
     return pins, pulls.pop()
 
 
-def functions_have_their_lines(folder: Path) -> None:
-    """Applied in any order, every function's pins are those that the names say, pulled so that relays are OFF."""
-    needs("dtc", "fdtoverlay", "fdtget")
+def check_functions(tree: Path, board: str) -> None:
+    """Every function's pins are those that the names say, pulled so that relays are OFF."""
     banks = {"30220000.gpio": 3, "30240000.gpio": 5}
+    controller = labelled(tree, PINCTRL[board])
+    groups = {
+        cells(tree, f"{controller}/{group}", "phandle")[0]: group
+        for group in good("fdtget", "-l", tree, controller).split()
+        if "andon" in group
+    }
+    named = lines(tree, board)
+    assert set(named) == {name for names, _ in LINES.values() for name in names}, f"{board}: {sorted(named)}"
+    for function, (names, pull) in LINES.items():
+        supply = SUPPLIES.get(function, f"andon-{function}-supply")
+        assert strings(tree, f"/{supply}", "compatible") == ["regulator-fixed"]
+        pins, pulled = pins_of(tree, board, groups[cells(tree, f"/{supply}", "pinctrl-0")[0]])
+        assert pulled == pull, f"{board} {function}: pulled {pulled}"
+        expected = [(banks.get(named[name][0], 0), named[name][1]) for name in names]
+        assert pins == expected, f"{board} {function}: pins {pins}, names say {expected}"
+
+
+def functions_have_their_lines(folder: Path) -> None:
+    """In any order of application."""
+    needs("dtc", "fdtoverlay", "fdtget")
     for board in CONTROLLERS:
         for order in (FUNCTIONS, FUNCTIONS[::-1]):
             (work := folder / f"{board}-{order[0]}").mkdir()
-            tree = applied(work, board, order)
-            named = lines(tree, board)
-            assert set(named) == {name for names, _ in LINES.values() for name in names}, f"{board}: {sorted(named)}"
-            for function, (names, pull) in LINES.items():
-                supply = SUPPLIES.get(function, f"andon-{function}-supply")
-                wanted = cells(tree, f"/{supply}", "pinctrl-0")[0]
-                groups = good("fdtget", "-l", tree, PINCTRL[board]).split()
-                group = next(g for g in groups if cells(tree, f"{PINCTRL[board]}/{g}", "phandle")[0] == wanted)
-                assert strings(tree, f"/{supply}", "compatible") == ["regulator-fixed"]
-                pins, pulled = pins_of(tree, board, group)
-                assert pulled == pull, f"{board} {function}: pulled {pulled}"
-                expected = [(banks.get(named[name][0], 0), named[name][1]) for name in names]
-                assert pins == expected, f"{board} {function}: pins {pins}, names say {expected}"
+            check_functions(applied(work, board, order), board)
+
+
+def debian_trees(folder: Path) -> dict[str, Path]:
+    """The boards' own trees, of the kernel that the virtual machine of the tests starts."""
+    packages = sorted((cache() / "downloads").glob("linux-base-*-arm64_*.deb"))
+    if not packages or not shutil.which("dpkg-deb"):
+        raise Skip("tests/vm has not fetched Debian's kernel (make test-vm)")
+    good("dpkg-deb", "-x", packages[-1], folder / "linux")
+    found = {board: sorted((folder / "linux").rglob(name)) for board, name in DEBIAN_TREES.items()}
+    assert all(found.values()), f"{packages[-1].name} has no tree for a board: {found}"
+    return {board: trees[0] for board, trees in found.items()}
+
+
+def properties(tree: Path) -> dict[str, dict[str, str]]:
+    """Every node's properties, as dtc writes them."""
+    nodes, path = {}, []
+    for line in good("dtc", "-q", "-I", "dtb", "-O", "dts", tree).splitlines():
+        line = line.strip()
+        if line.endswith("{"):
+            path.append(line.removesuffix("{").strip())
+            nodes["/".join(path)] = {}
+        elif line == "};":
+            path.pop()
+        elif path and " = " in line:
+            name, value = line.split(" = ", 1)
+            nodes["/".join(path)][name] = value.strip("<>;")
+    return nodes
+
+
+def imx_pads_have_one_user(tree: Path) -> None:
+    """No node but ours that is not disabled asks for a pad of ours."""
+    nodes = properties(tree)
+    pads = {
+        node["phandle"]: set(node["fsl,pins"].split()[::6])
+        for node in nodes.values()
+        if "fsl,pins" in node and "phandle" in node
+    }
+    wanted: dict[str, set[str]] = {}
+    for path, node in nodes.items():
+        if node.get("status") != '"disabled"':
+            groups = " ".join(value for name, value in node.items() if re.fullmatch(r"pinctrl-\d+", name)).split()
+            wanted[path] = set().union(*(pads.get(group, set()) for group in groups))
+    ours = {path for path in wanted if re.search(r"/andon-[\w-]+-supply$", path)}
+    assert len(ours) == len(FUNCTIONS), sorted(ours)
+    used = set().union(*(wanted[path] for path in ours))
+    others = [path for path in wanted.keys() - ours if wanted[path] & used]
+    assert len(used) == 8 and not others, f"{sorted(used)} are asked for by {others}, too"
+
+
+def real_trees_take_them(folder: Path) -> None:
+    """The boards' own trees have every node that the overlays name, and nothing else there uses the i.MX's pads."""
+    needs("dtc", "fdtoverlay", "fdtget")
+    for board, base in debian_trees(folder).items():
+        (work := folder / board).mkdir()
+        more = ("tpu-m2", "tpu-32bit-dma") if board == "rpi5" else ()
+        tree = applied(work, board, (*FUNCTIONS, *more), base)
+        check_functions(tree, board)
+        if board == "rpi5":
+            check_m2_slot(tree)
+        if board == "imx8mm-evk":
+            imx_pads_have_one_user(tree)
 
 
 def one_function_alone_applies(folder: Path) -> None:
@@ -190,14 +270,17 @@ def factory_configurations_use_the_names(folder: Path) -> None:
             assert not entry.get("active_low"), f"{machine}: {key} is pulled down, so high must be active"
 
 
-def the_m2_slot_is_set_up(folder: Path) -> None:
-    needs("dtc", "fdtoverlay", "fdtget")
-    tree = applied(folder, "rpi5", (*FUNCTIONS, "tpu-m2", "tpu-32bit-dma"))
-    node = "/axi/pcie@1000110000"
+def check_m2_slot(tree: Path) -> None:
+    node = labelled(tree, "pcie1")
     assert strings(tree, node, "status") == ["okay"]
     assert cells(tree, node, "msi-parent") == cells(tree, node, "phandle"), "the bridge is not its own MSI parent"
     # 32-bit memory space, from 0 to 0, 4 GiB.
     assert cells(tree, node, "dma-ranges") == [0x02000000, 0, 0, 0, 0, 1, 0], cells(tree, node, "dma-ranges")
+
+
+def the_m2_slot_is_set_up(folder: Path) -> None:
+    needs("dtc", "fdtoverlay", "fdtget")
+    check_m2_slot(applied(folder, "rpi5", (*FUNCTIONS, "tpu-m2", "tpu-32bit-dma")))
 
 
 def the_imx_gives_its_pads_up(folder: Path) -> None:
@@ -212,6 +295,7 @@ CHECKS = [
         "applied overlays: names, pins and pulls of every function on every board, in any order",
         functions_have_their_lines,
     ),
+    ("applied to Debian's trees of the boards: the same, and nobody else uses the pads", real_trees_take_them),
     ("each overlay applies alone", one_function_alone_applies),
     ("a Pi's outputs come up low, in SoC, config.txt and overlay", outputs_of_a_pi_come_up_low),
     ("factory configurations use the overlays' chips and names", factory_configurations_use_the_names),

@@ -9,6 +9,7 @@ from common import LAYER, good, run
 FILES = LAYER / "dynamic-layers/rauc/recipes-andon/andon-update/files"
 PI = LAYER / "dynamic-layers/raspberrypi/recipes-bsp/bootfiles"
 RAUC = LAYER / "dynamic-layers/rauc/recipes-core/rauc/files"
+STORAGE = LAYER / "recipes-andon/andon-storage/files"
 UBOOT = LAYER / "dynamic-layers/freescale-layer/recipes-bsp/u-boot/files"
 
 
@@ -77,13 +78,50 @@ def the_imxs_partitions_agree() -> None:
 
 
 def every_image_has_the_mounted_partitions() -> None:
-    mounts = {re.search(r"by-label/(\S+)", path.read_text())[1] for path in LAYER.rglob("*.mount")}
-    assert mounts == {"andon-config", "andon-data"}
+    """By labels that count on the box's own disk alone, whatever is on a stick."""
+    rules = (STORAGE / "71-andon-storage.rules").read_text()
+    links = {}
+    for line in rules.splitlines():
+        if line and not line.startswith("#"):
+            assert 'KERNEL=="mmcblk[0-9]*p[0-9]*|vd[a-z][0-9]*"' in line, f"a stick's partition, too: {line}"
+            links["/dev/" + re.search(r'SYMLINK\+="(.*?)"', line)[1]] = re.search(r'ID_FS_LABEL}=="(.*?)"', line)[1]
+    mounts = {re.search(r"^What=(\S+)$", path.read_text(), re.M)[1] for path in STORAGE.glob("*.mount")}
+    assert mounts == set(links), f"{sorted(mounts)} are mounted, {sorted(links)} are made"
     for path in (LAYER / "files/wic").iterdir():
         table = partitions(path.name)
-        assert mounts <= set(table), f"{path.name}: {sorted(table)}"
+        assert set(links.values()) <= set(table), f"{path.name}: {sorted(table)}"
         for label in table:
             assert len(label) <= 16, f"{path.name}: ext4 knows labels of 16 characters, {label} has {len(label)}"
+
+
+def wic_writes_no_fstab() -> None:
+    """A partition with a mount point other than / gets a line in the image's /etc/fstab, which no update has: the boot
+    partition of slot A would be mounted, writable, in both slots, and could not be written by an update."""
+    for path in (LAYER / "files/wic").iterdir():
+        places = re.findall(r"^part (\S+)", path.read_text(), re.M)
+        assert not [place for place in places if place.startswith("/") and place != "/"], f"{path.name}: {places}"
+
+
+def mounts_are_checked_and_in_order() -> None:
+    mounts = sorted(STORAGE.glob("*.mount"))
+    assert len(mounts) == 2
+    for path in mounts:
+        text = path.read_text()
+        place, device = (re.search(rf"^{key}=/(\S+)$", text, re.M)[1] for key in ("Where", "What"))
+        assert path.stem == place.replace("/", "-"), f"{path.name} is for /{place}"
+        check = f"systemd-fsck@{device.replace('/', '-')}.service"
+        assert f"Wants={check}\nAfter={check}\n" in text, f"{path.name}: not checked before"
+        # A read-only root's volatile-binds mounts these late, over everything that is below.
+        for volatile in ("lib", "cache", "spool"):
+            if place.startswith(f"var/{volatile}/"):
+                assert f"After=var-volatile-{volatile}.service\n" in text, f"{path.name}: /var/{volatile} may cover it"
+
+
+def a_pis_config_has_short_lines() -> None:
+    """The firmware reads 80 characters of a line of config.txt."""
+    config = (PI / "rpi-config_git.bbappend").read_text()
+    lines = re.findall(r'^ +echo "(.*)"$', config, re.M)
+    assert len(lines) >= 10 and not [line for line in lines if len(line) > 80], lines
 
 
 class Pi:
@@ -292,7 +330,10 @@ def the_factory_reset_asks_and_spares_raucs_record(folder: Path) -> None:
 CHECKS = [
     ("Raspberry Pi: partitions, slots, command lines and boot selection agree", a_pis_partitions_agree),
     ("i.MX: partitions, slots, boot script and U-Boot's variables agree", the_imxs_partitions_agree),
-    ("every image has the partitions that are mounted", every_image_has_the_mounted_partitions),
+    ("every image has the partitions that are mounted, and no stick's is", every_image_has_the_mounted_partitions),
+    ("wic adds nothing to the image's fstab", wic_writes_no_fstab),
+    ("the mounts are checked, and nothing is mounted over them", mounts_are_checked_and_in_order),
+    ("a Pi's config.txt has no line of more than 80 characters", a_pis_config_has_short_lines),
     ("tryboot: a candidate is tried once, and kept when it is good", tryboot_keeps_a_good_update),
     ("tryboot: a bad candidate is left by itself", tryboot_goes_back_from_a_bad_update),
     ("mark-good: only after READY and a time of decided frames", only_a_decided_frame_makes_a_system_good),

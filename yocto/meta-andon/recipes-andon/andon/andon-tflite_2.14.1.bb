@@ -10,10 +10,14 @@ DEPENDS = "cmake-native dpkg-native ninja-native"
 
 require ${BPN}-sources.inc
 
+# The script applies the patch itself, to the XNNPACK that it unpacks.
 SRC_URI += "\
+    file://tflite/check_dwconv.c;subdir=${BP} \
     file://tflite/compile.sh;subdir=${BP} \
+    file://tflite/dwconv_avx512vnni.c;subdir=${BP} \
     file://tflite/glibc_compat.c;subdir=${BP} \
     file://tflite/sources.txt;subdir=${BP} \
+    file://tflite/xnnpack.patch;subdir=${BP};apply=no \
 "
 
 inherit andon_tree python3native

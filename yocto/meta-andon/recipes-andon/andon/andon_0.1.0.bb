@@ -36,6 +36,9 @@ export TFLITEC_HEADER_DIR = "${STAGING_INCDIR}/andon-tflite"
 export LIBCLANG_PATH = "${STAGING_LIBDIR_NATIVE}"
 export BINDGEN_EXTRA_CLANG_ARGS = "--target=${HOST_SYS} --sysroot=${STAGING_DIR_TARGET} -I${STAGING_INCDIR}"
 
+# Crates with C in them are compiled where they are unpacked; the build's paths stay out of their debug information.
+DEBUG_PREFIX_MAP:append = " -ffile-prefix-map=${CARGO_HOME}=${TARGET_DBGSRC_DIR}"
+
 # The library's linker script names its archive without a path.
 RUSTFLAGS:append = " -L native=${STAGING_LIBDIR}/andon-tflite"
 
@@ -63,11 +66,13 @@ PACKAGE_ARCH = "${MACHINE_ARCH}"
 
 SYSTEMD_SERVICE:${PN} = "andon.service"
 
-# The same as config/andon.sysusers.conf says; a check compares them.
+# The same as config/andon.sysusers.conf says; a check compares them. The number is fixed because the files on the partitions
+# for configuration and events outlive an update: the next system's user must be able to read them.
 USERADD_PACKAGES = "${PN}"
-GROUPADD_PARAM:${PN} = "--system gpio; --system input; --system plugdev; --system render; --system video"
-USERADD_PARAM:${PN} = "--system --user-group --no-create-home --home-dir ${localstatedir}/lib/andon --shell ${sbindir}/nologin \
-    --groups gpio,input,plugdev,render,video andon"
+GROUPADD_PARAM:${PN} = "--system --gid 400 andon; --system gpio; --system input; --system plugdev; --system render; \
+    --system video"
+USERADD_PARAM:${PN} = "--system --uid 400 --gid andon --no-create-home --home-dir ${localstatedir}/lib/andon \
+    --shell ${sbindir}/nologin --groups gpio,input,plugdev,render,video andon"
 
 FILES:${PN} += "\
     ${nonarch_libdir}/sysusers.d/andon.conf \
@@ -76,6 +81,11 @@ FILES:${PN} += "\
     ${systemd_system_unitdir} \
 "
 
-# EGL and GLES are loaded at run time: no dependency shows in the program.
-RDEPENDS:${PN} += "libegl libgles2"
+# Licence and notice go with the program, not into a package that no image installs.
+FILES:${PN} += "${docdir}/andon"
+# nooelint: oelint.var.filesoverride - nothing is left for it
+FILES:${PN}-doc = ""
+
+# EGL and GLES are loaded at run time: no dependency shows in the program. The other is the licences of what is linked in.
+RDEPENDS:${PN} += "andon-tflite-doc libegl libgles2"
 RRECOMMENDS:${PN} += "edgetpu-firmware"

@@ -4,7 +4,8 @@ LICENSE = "MIT"
 
 inherit core-image features_check
 
-REQUIRED_DISTRO_FEATURES = "andon opengl systemd usrmerge"
+# seccomp: without it systemd leaves the services' system-call filters out, and says so only in its journal.
+REQUIRED_DISTRO_FEATURES = "andon opengl seccomp systemd usrmerge"
 # Each of them would be one more thing that listens.
 CONFLICT_DISTRO_FEATURES = "sysvinit x11"
 

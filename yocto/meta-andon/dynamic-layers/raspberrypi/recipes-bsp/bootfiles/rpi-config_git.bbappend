@@ -16,7 +16,7 @@ do_deploy:append:andonbox() {
             echo "dtparam=pciex1"
         fi
         if ${@bb.utils.contains('DISTRO_FEATURES', 'rauc', 'true', 'false', d)}; then
-            echo "# Each slot has its command line; the firmware knows from which partition it boots"
+            echo "# Each slot has its command line; the firmware knows which it boots"
             echo "[boot_partition=2]"
             echo "cmdline=cmdline-a.txt"
             echo "[boot_partition=3]"
