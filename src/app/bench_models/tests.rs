@@ -112,7 +112,11 @@ fn models_that_were_compiled_apart_do_not_fit_together() {
         crops: 1.0,
         models: models.to_vec(),
     };
-    assert!(table.table().contains("apart: compiled, but not in one call"));
+    assert!(
+        table
+            .table()
+            .contains("apart: compiled, but not in one call")
+    );
     assert!(table.to_json().contains(r#""fits": "apart""#));
 }
 
