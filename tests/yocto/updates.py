@@ -76,6 +76,15 @@ def the_imxs_partitions_agree() -> None:
     assert at("ENV_OFFSET") + at("ENV_SIZE") <= at("ENV_OFFSET_REDUND")
 
 
+def the_boot_script_asks_for_nothing_that_is_not_there() -> None:
+    script = (UBOOT / "boot.cmd").read_text()
+    lines = [line for line in script.splitlines() if not line.startswith("#")]
+    used = set(re.findall(r"\$\{(\w+)\}", "\n".join(lines)))
+    own = set(re.findall(r"\b(?:setenv|setexpr|for) (\w+)", script))
+    # The default variables of U-Boot 2025.01 for the EVK (include/configs/imx8mm_evk.h), as far as they are wanted here.
+    assert used - own == {"console", "kernel_addr_r"}, used - own
+
+
 def every_image_has_the_mounted_partitions() -> None:
     mounts = {re.search(r"by-label/(\S+)", path.read_text())[1] for path in LAYER.rglob("*.mount")}
     assert mounts == {"andon-config", "andon-data"}
@@ -161,10 +170,12 @@ class Box:
         (folder / "lives").write_text("")
         bin_folder = folder / "bin"
         bin_folder.mkdir()
-        # `systemctl show` answers with the next line of `lives`; the last one is repeated.
+        # `systemctl show` answers with the next line of `lives`, in its own order; the last one is repeated.
         self.program(
             "systemctl",
-            'case $1 in show) sed -n 1p lives | tr " " "\\n"; [ "$(wc -l <lives)" -le 1 ] || sed -i 1d lives ;; *) echo "systemctl $*" >>log ;; esac',
+            'case $1 in show) read -r state restarts process <lives; '
+            'printf "NRestarts=%s\\nExecMainPID=%s\\nActiveState=%s\\n" "$restarts" "$process" "$state"; '
+            '[ "$(wc -l <lives)" -le 1 ] || sed -i 1d lives ;; *) echo "systemctl $*" >>log ;; esac',
         )
         self.program(
             "rauc",
@@ -292,6 +303,7 @@ def the_factory_reset_asks_and_spares_raucs_record(folder: Path) -> None:
 CHECKS = [
     ("Raspberry Pi: partitions, slots, command lines and boot selection agree", a_pis_partitions_agree),
     ("i.MX: partitions, slots, boot script and U-Boot's variables agree", the_imxs_partitions_agree),
+    ("i.MX: the boot script asks for no variable that is not there", the_boot_script_asks_for_nothing_that_is_not_there),
     ("every image has the partitions that are mounted", every_image_has_the_mounted_partitions),
     ("tryboot: a candidate is tried once, and kept when it is good", tryboot_keeps_a_good_update),
     ("tryboot: a bad candidate is left by itself", tryboot_goes_back_from_a_bad_update),

@@ -3,6 +3,12 @@
 # BOOT_ORDER, BOOT_A_LEFT and BOOT_B_LEFT are RAUC's: the first slot of the order with starts left is taken, and a start is
 # used up each time. A slot that proves itself gets its starts back (andon-mark-good).
 
+# The SD card: mmc 1 here and /dev/mmcblk1 in Linux. The EVK's U-Boot sets neither this nor a place for overlays, and its place
+# for the tree leaves a kernel 42 MiB only.
+setenv mmcdev 1
+setenv fdt_addr_r 0x48000000
+setenv fdtoverlay_addr_r 0x48100000
+
 test -n "${BOOT_ORDER}" || setenv BOOT_ORDER "A B"
 test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
 test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 3
