@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from common import LAYER, good, run
+from common import LAYER, TREE, good, run
 
 FILES = LAYER / "dynamic-layers/rauc/recipes-andon/andon-update/files"
 PI = LAYER / "dynamic-layers/raspberrypi/recipes-bsp/bootfiles"
@@ -93,6 +93,14 @@ def every_image_has_the_mounted_partitions() -> None:
         assert mounts <= set(table), f"{path.name}: {sorted(table)}"
         for label in table:
             assert len(label) <= 16, f"{path.name}: ext4 knows labels of 16 characters, {label} has {len(label)}"
+
+
+def sticks_have_names_that_fat_has_room_for() -> None:
+    text = (TREE / "config/70-andon.rules").read_text()
+    labels = re.findall(r'ENV\{ID_FS_LABEL\}=="([^"]+)"', text)
+    assert len(labels) == 2 and all(len(label) <= 11 for label in labels), labels
+    guide = (TREE / "docs/appliance.md").read_text()
+    assert all(f"`{label}`" in guide for label in labels), labels
 
 
 class Pi:
@@ -305,6 +313,7 @@ CHECKS = [
     ("i.MX: partitions, slots, boot script and U-Boot's variables agree", the_imxs_partitions_agree),
     ("i.MX: the boot script asks for no variable that is not there", the_boot_script_asks_for_nothing_that_is_not_there),
     ("every image has the partitions that are mounted", every_image_has_the_mounted_partitions),
+    ("sticks: FAT has room for their names, and the guide names them", sticks_have_names_that_fat_has_room_for),
     ("tryboot: a candidate is tried once, and kept when it is good", tryboot_keeps_a_good_update),
     ("tryboot: a bad candidate is left by itself", tryboot_goes_back_from_a_bad_update),
     ("mark-good: only after READY and a time of decided frames", only_a_decided_frame_makes_a_system_good),

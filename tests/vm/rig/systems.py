@@ -188,13 +188,13 @@ def make_card(
 
 
 def make_stick(folder: Path, file: Path) -> Path:
-    """A stick with one partition called ANDON-UPDATE and an update on it."""
+    """A stick with one partition called ANDONUPDATE and an update on it."""
     content = folder / "stick"
     shutil.rmtree(content, ignore_errors=True)
     content.mkdir()
     os.link(file, content / file.name)
     size = (file.stat().st_size // card.MIB + 16) * card.MIB
-    only = card.Partition("ANDON-UPDATE", "vfat", size, card.MIB, False)
+    only = card.Partition("ANDONUPDATE", "vfat", size, card.MIB, False)
     target = folder / f"{file.stem}.stick"
     inside = card.file_system(folder / "stick.part", only, content)
     card.write(target, [only], {only.label: inside})
