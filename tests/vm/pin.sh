@@ -2,6 +2,7 @@
 # Writes packages.txt anew: asks apt, in a folder of its own, which packages the guest and QEMU need today.
 #
 #     tests/vm/pin.sh >tests/vm/packages.txt
+#     tests/vm/pin.sh update >tests/vm/update-packages.txt      what the box with two slots has besides those
 #
 # For whoever moves the rig to newer versions; running the rig needs only the list. The package lists are checked with
 # Debian's keys as always. Kernel and Mesa are named with their versions: other ones have to be tried first (README.md).
@@ -18,6 +19,12 @@ guest=(
 	v4l-utils gpiod libdrm-tests strace bash
 )
 host=(qemu-system-arm)
+update_guest=(systemd rauc rauc-service libubootenv-tool dbus)
+update_host=(rauc squashfs-tools)
+# The version of the layer's boot loader (meta-freescale's u-boot-fslc).
+uboot=pool/main/u/u-boot/u-boot_2025.01.orig.tar.bz2
+
+list=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/packages.txt
 
 # shellcheck disable=SC2016 # $(...) is apt's format, not the shell's
 mirror=${ANDON_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
@@ -48,6 +55,37 @@ solve() {
 				awk -v name="$name" '/^Filename:/ { path = $2 } /^SHA256:/ { sum = $2 } END { print name, sum, path }'
 		done
 }
+
+# besides: of these lines those whose package packages.txt has not, for guest or host.
+besides() {
+	awk '
+		{ name = $3; sub(".*/", "", name); sub("_.*", "", name); name = $1 " " name }
+		FNR == NR { known[name] = 1; next }
+		!(name in known)
+	' "$list" -
+}
+
+# sources PATH: a line for a file of Debian's sources, whose sum its description (.dsc) knows.
+sources() {
+	local index=$work/sources
+	/usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$mirror/dists/trixie/main/source/Sources.xz" "$index.xz" >&2
+	xz -dc "$index.xz" | awk -v file="${1##*/}" '$3 == file && length($1) == 64 { print $1; exit }' |
+		sed "s|^|source |; s|\$| $1|"
+}
+
+if [ "${1:-}" = update ]; then
+	cat <<-'HEAD'
+		# What a virtual box with two slots is made of besides packages.txt: RAUC and what belongs to it, and U-Boot's sources.
+		# `pin.sh update` wrote this list. Its lines are those of packages.txt, and `source`: an archive of sources.
+
+	HEAD
+	{
+		solve guest arm64 trixie "${update_guest[@]}"
+		solve host amd64 trixie "${update_host[@]}"
+	} | besides
+	sources "$uboot"
+	exit
+fi
 
 cat <<'HEAD'
 # What the virtual machine is made of: Debian packages, unpacked and never installed. pin.sh wrote this list.

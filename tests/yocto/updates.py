@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from common import LAYER, good, run
+from common import LAYER, TREE, good, run
 
 FILES = LAYER / "dynamic-layers/rauc/recipes-andon/andon-update/files"
 PI = LAYER / "dynamic-layers/raspberrypi/recipes-bsp/bootfiles"
@@ -77,6 +77,15 @@ def the_imxs_partitions_agree() -> None:
     assert at("ENV_OFFSET") + at("ENV_SIZE") <= at("ENV_OFFSET_REDUND")
 
 
+def the_boot_script_asks_for_nothing_that_is_not_there() -> None:
+    script = (UBOOT / "boot.cmd").read_text()
+    lines = [line for line in script.splitlines() if not line.startswith("#")]
+    used = set(re.findall(r"\$\{(\w+)\}", "\n".join(lines)))
+    own = set(re.findall(r"\b(?:setenv|setexpr|for) (\w+)", script))
+    # The default variables of U-Boot 2025.01 for the EVK (include/configs/imx8mm_evk.h), as far as they are wanted here.
+    assert used - own == {"console", "kernel_addr_r"}, used - own
+
+
 def every_image_has_the_mounted_partitions() -> None:
     """By labels that count on the box's own disk alone, whatever is on a stick."""
     rules = (STORAGE / "71-andon-storage.rules").read_text()
@@ -122,6 +131,14 @@ def a_pis_config_has_short_lines() -> None:
     config = (PI / "rpi-config_git.bbappend").read_text()
     lines = re.findall(r'^ +echo "(.*)"$', config, re.M)
     assert len(lines) >= 10 and not [line for line in lines if len(line) > 80], lines
+
+
+def sticks_have_names_that_fat_has_room_for() -> None:
+    text = (TREE / "config/70-andon.rules").read_text()
+    labels = re.findall(r'ENV\{ID_FS_LABEL\}=="([^"]+)"', text)
+    assert len(labels) == 2 and all(len(label) <= 11 for label in labels), labels
+    guide = (TREE / "docs/appliance.md").read_text()
+    assert all(f"`{label}`" in guide for label in labels), labels
 
 
 class Pi:
@@ -199,10 +216,12 @@ class Box:
         (folder / "lives").write_text("")
         bin_folder = folder / "bin"
         bin_folder.mkdir()
-        # `systemctl show` answers with the next line of `lives`; the last one is repeated.
+        # `systemctl show` answers with the next line of `lives`, in its own order; the last one is repeated.
         self.program(
             "systemctl",
-            'case $1 in show) sed -n 1p lives | tr " " "\\n"; [ "$(wc -l <lives)" -le 1 ] || sed -i 1d lives ;; *) echo "systemctl $*" >>log ;; esac',
+            'case $1 in show) read -r state restarts process <lives; '
+            'printf "NRestarts=%s\\nExecMainPID=%s\\nActiveState=%s\\n" "$restarts" "$process" "$state"; '
+            '[ "$(wc -l <lives)" -le 1 ] || sed -i 1d lives ;; *) echo "systemctl $*" >>log ;; esac',
         )
         self.program(
             "rauc",
@@ -334,6 +353,8 @@ CHECKS = [
     ("wic adds nothing to the image's fstab", wic_writes_no_fstab),
     ("the mounts are checked, and nothing is mounted over them", mounts_are_checked_and_in_order),
     ("a Pi's config.txt has no line of more than 80 characters", a_pis_config_has_short_lines),
+    ("i.MX: the boot script asks for no variable that is not there", the_boot_script_asks_for_nothing_that_is_not_there),
+    ("sticks: FAT has room for their names, and the guide names them", sticks_have_names_that_fat_has_room_for),
     ("tryboot: a candidate is tried once, and kept when it is good", tryboot_keeps_a_good_update),
     ("tryboot: a bad candidate is left by itself", tryboot_goes_back_from_a_bad_update),
     ("mark-good: only after READY and a time of decided frames", only_a_decided_frame_makes_a_system_good),

@@ -9,7 +9,7 @@
 #     andon-config.sig   the signature (Ed25519, 64 bytes)
 #
 # A box takes a sequence number only when it is higher than the last one it took, so that an old stick cannot bring old zones
-# back. Default: seconds since 1970. Copy the folder's files to the top of a stick whose file system is called ANDON-CONFIG.
+# back. Default: seconds since 1970. Copy the folder's files to the top of a stick whose file system is called ANDONCONFIG.
 
 set -euo pipefail
 

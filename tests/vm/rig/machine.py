@@ -53,31 +53,23 @@ class Machine:
         share: Path | None = None,
         qemu: list[str] | None = None,
         more: list[str] | None = None,
+        boot: list | None = None,
     ) -> None:
+        """Starts QEMU. `boot`: its options for what it starts from; without them kernel, RAM disk and disk of the image,
+        and an empty disk for the appliance's data."""
         self.out = out
         self.started = time.monotonic()
         out.mkdir(parents=True, exist_ok=True)
         # Socket names have at most 107 bytes, so they do not lie below the work tree.
         self._folder = Path(run(["mktemp", "-d", "-t", "andon-vm.XXXXXX"], capture_output=True).stdout.decode().strip())
-        (self._folder / "initrd").write_bytes(image.ram_disk.read_bytes() + appliance)
-        data = self._folder / "data.img"
-        with data.open("wb") as file:
-            file.truncate(64 << 20)
-        run([tool("mke2fs", "e2fsprogs"), "-q", "-t", "ext4", data])
         width, _, height = size.partition("x")
-        # The machine shares its processors with others, whose work may make a device or a unit ten times as late.
-        patience = "systemd.default_device_timeout_sec=600 systemd.default_timeout_start_sec=600"
-        options = f"console=ttyAMA0 loglevel=4 panic=10 vt.global_cursor_default=0 systemd.show_status=0 {patience}"
-        if console:
-            options += " rig.console"
+        if boot is None:
+            boot = self._image(image, appliance, console)
         command = [
             *(qemu or image.qemu()),
             *"-M virt -cpu cortex-a72 -smp 2 -m 1536 -accel tcg,thread=multi -nodefaults".split(),
             *("-display", display),
-            *("-kernel", image.kernel, "-initrd", self._folder / "initrd", "-append", options),
-            *("-drive", f"if=none,id=root,file={image.disk},format=raw,read-only=on,cache=unsafe"),
-            *("-device", "virtio-blk-pci,drive=root"),
-            *("-drive", f"if=none,id=data,file={data},format=raw,cache=unsafe", "-device", "virtio-blk-pci,drive=data"),
+            *boot,
             *("-device", f"virtio-gpu-pci,id=gpu,xres={width},yres={height}"),
             *"-device qemu-xhci -device usb-kbd -device usb-tablet".split(),
             *"-device virtio-rng-pci -device i6300esb -action watchdog=reset".split(),
@@ -109,6 +101,25 @@ class Machine:
         self.qmp("qmp_capabilities")
         self._gpio = self._find_gpio()
 
+    def _image(self, image: Image, appliance: bytes, console: bool) -> list:
+        """QEMU's options for the image with the appliance in it."""
+        (self._folder / "initrd").write_bytes(image.ram_disk.read_bytes() + appliance)
+        data = self._folder / "data.img"
+        with data.open("wb") as file:
+            file.truncate(64 << 20)
+        run([tool("mke2fs", "e2fsprogs"), "-q", "-t", "ext4", data])
+        # The machine shares its processors with others, whose work may make a device or a unit ten times as late.
+        patience = "systemd.default_device_timeout_sec=600 systemd.default_timeout_start_sec=600"
+        options = f"console=ttyAMA0 loglevel=4 panic=10 vt.global_cursor_default=0 systemd.show_status=0 {patience}"
+        if console:
+            options += " rig.console"
+        return [
+            *("-kernel", image.kernel, "-initrd", self._folder / "initrd", "-append", options),
+            *("-drive", f"if=none,id=root,file={image.disk},format=raw,read-only=on,cache=unsafe"),
+            *("-device", "virtio-blk-pci,drive=root"),
+            *("-drive", f"if=none,id=data,file={data},format=raw,cache=unsafe", "-device", "virtio-blk-pci,drive=data"),
+        ]
+
     def __enter__(self) -> "Machine":
         return self
 
@@ -138,6 +149,11 @@ class Machine:
                 self._process.kill()
                 self._process.wait()
         run(["rm", "-rf", self._folder])
+
+    def cut_power(self) -> None:
+        """Ends QEMU at once: what the guest has not written yet is lost."""
+        self._process.kill()
+        self._process.wait()
 
     def _connect(self, name: str) -> socket.socket:
         deadline = time.monotonic() + 30

@@ -3,6 +3,12 @@
 # BOOT_ORDER, BOOT_A_LEFT and BOOT_B_LEFT are RAUC's: the first slot of the order with starts left is taken, and a start is
 # used up each time. A slot that proves itself gets its starts back (andon-mark-good).
 
+# The SD card: mmc 1 here and /dev/mmcblk1 in Linux. The EVK's U-Boot sets neither this nor a place for overlays, and its place
+# for the tree leaves a kernel 42 MiB only.
+setenv mmcdev 1
+setenv fdt_addr_r 0x48000000
+setenv fdtoverlay_addr_r 0x48100000
+
 test -n "${BOOT_ORDER}" || setenv BOOT_ORDER "A B"
 test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
 test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 3
@@ -38,16 +44,19 @@ saveenv
 
 setenv bootargs "console=${console} root=/dev/mmcblk${mmcdev}p${part} rootfstype=ext4 rootwait ro rauc.slot=${slot} quiet loglevel=3 vt.global_cursor_default=0 panic=5 oops=panic"
 
-load mmc ${mmcdev}:${part} ${fdt_addr_r} /boot/imx8mm-evk.dtb
-fdt addr ${fdt_addr_r}
-fdt resize 0x10000
-for overlay in ${andon_overlays}; do
-  if load mmc ${mmcdev}:${part} ${fdtoverlay_addr_r} /boot/devicetree/andon-imx8mm-evk-${overlay}.dtbo; then
-    fdt apply ${fdtoverlay_addr_r}
+# Only what was read whole is started: in the memory may be the other slot's kernel, from the start before.
+if load mmc ${mmcdev}:${part} ${fdt_addr_r} /boot/imx8mm-evk.dtb; then
+  fdt addr ${fdt_addr_r}
+  fdt resize 0x10000
+  for overlay in ${andon_overlays}; do
+    if load mmc ${mmcdev}:${part} ${fdtoverlay_addr_r} /boot/devicetree/andon-imx8mm-evk-${overlay}.dtbo; then
+      fdt apply ${fdtoverlay_addr_r}
+    fi
+  done
+  if load mmc ${mmcdev}:${part} ${kernel_addr_r} /boot/Image; then
+    booti ${kernel_addr_r} - ${fdt_addr_r}
   fi
-done
-load mmc ${mmcdev}:${part} ${kernel_addr_r} /boot/Image
-booti ${kernel_addr_r} - ${fdt_addr_r}
+fi
 
-# Neither kernel nor tree could be read: the next start tries again, or the other slot.
+# Kernel or tree could not be read: the next start tries again, or the other slot.
 reset

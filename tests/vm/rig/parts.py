@@ -1,0 +1,181 @@
+"""What a virtual box with two slots and its bundles are made from, and what is the same for all of them: U-Boot, the RAM disk,
+the packages' files of a root file system, and RAUC for this machine.
+
+The result lies in the cache, in a folder whose name holds a hash of everything that decides what it is; the appliance's
+own files are not in it (systems.py). The packages are those of packages.txt and update-packages.txt; image.py's ordinary
+machine has nothing of the latter.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import lzma
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import image, loader
+from .cpio import Archive
+from .places import HERE, TREE, RigError, cache, run, say, tool
+
+PACKAGES = HERE / "update-packages.txt"
+INIT = HERE / "update/init"
+
+# A board's kernel has them built in.
+MODULES = "mmc_block sdhci_pci loop dm_verity squashfs vfat nls_cp437 nls_ascii nls_utf8 sd_mod usb_storage".split()
+EARLY_MODULES = ("sdhci-pci", "mmc_block", "ext4", "overlay")
+
+# Drawing is the ordinary machine's business; without it a system is half as large.
+LEFT_OUT = ("usr/lib/aarch64-linux-gnu/libLLVM*", "usr/lib/aarch64-linux-gnu/libgallium*", "usr/lib/aarch64-linux-gnu/dri")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every box and every bundle is made from."""
+
+    folder: Path
+    image: image.Image
+
+    @property
+    def loader(self) -> Path:
+        return self.folder / "u-boot.bin"
+
+    @property
+    def ram_disk(self) -> Path:
+        return self.folder / "initrd.cpio"
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "root"
+
+    @property
+    def complete(self) -> bool:
+        return (self.folder / "about.txt").exists()
+
+    def rauc(self, *words: object) -> subprocess.CompletedProcess:
+        """Runs RAUC on this machine."""
+        bin_folder = self.folder / "bin"
+        environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ.get('PATH', os.defpath)}"}
+        rauc = bin_folder / "rauc" if bin_folder.exists() else tool("rauc", "rauc")
+        return run([rauc, *words], env=environment, capture_output=True)
+
+
+def find(made: image.Image) -> Parts:
+    """The parts of this recipe, made or not."""
+    digest = hashlib.sha256(made.folder.name.encode())
+    for path in [PACKAGES, Path(__file__), Path(loader.__file__), INIT, *loader.SETTINGS]:
+        digest.update(path.read_bytes())
+    return Parts(cache() / f"vm-update-{digest.hexdigest()[:12]}", made)
+
+
+def make(made: image.Image) -> Parts:
+    """The parts of this recipe; made now, where they are not in the cache."""
+    parts = find(made)
+    with (cache() / "vm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not parts.complete:
+            _make(parts)
+    return parts
+
+
+def _make(parts: Parts) -> None:
+    build = parts.folder.with_suffix(".build")
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(parents=True)
+    image.fetch()
+    own = listed(PACKAGES)
+    wanted = "".join(f"{sum_} {path}\n" for kind, sum_, path in own if kind != "host" or platform.machine() == "x86_64")
+    done = subprocess.run([TREE / "tools/fetch.sh", "vm", cache() / "downloads"], input=wanted, text=True, check=False)
+    if done.returncode != 0:
+        raise RigError("the packages for updates cannot be had")
+
+    (source,) = of_kind(own, "source")
+    loader.build(source, build)
+    say("unpacking a system's packages")
+    base = listed(image.PACKAGES)
+    root = build / "root"
+    image.unpack([*of_kind(base, "guest"), *of_kind(own, "guest")], root)
+    release = image.prune_modules(root, build)
+    add_modules(root, build / "full" / release)
+    for pattern in LEFT_OUT:
+        for path in root.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    image.settle(root)
+    (root / "usr/sbin/init").symlink_to("/usr/lib/systemd/systemd")
+    (root / "boot").mkdir(exist_ok=True)
+    shutil.copyfile(build / "full" / release / "vmlinuz", root / "boot/Image")
+    (build / "initrd.cpio").write_bytes(ram_disk(root, release))
+    shutil.rmtree(build / "full")
+    if platform.machine() == "x86_64":
+        host_programs([*of_kind(base, "host"), *of_kind(own, "host")], build, parts.folder)
+    (build / "about.txt").write_text(f"Linux {release}, made from {PACKAGES.name}\n")
+    shutil.rmtree(parts.folder, ignore_errors=True)
+    build.rename(parts.folder)
+    say(f"the parts of a box with two slots are in {parts.folder}")
+
+
+def listed(path: Path) -> list[list[str]]:
+    """The lines of a list of packages: what for, sum, path."""
+    return [line.split() for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def of_kind(lines: list[list[str]], kind: str) -> list[Path]:
+    """Where those of one kind lie, once they are fetched."""
+    return [cache() / "downloads" / Path(path).name for found, _, path in lines if found == kind]
+
+
+def add_modules(root: Path, full: Path) -> None:
+    """Adds MODULES, and what they need, to those that the tree has."""
+    release = full.name
+    kept = root / "usr/lib/modules" / release
+    needs = {}
+    for line in (full / "modules.dep").read_text().splitlines():
+        path, _, rest = line.partition(":")
+        needs[Path(path).name.partition(".")[0].replace("-", "_")] = [path, *rest.split()]
+    built_in = {Path(line).stem.replace("-", "_") for line in (full / "modules.builtin").read_text().splitlines()}
+    for module in MODULES:
+        if module not in needs and module not in built_in:
+            raise RigError(f"this kernel has no module {module}")
+        for path in needs.get(module, []):
+            target = kept / path.removesuffix(".xz")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(lzma.decompress((full / path).read_bytes()))
+    run([tool("depmod", "kmod"), "-b", root, release])
+
+
+def ram_disk(root: Path, release: str) -> bytes:
+    """The RAM disk: busybox, the card's drivers in the order in which they go in, and init."""
+    packed = Archive()
+    for name in ("dev", "proc", "memory", "root"):
+        packed.folder(name)
+    packed.file("bin/busybox", (root / "usr/bin/busybox").read_bytes(), 0o755)
+    modules = root / "usr/lib/modules" / release
+    order: list[str] = []
+    for line in (modules / "modules.dep").read_text().splitlines():
+        path, _, rest = line.partition(":")
+        if Path(path).stem in EARLY_MODULES:
+            order += [needed for needed in [*reversed(rest.split()), path] if needed not in order]
+    for path in order:
+        packed.file(f"modules/{Path(path).name}", (modules / path).read_bytes())
+    packed.file("modules/order", "".join(f"{Path(path).name}\n" for path in order).encode())
+    packed.file("init", (INIT).read_bytes(), 0o755)
+    return packed.bytes()
+
+
+def host_programs(packages: list[Path], build: Path, at: Path) -> None:
+    """RAUC and what it calls, for this machine: out of the unpacked packages, through their own C library's loader."""
+    image.unpack(packages, build / "host")
+    (build / "bin").mkdir()
+    libraries = at / "host/usr/lib/x86_64-linux-gnu"
+    for name in ("rauc", "mksquashfs"):
+        path = build / "bin" / name
+        path.write_text(
+            "#!/bin/sh\n"
+            f'exec {at}/host/usr/lib64/ld-linux-x86-64.so.2 --library-path {libraries}:{libraries}/systemd '
+            f'{at}/host/usr/bin/{name} "$@"\n'
+        )
+        path.chmod(0o755)

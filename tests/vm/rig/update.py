@@ -1,0 +1,363 @@
+"""Updates of a box with two slots, as they happen: U-Boot and boot.cmd choose the slot, RAUC installs bundles from sticks,
+andon-mark-good keeps a system or gives it up, the power fails. `vm.py update`.
+
+Each check leaves a box that runs, is proven and has no stick, and says in what slot and of what version.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+
+from . import appliance, checks, image, parts, systems
+from .machine import Machine
+from .places import cache, run, say
+from .trial import Failed, Trial
+
+# Of update/root/etc/systemd/system/andon-mark-good.service.d/rig.conf.
+PROOF_SECONDS = 20
+# A system that never gets ready is given up after this.
+SHORT_DEADLINE = 60
+# Everything is emulated, and other work may run beside it.
+PATIENCE = 1800
+
+EDITED = "# edited on the box\n"
+
+# As much of a slot as shows that somebody writes another file system there: ext4's superblock.
+HEAD_BYTES = 4096
+
+
+class Box:
+    """A box with a card in its second slot (mmc 1, /dev/mmcblk1, as on the i.MX), and the USB socket for sticks."""
+
+    def __init__(self, made: parts.Parts, disk: Path, out: Path) -> None:
+        self.parts, self.card, self.out = made, disk, out
+        self.starts = 0
+        self.machine: Machine | None = None
+
+    def start(self, stick: Path | None = None) -> Machine:
+        """Switches the box on, with a stick in it or not."""
+        self.starts += 1
+        boot = [
+            # Without ACPI the board keeps its GPIO chip, firmware or not.
+            *("-machine", "acpi=off", "-bios", self.parts.loader),
+            *("-device", f"loader,file={self.parts.ram_disk},addr={systems.RAM_DISK_AT:#x},force-raw=on"),
+            *("-device", "sdhci-pci,id=empty", "-device", "sdhci-pci,id=slot"),
+            *("-drive", f"if=none,id=card,file={self.card},format=raw,cache=unsafe,aio={quick_io()}"),
+            *("-device", "sd-card,drive=card,bus=pcie.0/slot/sd-bus"),
+        ]
+        more: list = []
+        if stick is not None:
+            more = ["-drive", f"if=none,id=stick,file={stick},format=raw,readonly=on"]
+            more += ["-device", "usb-storage,id=stick-device,drive=stick"]
+        log = self.out / f"start-{self.starts}"
+        self.machine = Machine(self.parts.image, b"", log, size="800x480", boot=boot, more=more)
+        return self.machine
+
+    def wait_guest(self) -> bool:
+        """Waits until the agent answers, however often the box restarts before."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self.machine.running:
+            if self.machine.wait_guest(60):
+                return True
+        return False
+
+    def plug(self, stick: Path) -> None:
+        """Plugs a stick in."""
+        file = {"driver": "file", "filename": str(stick)}
+        self.machine.qmp("blockdev-add", **{"driver": "raw", "node-name": "stick", "read-only": True, "file": file})
+        self.machine.qmp("device_add", driver="usb-storage", id="stick-device", drive="stick")
+
+    def unplug(self) -> None:
+        """Pulls the stick out, where one is in."""
+        gone = self.machine.count("DEVICE_DELETED")
+        self.machine.qmp("device_del", id="stick-device")
+        if self.machine.wait_event("DEVICE_DELETED", gone, 60) is None:
+            raise Failed("the stick cannot be pulled out")
+
+    def loader_starts(self) -> int:
+        """How often U-Boot has started since the box was switched on."""
+        log = self.machine.out / "serial.log"
+        return log.read_text(errors="replace").count("U-Boot 2025.01")
+
+
+def quick_io() -> str:
+    """How QEMU reads the card. It does so 512 bytes at a time, and a thread of its own for each of them is slow on a busy
+    host; io_uring needs none."""
+    switch = Path("/proc/sys/kernel/io_uring_disabled")
+    return "io_uring" if switch.exists() and switch.read_text().strip() == "0" else "threads"
+
+
+class Update:
+    """The box under test, and the checks."""
+
+    def __init__(self, box: Box, folder: Path, trial: Trial, bundles: dict[str, Path], slots: dict[str, tuple[int, int]]):
+        self.box, self.folder, self.trial = box, folder, trial
+        self.bundles, self.slots = bundles, slots
+
+    # ---- What the box says ---------------------------------------------------------------------------------------
+
+    def slot(self) -> str:
+        return self.trial.must(r"sed -n 's/.*rauc\.slot=\([AB]\).*/\1/p' /proc/cmdline").strip()
+
+    def variables(self) -> dict[str, str]:
+        """U-Boot's variables, as Linux reads them."""
+        text = self.trial.must("fw_printenv BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT")
+        return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+    def journal(self, unit: str) -> str:
+        return self.trial.must(f"journalctl --no-pager --output short-monotonic --unit '{unit}'")
+
+    def runs(self, slot: str, version: str) -> None:
+        """Fails unless this version runs in this slot, and says so itself once its configuration is there."""
+        if (found := self.slot()) != slot:
+            raise Failed(f"slot {found} runs, not {slot}; {self.variables()}")
+        self.trial.wait(
+            "the configuration is mounted",
+            lambda: self.trial.machine.guest(f"test -e {self.trial.CONFIG}/andon.toml").good,
+            PATIENCE,
+        )
+        said = self.trial.must("andon probe", 600)
+        if f"image {version}, slot {slot}" not in said:
+            raise Failed(f"`andon probe` says {said.splitlines()[:3]}, not image {version}, slot {slot}")
+
+    def wait_good(self, slot: str) -> str:
+        """Waits until andon-mark-good has called the slot good, and checks that it did so after the proof, not before."""
+        left = f"BOOT_{slot}_LEFT"
+        said = rf"\[ *([0-9.]+)\] .*slot {slot} is good"
+        before = self.variables()[left]
+        if before != "2" and not re.search(said, self.journal("andon-mark-good")):
+            raise Failed(f"{left} is {before} during the first start, not 2")
+        found = self.trial.wait(
+            f"slot {slot} is called good", lambda: re.search(said, self.journal("andon-mark-good")), PATIENCE, 5
+        )
+        ready = int(self.trial.service("ActiveEnterTimestampMonotonic")["ActiveEnterTimestampMonotonic"]) / 1e6
+        proof = float(found[1]) - ready
+        if not 0 < ready or proof < PROOF_SECONDS:
+            raise Failed(f"called good {proof:.1f} s after READY; the proof takes {PROOF_SECONDS} s")
+        if (after := self.variables())[left] != "3":
+            raise Failed(f"called good, but {after}")
+        return f"good {proof:.0f} s after READY (proof {PROOF_SECONDS} s), {left} {before}, then 3"
+
+    def wait_restart(self, known: int, what: str) -> None:
+        """Waits until the machine has restarted more often than known, and the guest answers."""
+        machine = self.box.machine
+        if machine.wait_event("RESET", known, PATIENCE) is None:
+            raise Failed(f"no restart {what}; {self.journal('andon-update@*')[-600:]}")
+        if not self.box.wait_guest():
+            raise Failed(f"the guest does not answer {what}")
+
+    def plug(self, name: str) -> int:
+        """Plugs a stick with this bundle in; how often the machine had restarted before."""
+        known = self.box.machine.count("RESET")
+        self.box.plug(systems.make_stick(self.folder, self.bundles[name]))
+        return known
+
+    def region(self, slot: str, length: int | None = None) -> bytes:
+        """What lies on the card in a slot."""
+        start, size = self.slots[slot]
+        with self.box.card.open("rb") as file:
+            file.seek(start)
+            return file.read(length or size)
+
+    # ---- The checks --------------------------------------------------------------------------------------------------
+
+    def first_start(self, trial: Trial) -> str:
+        if not self.box.wait_guest():
+            raise Failed(f"the guest does not answer; {trial.machine.out}/serial.log has what it said")
+        self.runs("A", "1")
+        overlay = trial.must("cat /proc/device-tree/andon-rig/status").strip("\0")
+        root = trial.must("findmnt -n -o SOURCE,OPTIONS /").split()
+        if overlay != "okay" or root[0] != "/dev/mmcblk1p2" or not root[1].startswith("ro"):
+            raise Failed(f"overlay {overlay}, root {root}")
+        proof = self.wait_good("A")
+        return f"image 1, slot A, root {root[0]} read-only, overlay applied; {proof}"
+
+    def installed(self, trial: Trial) -> str:
+        events = trial.events()
+        trial.must(f"printf '%s' '{EDITED}' >>{trial.CONFIG}/keepout.toml; sync")
+        order = self.variables()["BOOT_ORDER"]
+        known = self.plug("2")
+        self.wait_restart(known, "after the stick was plugged in")
+        self.runs("B", "2")
+        if not self.variables()["BOOT_ORDER"].startswith("B"):
+            raise Failed(f"slot B runs, but {self.variables()}")
+        proof = self.wait_good("B")
+        if not trial.must(f"cat {trial.CONFIG}/keepout.toml").endswith(EDITED):
+            raise Failed("the edited keepout file did not survive")
+        kept = trial.events()
+        if not events or kept[: len(events)] != events:
+            raise Failed(f"the {len(events)} events from before are not the first of the {len(kept)} now")
+        trial.wait(
+            "the stick is refused the second time",
+            lambda: "version 2 was installed before" in self.journal("andon-update@*"),
+            300,
+        )
+        if trial.machine.count("RESET") != known + 1:
+            raise Failed("the box restarted again")
+        self.box.unplug()
+        return f"BOOT_ORDER {order}, then {self.variables()['BOOT_ORDER']}; {proof}; {len(events)} events and the edit kept"
+
+    def foreign(self, trial: Trial) -> str:
+        return self.refused("foreign", "not signed under this box's certificate", "A")
+
+    def tampered(self, trial: Trial) -> str:
+        said = self.refused("tampered", "fail", None)
+        if not (order := self.variables()["BOOT_ORDER"]).startswith("B"):
+            raise Failed(f"BOOT_ORDER {order} after a failed installation")
+        if trial.must("cat /etc/andon/rauc/trial 2>/dev/null || true").strip():
+            raise Failed("a trial is on record")
+        return said
+
+    def refused(self, name: str, words: str, untouched: str | None) -> str:
+        """A bundle that must not be installed; the other slot's content stays where it is not even opened."""
+        before = self.variables()
+        content = self.region(untouched) if untouched else b""
+        known = self.plug(name)
+        lines = len(self.journal("andon-update@*").splitlines())
+
+        def ended() -> list[str]:
+            new = self.journal("andon-update@*").splitlines()[lines:]
+            return new if any("Failed to start" in line or "Failed with result" in line for line in new) else []
+
+        said = self.trial.wait("andon-update ends with a failure", ended, PATIENCE, 3)
+        self.box.unplug()
+        reason = [line.split(": ", 1)[-1] for line in said if words in line]
+        if not reason:
+            raise Failed(f"it failed without saying why: {said[-4:]}")
+        if self.box.machine.count("RESET") != known or self.slot() != "B":
+            raise Failed("the box restarted")
+        if untouched and (self.variables() != before or self.region(untouched) != content):
+            raise Failed(f"something changed: {before}, now {self.variables()}")
+        return f"{reason[0].strip()}; BOOT_ORDER {self.variables()['BOOT_ORDER']}"
+
+    def power_cut(self, trial: Trial) -> str:
+        before = self.region("A", HEAD_BYTES)
+        stick = systems.make_stick(self.folder, self.bundles["3"])
+        self.box.plug(stick)
+        trial.wait("slot A is being written", lambda: self.region("A", HEAD_BYTES) != before, PATIENCE, 0.2)
+        time.sleep(1)
+        self.box.machine.cut_power()
+        self.box.machine.stop()
+        new = (self.folder / "root-3.img").read_bytes()
+        if self.region("A", len(new)) == new:
+            raise Failed("slot A was written already when the power was cut")
+        trial.machine = self.box.start(stick)
+        if not self.box.wait_guest():
+            raise Failed("the guest does not answer after the power cut")
+        variables = self.variables()
+        self.runs("B", "2")
+        # The stick is still in: once this system is proven, the update is installed from the start.
+        self.wait_restart(0, "by the stick that stayed in")
+        self.runs("A", "3")
+        proof = self.wait_good("A")
+        self.box.unplug()
+        return f"slot B after it ({variables}), then by the stick that stayed in image 3, slot A: {proof}"
+
+    def never_ready(self, trial: Trial) -> str:
+        known = self.plug("4")
+        self.wait_restart(known, "into the update")
+        if self.slot() != "B":
+            raise Failed(f"slot {self.slot()} runs, not the update in B")
+        self.box.unplug()
+        # Its clock runs although the program is not ready.
+        states = trial.must("systemctl is-active andon andon-mark-good || true").split()
+        if states != ["activating", "activating"]:
+            raise Failed(f"andon and andon-mark-good are {states}")
+        self.wait_restart(known + 1, "out of the update")
+        self.runs("A", "3")
+        return f"given up by itself after {SHORT_DEADLINE} s; {self.gone_back('A', 'B')}"
+
+    def panics(self, trial: Trial) -> str:
+        known, starts = self.plug("5"), self.box.loader_starts()
+        self.wait_restart(known + 3, "of a system without init, three times")
+        self.box.unplug()
+        self.runs("A", "3")
+        tried = self.box.loader_starts() - starts - 1
+        if tried != 3:
+            raise Failed(f"U-Boot tried slot B {tried} times, not 3")
+        return f"U-Boot tried slot B {tried} times; {self.gone_back('A', 'B')}"
+
+    def gone_back(self, slot: str, tried: str) -> str:
+        """Waits until the old slot says what became of the trial, and is proven again."""
+        proof = self.wait_good(slot)
+        words = f"the update in slot {tried} did not prove itself"
+        if words not in self.journal("andon-mark-good"):
+            raise Failed(f"the journal does not say `{words}`")
+        variables = self.variables()
+        if not variables["BOOT_ORDER"].startswith(slot) or variables[f"BOOT_{tried}_LEFT"] != "0":
+            raise Failed(f"the boot loader would still try slot {tried}: {variables}")
+        return f"the journal says so; {variables}; {proof}"
+
+    def all(self) -> list:
+        return [
+            ("U-Boot starts slot A, which proves itself", self.first_start),
+            ("an update from a stick", self.installed),
+            ("a bundle signed with another key", self.foreign),
+            ("a bundle with a changed byte", self.tampered),
+            ("a power cut while an update is written", self.power_cut),
+            ("an update whose program never gets ready", self.never_ready),
+            ("an update whose kernel panics", self.panics),
+        ]
+
+
+def check_all(asked: argparse.Namespace, made: image.Image) -> int:
+    """Makes a card and bundles, starts the box and checks it; gives the exit status."""
+    made_from = parts.make(made)
+    run(["rm", "-rf", asked.out])
+    asked.out.mkdir(parents=True)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="andon-update-", dir=cache()) as name:
+        folder = Path(name)
+        bundles, disk, slots = prepare(made_from, folder, asked.binary)
+        box = Box(made_from, disk, asked.out)
+        trial = Trial(box.start(), asked.out, "vivid", "none", "800x480", [])
+        update = Update(box, folder, trial, bundles, slots)
+        try:
+            for what, function in update.all():
+                # Each begins where the one before ended: after a failure nothing later means anything.
+                if not trial.check(what, function):
+                    break
+        finally:
+            checks.keep_evidence(trial)
+            box.machine.stop()
+    return checks.report(trial, time.monotonic() - started)
+
+
+def prepare(made: parts.Parts, folder: Path, binary: Path) -> tuple[dict[str, Path], Path, dict[str, tuple[int, int]]]:
+    """Makes everything that the checks need: bundles by name, the card, and where on it the slots are."""
+    keys, others = systems.make_keys(folder / "keys"), systems.make_keys(folder / "other-keys")
+    say("making systems and bundles")
+    root = systems.system(made, folder, binary, keys)
+    images = {}
+    for version in ("1", "2", "3"):
+        systems.set_version(root, version)
+        images[version] = systems.to_image(root, folder / f"root-{version}.img")
+    systems.set_version(root, "4", SHORT_DEADLINE)
+    (root / "usr/bin/andon").write_text("#!/bin/sh\nexec sleep infinity\n")
+    images["4"] = systems.to_image(root, folder / "root-4.img")
+    for path in root.iterdir():
+        if path.name != "boot" and path.name != "etc":
+            run(["rm", "-rf", path])
+    images["5"] = systems.to_image(root, folder / "root-5.img")
+    run(["rm", "-rf", root])
+
+    bundles = {version: systems.bundle(made, folder, images[version], keys, version) for version in "2345"}
+    foreign = folder / "foreign.img"
+    foreign.write_bytes(os.urandom(1 << 20))
+    bundles["foreign"] = systems.bundle(made, folder, foreign, others, "6")
+    bundles["tampered"] = folder / "andon-bundle-tampered.raucb"
+    changed = bytearray(bundles["3"].read_bytes())
+    changed[len(changed) // 2] ^= 0xFF
+    bundles["tampered"].write_bytes(changed)
+
+    configuration = {
+        "andon.toml": appliance.configuration("inside", "vivid", "none"),
+        "keepout.toml": (appliance.SITE / "keepout.toml").read_text(),
+    }
+    disk, places = systems.make_card(made, folder, images["1"], configuration)
+    return bundles, disk, {"A": places["root-a"], "B": places["root-b"]}
