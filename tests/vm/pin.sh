@@ -21,6 +21,8 @@ guest=(
 host=(qemu-system-arm)
 update_guest=(systemd rauc rauc-service libubootenv-tool dbus)
 update_host=(rauc squashfs-tools)
+# RAUC 1.13 does not know how newer kernels spell dm-verity's state; the layer's boards have this one.
+update_kernel=6.12.117+deb13-arm64
 # The version of the layer's boot loader (meta-freescale's u-boot-fslc).
 uboot=pool/main/u/u-boot/u-boot_2025.01.orig.tar.bz2
 
@@ -50,10 +52,13 @@ solve() {
 	APT_CONFIG=$root/apt.conf apt-get -qq update >&2
 	APT_CONFIG=$root/apt.conf apt-get -qq install --target-release "$release" --print-uris --yes "$@" |
 		awk '{ print $2 }' | sed 's/_[^_]*$//; s/%3a/:/; s/_/=/' | sort |
-		while read -r package; do
-			APT_CONFIG=$root/apt.conf apt-cache show "$package" |
-				awk -v name="$name" '/^Filename:/ { path = $2 } /^SHA256:/ { sum = $2 } END { print name, sum, path }'
-		done
+		while read -r package; do line "$name" "$package"; done
+}
+
+# line FOR PACKAGE: the line of a package alone, after `solve FOR ...`.
+line() {
+	APT_CONFIG=$work/$1/apt.conf apt-cache show "$2" |
+		awk -v name="$1" '/^Filename:/ { path = $2 } /^SHA256:/ { sum = $2 } END { print name, sum, path }'
 }
 
 # besides: of these lines those whose package packages.txt has not, for guest or host.
@@ -83,6 +88,7 @@ if [ "${1:-}" = update ]; then
 		solve guest arm64 trixie "${update_guest[@]}"
 		solve host amd64 trixie "${update_host[@]}"
 	} | besides
+	line guest "linux-image-$update_kernel"
 	sources "$uboot"
 	exit
 fi

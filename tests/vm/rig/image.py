@@ -14,6 +14,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,8 +185,8 @@ def unpack(packages: list[Path], root: Path) -> None:
             raise RigError(f"{package} is not a Debian package")
 
 
-def prune_modules(root: Path, build: Path) -> str:
-    """Leaves the modules of MODULES in the tree, uncompressed; gives the kernel's release."""
+def prune_modules(root: Path, build: Path, modules: Iterable[str] = MODULES) -> str:
+    """Leaves these modules in the tree, uncompressed; gives the kernel's release."""
     (whole,) = (root / "usr/lib/modules").iterdir()
     release = whole.name
     depmod = tool("depmod", "kmod")
@@ -203,7 +204,7 @@ def prune_modules(root: Path, build: Path) -> str:
     pruned.mkdir()
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
         shutil.copyfile(full / release / name, pruned / name)
-    for module in MODULES:
+    for module in modules:
         if module not in needs:
             if module not in built_in:
                 raise RigError(f"this kernel has no module {module}")

@@ -26,8 +26,11 @@ PACKAGES = HERE / "update-packages.txt"
 INIT = HERE / "update/init"
 
 # A board's kernel has them built in.
-MODULES = "mmc_block sdhci_pci loop dm_verity squashfs vfat nls_cp437 nls_ascii nls_utf8 sd_mod usb_storage".split()
-EARLY_MODULES = ("sdhci-pci", "mmc_block", "ext4", "overlay")
+MODULES = "mmc_block sdhci_pci crc32c_generic loop dm_verity squashfs vfat nls_cp437 nls_ascii nls_utf8 sd_mod usb_storage".split()
+# The lines are those of the board's own chip.
+NOT_IN_THIS_KERNEL = ("gpio_sim",)
+
+EARLY_MODULES = ("sdhci-pci", "mmc_block", "crc32c_generic", "ext4", "overlay")
 
 # Drawing is the ordinary machine's business; without it a system is half as large.
 LEFT_OUT = ("usr/lib/aarch64-linux-gnu/libLLVM*", "usr/lib/aarch64-linux-gnu/libgallium*", "usr/lib/aarch64-linux-gnu/dri")
@@ -96,18 +99,19 @@ def _make(parts: Parts) -> None:
     (source,) = of_kind(own, "source")
     loader.build(source, build)
     say("unpacking a system's packages")
-    base = listed(image.PACKAGES)
+    # With a kernel of its own: the one that the boards have.
+    base = [line for line in listed(image.PACKAGES) if not Path(line[-1]).name.startswith("linux-")]
     root = build / "root"
     image.unpack([*of_kind(base, "guest"), *of_kind(own, "guest")], root)
-    release = image.prune_modules(root, build)
+    release = image.prune_modules(root, build, [module for module in image.MODULES if module not in NOT_IN_THIS_KERNEL])
     add_modules(root, build / "full" / release)
     for pattern in LEFT_OUT:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     image.settle(root)
     (root / "usr/sbin/init").symlink_to("/usr/lib/systemd/systemd")
-    (root / "boot").mkdir(exist_ok=True)
-    shutil.copyfile(build / "full" / release / "vmlinuz", root / "boot/Image")
+    for path in (root / "boot").iterdir():
+        path.rename(root / "boot/Image") if path.name == f"vmlinuz-{release}" else path.unlink()
     (build / "initrd.cpio").write_bytes(ram_disk(root, release))
     shutil.rmtree(build / "full")
     if platform.machine() == "x86_64":

@@ -45,6 +45,8 @@ def system(parts: Parts, folder: Path, binary: Path, keys: Path) -> Path:
     units = root / "etc/systemd/system"
     (units / "andon.service.d").mkdir()
     shutil.copyfile(appliance.SITE / "andon.service.d/rig.conf", units / "andon.service.d/rig.conf")
+    # It needs simulated lines, which this kernel has not.
+    (root / "etc/systemd/system/sysinit.target.wants/rig-board.service").unlink()
     for wants, names in ENABLED.items():
         (units / wants).mkdir(parents=True, exist_ok=True)
         for name in names:

@@ -356,7 +356,7 @@ def prepare(made: parts.Parts, folder: Path, binary: Path) -> tuple[dict[str, Pa
     bundles["tampered"].write_bytes(changed)
 
     configuration = {
-        "andon.toml": appliance.configuration("inside", "vivid", "none"),
+        "andon.toml": appliance.configuration("outside", "vivid", "none"),
         "keepout.toml": (appliance.SITE / "keepout.toml").read_text(),
     }
     disk, places = systems.make_card(made, folder, images["1"], configuration)
