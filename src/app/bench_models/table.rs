@@ -40,6 +40,7 @@ impl ModelsTable {
             let _ = writeln!(text, "{}", pair_line(pair));
         }
         text.push_str("\n~ estimated from the file's size   † published, not measured here");
+        text.push_str("\nA detector computes and searches all its classes here; at work, only those that are asked for.");
         if self.pairs.iter().any(|pair| pair.fits == Fits::Apart) {
             text.push_str(
                 "\napart: compiled, but not in one call: each evicts the other's weights at every switch",
