@@ -154,7 +154,7 @@ def add_modules(root: Path, full: Path) -> None:
 def ram_disk(root: Path, release: str) -> bytes:
     """The RAM disk: busybox, the card's drivers in the order in which they go in, and init."""
     packed = Archive()
-    for name in ("dev", "proc", "memory", "root"):
+    for name in ("dev", "proc", "sys", "memory", "root"):
         packed.folder(name)
     packed.file("bin/busybox", (root / "usr/bin/busybox").read_bytes(), 0o755)
     modules = root / "usr/lib/modules" / release
