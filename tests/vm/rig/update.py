@@ -136,13 +136,13 @@ class Update:
         if f"image {version}, slot {slot}" not in said:
             raise Failed(f"`andon probe` says {said.splitlines()[:3]}, not image {version}, slot {slot}")
 
-    def wait_good(self, slot: str) -> str:
+    def wait_good(self, slot: str, starts_left: str = "2") -> str:
         """Waits until andon-mark-good has called the slot good, and checks that it did so after the proof, not before."""
         left = f"BOOT_{slot}_LEFT"
         said = rf"\[ *([0-9.]+)\] .*slot {slot} is good"
         before = self.variables()[left]
-        if before != "2" and not re.search(said, self.journal("andon-mark-good")):
-            raise Failed(f"{left} is {before} during the first start, not 2")
+        if before != starts_left and not re.search(said, self.journal("andon-mark-good")):
+            raise Failed(f"{left} is {before} before the proof, not {starts_left}")
         found = self.trial.wait(
             f"slot {slot} is called good", lambda: re.search(said, self.journal("andon-mark-good")), PATIENCE, 5
         )
@@ -303,7 +303,8 @@ class Update:
 
     def gone_back(self, slot: str, tried: str) -> str:
         """Waits until the old slot says what became of the trial, and is proven again."""
-        proof = self.wait_good(slot)
+        # It was made active again, which gives it its starts back.
+        proof = self.wait_good(slot, "3")
         words = f"the update in slot {tried} did not prove itself"
         if words not in self.journal("andon-mark-good"):
             raise Failed(f"the journal does not say `{words}`")
