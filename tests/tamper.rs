@@ -590,16 +590,9 @@ fn a_reference_is_taken_kept_and_missed() {
         [None; 20]
     );
     // Another scene: noticed although it was there from the start.
-    let arguments = [
-        "run",
+    let other = [
         "--config",
         argument(&config),
-        "--display",
-        "none",
-        "--pace",
-        "asap",
-        "--engine",
-        "cpu",
         "--frames",
         "40",
         "--worker-safety-input",
@@ -607,7 +600,7 @@ fn a_reference_is_taken_kept_and_missed() {
         "--report",
     ];
     let path = folder.path().join("other.jsonl");
-    let output = run(&[&arguments[..], &[argument(&path)]].concat());
+    let output = run(&[&RUN[..], &other, &[argument(&path)]].concat());
     assert!(output.status.success(), "{}", complaint(&output));
     assert_eq!(conditions(&report(&path)).last(), Some(&Some("moved")));
 }

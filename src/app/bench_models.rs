@@ -186,7 +186,7 @@ pub fn measure(loaded: &Loaded, plan: BenchModelsPlan) -> Result<ModelsTable, Ru
     let mut listed = candidates(&registry);
     let configured = [&config.models.detector, &config.models.classifier];
     for file in configured.into_iter().filter_map(file_of) {
-        if !listed.iter().any(|known| known.has(file)) {
+        if !listed.iter().any(|known| known.has(&registry, file)) {
             listed.push(outside(file));
         }
     }
@@ -256,13 +256,11 @@ fn candidates(registry: &Registry) -> Vec<Candidate> {
 }
 
 impl Candidate {
-    /// Whether it is that file, or was compiled to it.
-    fn has(&self, file: &Path) -> bool {
-        let listed = Registry::read(&self.directory).ok();
+    /// Whether it is that file, or was compiled to it; names are the list's.
+    fn has(&self, list: &Registry, file: &Path) -> bool {
         let of_name = |name: &str| {
-            let models = listed.as_ref()?.models().iter();
-            let model = models.into_iter().find(|model| model.name == *name)?;
-            Some(self.directory.join(&model.file))
+            let model = list.models().iter().find(|model| model.name == *name)?;
+            Some(list.directory().join(&model.file))
         };
         let path = |model: &ModelRef| match model {
             ModelRef::File(path) => Some(path.clone()),

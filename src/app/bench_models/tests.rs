@@ -30,6 +30,18 @@ fn rates(safety: f64, inspection: f64) -> [Rate; 2] {
     })
 }
 
+/// What would be printed of these models, for cameras of 10 and 25 frames a second.
+fn table(models: Vec<ModelRow>, crops: f64) -> ModelsTable {
+    let rates = rates(10.0, 25.0);
+    ModelsTable {
+        engine: "CPU".to_owned(),
+        pairs: pairs(&models, rates, crops),
+        rates,
+        crops,
+        models,
+    }
+}
+
 #[test]
 fn what_the_compiler_said_goes_before_the_estimate() {
     let estimate = on_chip(1_000_000, None);
@@ -104,14 +116,7 @@ fn models_that_were_compiled_apart_do_not_fit_together() {
     ];
     models[0].on_chip = compiled(Some(7));
     models[1].on_chip = compiled(Some(8));
-    let rates = rates(10.0, 25.0);
-    let table = ModelsTable {
-        engine: "CPU".to_owned(),
-        pairs: pairs(&models, rates, 1.0),
-        rates,
-        crops: 1.0,
-        models: models.to_vec(),
-    };
+    let table = table(models.to_vec(), 1.0);
     assert!(
         table
             .table()
@@ -127,6 +132,7 @@ fn a_configured_file_outside_the_list_is_compared_with_what_its_card_says() {
     for name in ["parts.tflite", "parts_edgetpu.tflite"] {
         std::fs::write(folder.join(name), b"x").expect("written");
     }
+    let registry = Registry::read(Path::new("models")).expect("the shipped list");
     let bare = outside(&folder.join("parts.tflite"));
     assert_eq!(bare.name, "parts");
     assert_eq!(
@@ -143,14 +149,17 @@ fn a_configured_file_outside_the_list_is_compared_with_what_its_card_says() {
         assert_eq!(found.name, "parts");
         assert_eq!(found.cpu, Some(ModelRef::File(folder.join("parts.tflite"))));
         assert!(found.listed.accuracy.is_some());
-        assert!(found.has(&folder.join("parts_edgetpu.tflite")));
-        assert!(!found.has(&folder.join("other.tflite")));
+        assert!(found.has(&registry, &folder.join("parts_edgetpu.tflite")));
+        assert!(!found.has(&registry, &folder.join("other.tflite")));
     }
     std::fs::remove_dir_all(folder).expect("removed");
 
-    let registry = Registry::read(Path::new("models")).expect("the shipped list");
     let shipped = Path::new("models/classifier_apple_224_int8.tflite");
-    assert!(candidates(&registry).iter().any(|known| known.has(shipped)));
+    assert!(
+        candidates(&registry)
+            .iter()
+            .any(|known| known.has(&registry, shipped))
+    );
 }
 
 #[test]
@@ -178,14 +187,7 @@ fn the_table_marks_what_was_not_measured() {
     bare.cpu.clear();
     bare.cpu_reason = Some("only the compiled file is here".to_owned());
     let models = vec![model("d", "detection", 5_343_248, 4, Some(7.3)), bare];
-    let rates = rates(10.0, 25.0);
-    let table = ModelsTable {
-        engine: "CPU".to_owned(),
-        pairs: pairs(&models, rates, 2.0),
-        rates,
-        crops: 2.0,
-        models,
-    };
+    let table = table(models, 2.0);
     let text = table.table();
     for part in [
         "7.3†",

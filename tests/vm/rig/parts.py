@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import lzma
 import os
 import platform
 import shutil
@@ -103,8 +102,8 @@ def _make(parts: Parts) -> None:
     base = [line for line in listed(image.PACKAGES) if not Path(line[-1]).name.startswith("linux-")]
     root = build / "root"
     image.unpack([*of_kind(base, "guest"), *of_kind(own, "guest")], root)
-    release = image.prune_modules(root, build, [module for module in image.MODULES if module not in NOT_IN_THIS_KERNEL])
-    add_modules(root, build / "full" / release)
+    others = [module for module in image.MODULES if module not in NOT_IN_THIS_KERNEL]
+    release = image.prune_modules(root, build, [*others, *MODULES])
     for pattern in LEFT_OUT:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -130,25 +129,6 @@ def listed(path: Path) -> list[list[str]]:
 def of_kind(lines: list[list[str]], kind: str) -> list[Path]:
     """Where those of one kind lie, once they are fetched."""
     return [cache() / "downloads" / Path(path).name for found, _, path in lines if found == kind]
-
-
-def add_modules(root: Path, full: Path) -> None:
-    """Adds MODULES, and what they need, to those that the tree has."""
-    release = full.name
-    kept = root / "usr/lib/modules" / release
-    needs = {}
-    for line in (full / "modules.dep").read_text().splitlines():
-        path, _, rest = line.partition(":")
-        needs[Path(path).name.partition(".")[0].replace("-", "_")] = [path, *rest.split()]
-    built_in = {Path(line).stem.replace("-", "_") for line in (full / "modules.builtin").read_text().splitlines()}
-    for module in MODULES:
-        if module not in needs and module not in built_in:
-            raise RigError(f"this kernel has no module {module}")
-        for path in needs.get(module, []):
-            target = kept / path.removesuffix(".xz")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(lzma.decompress((full / path).read_bytes()))
-    run([tool("depmod", "kmod"), "-b", root, release])
 
 
 def ram_disk(root: Path, release: str) -> bytes:
