@@ -45,7 +45,7 @@ def arguments() -> argparse.Namespace:
             command.add_argument("--seconds", type=float, default=300, help="longest time (default: %(default)s)")
     update = which.add_parser("update")
     update.add_argument("--binary", type=Path, default=BINARY, help="the program (default: %(default)s)")
-    update.add_argument("--only", help="besides the first start, the checks with this word in their names")
+    update.add_argument("--only", help="besides the first start, the checks with this in their names (such as 'an update')")
     update.add_argument("--out", type=Path, default=TREE / "out/update", help="folder of results (default: %(default)s)")
     return parser.parse_args()
 
