@@ -27,7 +27,7 @@ pub use machine::{
 pub use realtime::{Ticker, lock_memory, raise_priority};
 pub use replace::replace_file;
 pub use wall_clock::wall_clock_is_synchronised;
-pub use watchdog::Watchdog;
+pub use watchdog::{Watchdog, watchdog_open_timeout};
 
 /// `CLOCK_MONOTONIC`, now.
 ///

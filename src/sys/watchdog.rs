@@ -9,6 +9,10 @@ use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::time::Duration;
 
+/// How many seconds the kernel feeds a watchdog that runs and that nobody has opened (`watchdog.open_timeout=`
+/// on its command line); 0 is for ever.
+const OPEN_TIMEOUT: &str = "/sys/module/watchdog/parameters/open_timeout";
+
 nix::ioctl_readwrite!(wdioc_settimeout, b'W', 6, nix::libc::c_int);
 
 /// An open watchdog. Dropped without [`Watchdog::disarm`], as by a crash, it goes on counting.
@@ -65,9 +69,30 @@ impl Watchdog {
     }
 }
 
+/// Time after the kernel's start within which it wants its watchdog to be opened, or else restarts the
+/// machine where the boot loader has started the watchdog; `None` where it waits for ever or has none.
+#[must_use]
+pub fn watchdog_open_timeout() -> Option<Duration> {
+    std::fs::read_to_string(OPEN_TIMEOUT)
+        .ok()
+        .and_then(|text| open_timeout(&text))
+}
+
+fn open_timeout(text: &str) -> Option<Duration> {
+    let seconds = text.trim().parse().ok().filter(|seconds| *seconds > 0);
+    seconds.map(Duration::from_secs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_waits_for_ever_or_so_many_seconds() {
+        assert_eq!(open_timeout("0\n"), None);
+        assert_eq!(open_timeout("720\n"), Some(Duration::from_secs(720)));
+        assert_eq!(open_timeout("?"), None);
+    }
 
     #[test]
     fn what_is_no_watchdog_is_refused() {

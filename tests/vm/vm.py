@@ -5,7 +5,8 @@
     tests/vm/vm.py cached               status 0 where the cache has it
     tests/vm/vm.py show                 start it; with a window where there is a display, and a root shell on the terminal
     tests/vm/vm.py test [--only WORD]   start it without a window and check what it does
-    tests/vm/vm.py update               start a box with two slots, and update it: good, bad and interrupted ones
+    tests/vm/vm.py update               start an i.MX 8M Mini EVK with two slots, and update it: good, bad and interrupted ones
+    tests/vm/vm.py pi                   start a Raspberry Pi 4 with each overlay of its header, and the program on all of them
     tests/vm/vm.py run FOLDER           start it with FOLDER as /share, run FOLDER/run.sh in it, print what it says, stop
 
 README.md explains the machine and its checks.
@@ -43,10 +44,12 @@ def arguments() -> argparse.Namespace:
         if name == "run":
             command.add_argument("folder", type=Path)
             command.add_argument("--seconds", type=float, default=300, help="longest time (default: %(default)s)")
-    update = which.add_parser("update")
-    update.add_argument("--binary", type=Path, default=BINARY, help="the program (default: %(default)s)")
-    update.add_argument("--only", help="besides the first start, the checks with this in their names (such as 'an update')")
-    update.add_argument("--out", type=Path, default=TREE / "out/update", help="folder of results (default: %(default)s)")
+    for name in ("update", "pi"):
+        command = which.add_parser(name)
+        command.add_argument("--binary", type=Path, default=BINARY, help="the program (default: %(default)s)")
+        command.add_argument("--out", type=Path, default=TREE / "out" / name, help="folder of results (default: %(default)s)")
+        if name == "update":
+            command.add_argument("--only", help="besides the first start, the checks with this in their names ('an update')")
     return parser.parse_args()
 
 

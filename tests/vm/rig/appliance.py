@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from .places import HERE, TREE, RigError, run
 SITE = HERE / "site"
 
 # Lines by name on the simulated chip inside the guest, and by number on the board's own chip, which can be seen and
-# touched from outside. Line 3 of the latter is the power button.
+# touched from outside (boards.py).
 WIRINGS = {
     "inside": """
 [output.lines]
@@ -37,6 +38,14 @@ reset = { chip = "9030000.pl061", line = 4 }
 edm = { chip = "9030000.pl061", line = 5 }
 """,
 }
+
+
+def factory_wiring(board: str) -> str:
+    """The outputs and inputs of an appliance's board, as its image has them, with the emulated processor's patience."""
+    text = (TREE / f"config/factory/output-{board}.toml").read_text()
+    _, _, lines = text.partition('backend = "gpio"\n')
+    return re.sub(r"(?m)^edm_within_ms = .*$", "edm_within_ms = 5000", lines)
+
 
 CAMERAS = {
     "vivid": ("/dev/v4l/by-path/vivid-000-vid-cap", "/dev/v4l/by-path/vivid-001-vid-cap"),
@@ -66,8 +75,8 @@ def configuration(
     watchdog: int = PATIENT_WATCHDOG,
     engine: dict[str, str] = ON_CPU,
 ) -> str:
-    """The text of andon.toml: `asked` is what is asked of the two cameras, `watchdog` the hardware watchdog's seconds,
-    `engine` what runs which models."""
+    """The text of andon.toml: `wiring` is one of WIRINGS or an appliance's board, `asked` what is asked of the two cameras,
+    `watchdog` the hardware watchdog's seconds, `engine` what runs which models."""
     worker_safety, visual_inspection = CAMERAS[cameras]
     tables = asked if cameras == "vivid" else ("", "")
     text = (SITE / "andon.toml").read_text()
@@ -76,7 +85,7 @@ def configuration(
         "VISUAL_INSPECTION": visual_inspection,
         "WORKER_SAFETY_CAMERA": tables[0],
         "VISUAL_INSPECTION_CAMERA": tables[1],
-        "OUTPUTS": WIRINGS[wiring],
+        "OUTPUTS": WIRINGS.get(wiring) or factory_wiring(wiring),
         "DISPLAY": display,
         "WATCHDOG": str(watchdog),
         **engine,

@@ -21,11 +21,11 @@ def do(asked: argparse.Namespace) -> int:
     made = image.make()
     if asked.command == "make":
         return 0
-    if asked.command == "update":
-        from . import update
+    if asked.command in ("update", "pi"):
+        from . import pi, update
 
         with alone():
-            return update.check_all(asked, made)
+            return {"update": update, "pi": pi}[asked.command].check_all(asked, made)
     packed = appliance.archive(asked.binary, asked.cameras, asked.display)
     with alone():
         if asked.command == "show":

@@ -133,17 +133,14 @@ def _make(image: Image) -> None:
     build = image.folder.with_suffix(".build")
     shutil.rmtree(build, ignore_errors=True)
     build.mkdir(parents=True)
-    fetched = {"guest": [], "host": []}
-    for line in PACKAGES.read_text().splitlines():
-        if line and not line.startswith("#"):
-            machine, _, path = line.split()
-            fetched[machine].append(cache() / "downloads" / Path(path).name)
-    fetch()
+    fetch(PACKAGES)
+    packages = listed(PACKAGES)
+    guest, host = of_kind(packages, "guest"), of_kind(packages, "host")
 
-    say(f"unpacking {len(fetched['guest'])} packages of the guest, {len(fetched['host'])} of QEMU")
-    unpack(fetched["host"], build / "qemu")
+    say(f"unpacking {len(guest)} packages of the guest, {len(host)} of QEMU")
+    unpack(host, build / "qemu")
     root = build / "root"
-    unpack(fetched["guest"], root)
+    unpack(guest, root)
     release = prune_modules(root, build)
     shutil.copyfile(build / "full" / release / "vmlinuz", build / "Image")
     settle(root)
@@ -158,17 +155,23 @@ def _make(image: Image) -> None:
     say(f"the machine's parts are in {image.folder}")
 
 
-def fetch() -> None:
-    """Fetches the packages that the cache lacks."""
-    wanted = [line.split() for line in PACKAGES.read_text().splitlines() if line and not line.startswith("#")]
-    if platform.machine() != "x86_64":
-        wanted = [words for words in wanted if words[0] == "guest"]
-    listed = "".join(f"{sum_} {path}\n" for _, sum_, path in wanted)
-    done = subprocess.run(
-        [TREE / "tools/fetch.sh", "vm", cache() / "downloads"], input=listed, text=True, check=False
-    )
+def listed(path: Path) -> list[list[str]]:
+    """The lines of a list of packages: what for, sum, path."""
+    return [line.split() for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def of_kind(lines: list[list[str]], kind: str) -> list[Path]:
+    """Where those of one kind lie, once they are fetched."""
+    return [cache() / "downloads" / Path(path).name for found, _, path in lines if found == kind]
+
+
+def fetch(packages: Path) -> None:
+    """Fetches what the cache lacks of a list of packages."""
+    wanted = [words for words in listed(packages) if words[0] != "host" or platform.machine() == "x86_64"]
+    text = "".join(f"{sum_} {path}\n" for _, sum_, path in wanted)
+    done = subprocess.run([TREE / "tools/fetch.sh", "vm", cache() / "downloads"], input=text, text=True, check=False)
     if done.returncode != 0:
-        raise RigError("the machine's packages cannot be had")
+        raise RigError(f"what {packages.name} lists cannot be had")
 
 
 def unpack(packages: list[Path], root: Path) -> None:

@@ -19,11 +19,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .boards import VIRT, Board, Line
 from .image import Image
 from .places import RigError, run, tool
-
-# The PL061 of QEMU's `virt` board: eight lines, of which the third from 0 is the board's power button.
-PL061_DATA = 0x0903_03FC
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,12 @@ class Machine:
         qemu: list[str] | None = None,
         more: list[str] | None = None,
         boot: list | None = None,
+        board: Board = VIRT,
     ) -> None:
         """Starts QEMU. `boot`: its options for what it starts from; without them kernel, RAM disk and disk of the image,
         and an empty disk for the appliance's data."""
         self.out = out
+        self.board = board
         self.started = time.monotonic()
         out.mkdir(parents=True, exist_ok=True)
         # Socket names have at most 107 bytes, so they do not lie below the work tree.
@@ -67,14 +67,11 @@ class Machine:
             boot = self._image(image, appliance, console)
         command = [
             *(qemu or image.qemu()),
-            *"-M virt -cpu cortex-a72 -smp 2 -m 1536 -accel tcg,thread=multi -nodefaults".split(),
-            *("-display", display),
+            *(*board.options, "-accel", "tcg,thread=multi", "-nodefaults", "-display", display),
             *boot,
-            *("-device", f"virtio-gpu-pci,id=gpu,xres={width},yres={height}"),
-            *"-device qemu-xhci -device usb-kbd -device usb-tablet".split(),
-            *"-device virtio-rng-pci -device i6300esb -action watchdog=reset".split(),
-            *("-chardev", f"socket,id=agent,path={self._folder}/agent,server=on,wait=off", "-device", "virtio-serial-pci"),
-            *("-device", "virtserialport,chardev=agent,name=andon.rig"),
+            *("-chardev", f"socket,id=agent,path={self._folder}/agent,server=on,wait=off"),
+            *board.plugged(width, height, "agent"),
+            *("-action", "watchdog=reset"),
             *("-qmp", f"unix:{self._folder}/qmp,server=on,wait=off"),
             *([] if display.startswith("vnc") else ("-vnc", f"unix:{self._folder}/vnc")),
             *("-qtest", f"unix:{self._folder}/qtest,server=on,wait=off", "-qtest-log", "/dev/null"),
@@ -93,13 +90,13 @@ class Machine:
         self._answers: queue.Queue = queue.Queue()
         self._requests = 0
         self._qmp_lock = threading.Lock()
+        self._qtest_lock = threading.Lock()
         self._agent_lock = threading.Lock()
         self._qmp = self._connect("qmp")
         self._qtest = self._connect("qtest")
         self._agent = self._connect("agent")
         threading.Thread(target=self._read_qmp, daemon=True).start()
         self.qmp("qmp_capabilities")
-        self._gpio = self._find_gpio()
 
     def _image(self, image: Image, appliance: bytes, console: bool) -> list:
         """QEMU's options for the image with the appliance in it."""
@@ -245,39 +242,46 @@ class Machine:
 
     # ---- The board's lines, from outside the guest -------------------------------------------------------------------
 
-    def _find_gpio(self) -> str:
-        for child in self.qmp("qom-list", path="/machine/unattached"):
-            if child["type"] == "child<pl061>":
-                return f"/machine/unattached/{child['name']}"
-        raise RigError("the board has no PL061")
+    def level(self, line: Line) -> bool:
+        """Level of one of the board's lines, as its chip has it."""
+        return self.board.chips[line.chip].level(self, line.number)
 
-    def lines(self) -> int:
-        """Levels of the board's eight lines, bit 0 for line 0, as the chip has them."""
-        told = self.qmp("human-monitor-command", **{"command-line": f"xp /1xw {PL061_DATA:#x}"})
+    def drive(self, line: Line, high: bool) -> None:
+        """Puts a level on one of the board's lines, as a contact would."""
+        self.board.chips[line.chip].drive(self, line.number, high)
+
+    def read(self, address: int) -> int:
+        """A register of 32 bits."""
+        told = self.qmp("human-monitor-command", **{"command-line": f"xp /1xw {address:#x}"})
         return int(re.search(r":\s*(0x[0-9a-f]+)", told)[1], 16)
 
-    def line(self, number: int) -> bool:
-        """Level of one of the board's lines."""
-        return bool(self.lines() >> number & 1)
+    def find(self, folder: str, called: str) -> str:
+        """QEMU's path of a device by its name, or by its kind."""
+        for child in self.qmp("qom-list", path=folder):
+            if called in (child["name"], child["type"]):
+                return f"{folder}/{child['name']}"
+        raise RigError(f"the board has no {called}")
 
-    def drive(self, number: int, high: bool) -> None:
-        """Puts a level on one of the board's lines, as a contact would."""
-        self._qtest.sendall(f"set_irq_in {self._gpio} unnamed-gpio-in {number} {int(high)}\n".encode())
-        answer = self._qtest.recv(4096).decode()
+    def qtest(self, words: str) -> None:
+        """Does something to the board's wires and registers that no program in the guest does."""
+        with self._qtest_lock:
+            self._qtest.sendall(f"{words}\n".encode())
+            answer = self._qtest.recv(4096).decode()
         if not answer.startswith("OK"):
-            raise RigError(f"QEMU cannot drive line {number}: {answer.strip()}")
+            raise RigError(f"QEMU refuses `{words}`: {answer.strip()}")
 
     # ---- The guest ---------------------------------------------------------------------------------------------------
 
-    def guest(self, script: str, seconds: float = 60) -> Answer:
-        """Runs a shell script as root in the guest. Status 124: the guest ended it after `seconds`."""
+    def guest(self, script: str, seconds: float = 60, grace: float = 30) -> Answer:
+        """Runs a shell script as root in the guest. Status 124: the guest ended it after `seconds`; 125: it did not even do
+        that within the time of grace."""
         with self._agent_lock:
             self._requests += 1
             request = self._requests
             resets = self.count("RESET")
             coded = base64.b64encode(script.encode()).decode()
             self._agent.sendall(f"{request} {seconds:.0f} {coded}\n".encode())
-            deadline = time.monotonic() + seconds + 30
+            deadline = time.monotonic() + seconds + grace
             pending = b""
             while True:
                 left = deadline - time.monotonic()
@@ -293,12 +297,16 @@ class Machine:
                     line, _, pending = pending.partition(b"\n")
                     words = line.split(b" ")
                     # Answers to what was asked before a restart of the guest have other numbers.
-                    if len(words) == 3 and words[0] == str(request).encode():
-                        return Answer(int(words[1]), base64.b64decode(words[2]).decode(errors="replace"))
+                    if len(words) == 4 and words[:2] == [b"=", str(request).encode()]:
+                        return Answer(int(words[2]), base64.b64decode(words[3]).decode(errors="replace"))
 
     def wait_guest(self, seconds: float) -> bool:
-        """Waits until the agent answers: what is asked before it runs waits for it."""
-        return self.guest("true", seconds).good
+        """Waits until the agent answers. What is asked before it listens may be lost."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.running:
+            if self.guest("true", 5, grace=5).good:
+                return True
+        return False
 
     def until(self, script: str, seconds: float, pause: float = 0.5) -> Answer:
         """Runs a script again and again until it succeeds; the last answer, whatever it is, when the time is up."""

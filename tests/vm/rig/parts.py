@@ -19,20 +19,29 @@ from pathlib import Path
 
 from . import image, loader
 from .cpio import Archive
-from .places import HERE, TREE, RigError, cache, run, say, tool
+from .places import HERE, cache, run, say, tool
 
 PACKAGES = HERE / "update-packages.txt"
 INIT = HERE / "update/init"
 
 # A board's kernel has them built in.
-MODULES = "mmc_block sdhci_pci crc32c_generic loop dm_verity squashfs vfat nls_cp437 nls_ascii nls_utf8 sd_mod usb_storage".split()
-# The lines are those of the board's own chip.
-NOT_IN_THIS_KERNEL = ("gpio_sim",)
+MODULES = (
+    "sdhci_esdhc_imx fixed imx2_wdt crc32c_generic xhci_plat_hcd "
+    "loop dm_verity squashfs vfat nls_cp437 nls_ascii nls_utf8 sd_mod usb_storage"
+).split()
+# The lines and the watchdog are the board's own.
+NOT_ON_THIS_BOARD = ("gpio_sim", "i6300esb")
 
-EARLY_MODULES = ("sdhci-pci", "mmc_block", "crc32c_generic", "ext4", "overlay")
+EARLY_MODULES = "imx2_wdt fixed sdhci_esdhc_imx crc32c_generic ext4 overlay".split()
 
-# Drawing is the ordinary machine's business; without it a system is half as large.
-LEFT_OUT = ("usr/lib/aarch64-linux-gnu/libLLVM*", "usr/lib/aarch64-linux-gnu/libgallium*", "usr/lib/aarch64-linux-gnu/dri")
+# Drawing is the ordinary machine's business; without it a system is half as large. Other boards' device trees.
+LEFT_OUT = (
+    *("usr/lib/aarch64-linux-gnu/libLLVM*", "usr/lib/aarch64-linux-gnu/libgallium*", "usr/lib/aarch64-linux-gnu/dri"),
+    "usr/lib/linux-image-*",
+)
+
+# The Raspberry Pi 4's device tree, in the kernel's package.
+PI_TREE = "broadcom/bcm2711-rpi-4-b.dtb"
 
 
 @dataclass(frozen=True)
@@ -44,11 +53,19 @@ class Parts:
 
     @property
     def loader(self) -> Path:
-        return self.folder / "u-boot.bin"
+        return self.folder / "u-boot.img"
+
+    @property
+    def device_tree(self) -> Path:
+        return self.folder / f"{loader.DEVICE_TREE.stem}.dtb"
 
     @property
     def ram_disk(self) -> Path:
         return self.folder / "initrd.cpio"
+
+    @property
+    def pi_tree(self) -> Path:
+        return self.folder / Path(PI_TREE).name
 
     @property
     def root(self) -> Path:
@@ -69,7 +86,7 @@ class Parts:
 def find(made: image.Image) -> Parts:
     """The parts of this recipe, made or not."""
     digest = hashlib.sha256(made.folder.name.encode())
-    for path in [PACKAGES, Path(__file__), Path(loader.__file__), INIT, *loader.SETTINGS]:
+    for path in [PACKAGES, Path(__file__), Path(loader.__file__), INIT, loader.PATCH, loader.DEVICE_TREE, *loader.SETTINGS]:
         digest.update(path.read_bytes())
     return Parts(cache() / f"vm-update-{digest.hexdigest()[:12]}", made)
 
@@ -88,22 +105,20 @@ def _make(parts: Parts) -> None:
     build = parts.folder.with_suffix(".build")
     shutil.rmtree(build, ignore_errors=True)
     build.mkdir(parents=True)
-    image.fetch()
-    own = listed(PACKAGES)
-    wanted = "".join(f"{sum_} {path}\n" for kind, sum_, path in own if kind != "host" or platform.machine() == "x86_64")
-    done = subprocess.run([TREE / "tools/fetch.sh", "vm", cache() / "downloads"], input=wanted, text=True, check=False)
-    if done.returncode != 0:
-        raise RigError("the packages for updates cannot be had")
+    image.fetch(image.PACKAGES)
+    image.fetch(PACKAGES)
+    own = image.listed(PACKAGES)
 
-    (source,) = of_kind(own, "source")
+    (source,) = image.of_kind(own, "source")
     loader.build(source, build)
     say("unpacking a system's packages")
     # With a kernel of its own: the one that the boards have.
-    base = [line for line in listed(image.PACKAGES) if not Path(line[-1]).name.startswith("linux-")]
+    base = [line for line in image.listed(image.PACKAGES) if not Path(line[-1]).name.startswith("linux-")]
     root = build / "root"
-    image.unpack([*of_kind(base, "guest"), *of_kind(own, "guest")], root)
-    others = [module for module in image.MODULES if module not in NOT_IN_THIS_KERNEL]
+    image.unpack([*image.of_kind(base, "guest"), *image.of_kind(own, "guest")], root)
+    others = [module for module in image.MODULES if module not in NOT_ON_THIS_BOARD]
     release = image.prune_modules(root, build, [*others, *MODULES])
+    shutil.copy2(root / f"usr/lib/linux-image-{release}" / PI_TREE, build)
     for pattern in LEFT_OUT:
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -114,21 +129,11 @@ def _make(parts: Parts) -> None:
     (build / "initrd.cpio").write_bytes(ram_disk(root, release))
     shutil.rmtree(build / "full")
     if platform.machine() == "x86_64":
-        host_programs([*of_kind(base, "host"), *of_kind(own, "host")], build, parts.folder)
+        host_programs([*image.of_kind(base, "host"), *image.of_kind(own, "host")], build, parts.folder)
     (build / "about.txt").write_text(f"Linux {release}, made from {PACKAGES.name}\n")
     shutil.rmtree(parts.folder, ignore_errors=True)
     build.rename(parts.folder)
     say(f"the parts of a box with two slots are in {parts.folder}")
-
-
-def listed(path: Path) -> list[list[str]]:
-    """The lines of a list of packages: what for, sum, path."""
-    return [line.split() for line in path.read_text().splitlines() if line and not line.startswith("#")]
-
-
-def of_kind(lines: list[list[str]], kind: str) -> list[Path]:
-    """Where those of one kind lie, once they are fetched."""
-    return [cache() / "downloads" / Path(path).name for found, _, path in lines if found == kind]
 
 
 def ram_disk(root: Path, release: str) -> bytes:
@@ -141,7 +146,7 @@ def ram_disk(root: Path, release: str) -> bytes:
     order: list[str] = []
     for line in (modules / "modules.dep").read_text().splitlines():
         path, _, rest = line.partition(":")
-        if Path(path).stem in EARLY_MODULES:
+        if Path(path).stem.replace("-", "_") in EARLY_MODULES:
             order += [needed for needed in [*reversed(rest.split()), path] if needed not in order]
     for path in order:
         packed.file(f"modules/{Path(path).name}", (modules / path).read_bytes())

@@ -1,8 +1,8 @@
 """The systems that a virtual box with two slots gets: root file systems with the very files that the Yocto layer installs
 for the i.MX 8M Mini EVK, signed bundles of them, the card, and sticks.
 
-In a root are Debian's packages in place of Yocto's, QEMU's device tree in place of the EVK's, and the rig's agent; the
-kernel is Debian's, whose drivers for the card come in a RAM disk (../update/init).
+In a root are Debian's packages in place of Yocto's, and the rig's agent; the kernel is Debian's, whose drivers for the board's
+card come in a RAM disk (../update/init). Device tree and overlays are the board's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import struct
 from pathlib import Path
 
 from . import appliance, card, image, loader
@@ -39,13 +40,13 @@ def system(parts: Parts, folder: Path, binary: Path, keys: Path) -> Path:
     """Makes a root file system's tree in a folder: as andon-image would be."""
     root = folder / "root"
     run(["cp", "-a", "--reflink=auto", parts.root, root])
-    run([TREE / "tools/install-appliance.sh", root, "qemuarm64", binary])
+    run([TREE / "tools/install-appliance.sh", root, BOARD, binary])
     layer_files(root, keys)
     shutil.copytree(FILES / "root", root, dirs_exist_ok=True)
     units = root / "etc/systemd/system"
     (units / "andon.service.d").mkdir()
     shutil.copyfile(appliance.SITE / "andon.service.d/rig.conf", units / "andon.service.d/rig.conf")
-    # It needs simulated lines, which this kernel has not.
+    # It is for simulated lines.
     (root / "etc/systemd/system/sysinit.target.wants/rig-board.service").unlink()
     for wants, names in ENABLED.items():
         (units / wants).mkdir(parents=True, exist_ok=True)
@@ -62,6 +63,35 @@ def set_version(root: Path, version: str, deadline: int = PATIENT_DEADLINE) -> N
     release.write_text("\n".join([*kept, f"IMAGE_VERSION={version}", ""]))
     name = "etc/systemd/system/andon-mark-good.service.d/rig.conf"
     (root / name).write_text((FILES / "root" / name).read_text().replace("@DEADLINE@", str(deadline)))
+
+
+# ---- What is wrong with a bad one; one after the other, each makes the tree worse --------------------------------------
+
+
+def never_ready(root: Path) -> None:
+    """The program lives and never says READY."""
+    (root / "usr/bin/andon").write_text("#!/bin/sh\nexec sleep infinity\n")
+
+
+def crash_init(root: Path) -> None:
+    """systemd crashes before Andon has opened the watchdog: it freezes, and the kernel runs on."""
+    unit = root / "etc/systemd/system/rig-crash.service"
+    unit.write_text("[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/kill -SEGV 1\n")
+    (unit.parent / "sysinit.target.wants/rig-crash.service").symlink_to(f"../{unit.name}")
+
+
+def without_init(root: Path) -> None:
+    """The kernel finds no init, and panics."""
+    for path in root.iterdir():
+        if path.name not in ("boot", "etc"):
+            run(["rm", "-rf", path])
+
+
+def hang_kernel(root: Path) -> None:
+    """An image (Linux: Documentation/arch/arm64/booting.rst) whose first instruction branches to itself."""
+    size = 4096
+    header = struct.pack("<IIQQQ24s4sI", 0x1400_0000, 0, 0, size, 0xA, b"", b"ARM\x64", 0)
+    (root / "boot/Image").write_bytes(header.ljust(size, b"\0"))
 
 
 def layer_files(root: Path, keys: Path) -> None:
@@ -95,18 +125,18 @@ def put(source: Path, target: Path, mode: int = 0o644) -> None:
 
 
 def boot_files(parts: Parts, boot: Path) -> None:
-    """QEMU's device tree under the EVK's name, and an overlay under one of the EVK's."""
-    tree = boot / "imx8mm-evk.dtb"
-    machine = [*parts.image.qemu(), *"-M".split(), f"virt,dumpdtb={tree}", *"-cpu cortex-a72 -smp 2 -m 1536".split()]
-    run([*machine, "-display", "none", "-nodefaults"], capture_output=True)
+    """The board's device tree, which is told where the RAM disk is, and the overlays for its header."""
+    tree = boot / parts.device_tree.name
+    shutil.copyfile(parts.device_tree, tree)
     ends = RAM_DISK_AT + parts.ram_disk.stat().st_size
     for name, value in (("start", RAM_DISK_AT), ("end", ends)):
         run([tool("fdtput", "device-tree-compiler"), "-t", "x", tree, "/chosen", f"linux,initrd-{name}", "0", f"{value:x}"])
     overlays = boot / "devicetree"
     overlays.mkdir()
     compiler = tool("dtc", "device-tree-compiler")
-    target = overlays / "andon-imx8mm-evk-heartbeat.dtbo"
-    run([compiler, "-q", "-@", "-I", "dts", "-O", "dtb", "-o", target, FILES / "overlay.dts"])
+    for source in (TREE / "overlays").glob(f"andon-{tree.stem}-*.dtso"):
+        target = overlays / f"{source.stem}.dtbo"
+        run([compiler, "-q", "-@", "-I", "dts", "-O", "dtb", "-o", target, source])
 
 
 def to_image(root: Path, path: Path) -> Path:

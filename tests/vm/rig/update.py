@@ -13,8 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import appliance, checks, image, parts, systems
+from . import appliance, checks, header, image, parts, systems
+from .boards import EVK
 from .machine import Machine
+from .outside import Relay
 from .places import cache, run, say
 from .trial import Failed, Trial
 
@@ -22,6 +24,8 @@ from .trial import Failed, Trial
 PROOF_SECONDS = 20
 # A system that never gets ready is given up after this.
 SHORT_DEADLINE = 60
+# The kernel feeds a watchdog that nobody opens for so long (`andon_open_timeout`).
+SHORT_OPEN_TIMEOUT = 40
 # Everything is emulated, and other work may run beside it.
 PATIENCE = 1800
 
@@ -32,12 +36,13 @@ HEAD_BYTES = 4096
 
 
 class Box:
-    """A box with a card in its second slot (mmc 1, /dev/mmcblk1, as on the i.MX), and the USB socket for sticks."""
+    """An i.MX 8M Mini EVK with a card in its slot, relay and button at its header, and a USB socket for sticks."""
 
     def __init__(self, made: parts.Parts, disk: Path, out: Path) -> None:
         self.parts, self.card, self.out = made, disk, out
         self.starts = 0
         self.machine: Machine | None = None
+        self.relay: Relay | None = None
         # Whether a stick was plugged in while the box runs.
         self.plugged = False
 
@@ -45,21 +50,29 @@ class Box:
         """Switches the box on, with a stick in it or not."""
         self.starts += 1
         self.plugged = False
+        log = self.out / f"start-{self.starts}"
         boot = [
-            # Without ACPI the board keeps its GPIO chip, firmware or not.
-            *("-machine", "acpi=off", "-bios", self.parts.loader),
+            *("-kernel", self.parts.loader),
             *("-device", f"loader,file={self.parts.ram_disk},addr={systems.RAM_DISK_AT:#x},force-raw=on"),
-            *("-device", "sdhci-pci,id=empty", "-device", "sdhci-pci,id=slot"),
-            *("-drive", f"if=none,id=card,file={self.card},format=raw,cache=unsafe,aio={quick_io()}"),
-            *("-device", "sd-card,drive=card,bus=pcie.0/slot/sd-bus"),
+            # The second card controller's: mmc 1 for U-Boot, /dev/mmcblk1 for Linux.
+            *("-drive", f"if=sd,bus=1,unit=0,file={self.card},format=raw,cache=unsafe,aio={quick_io()}"),
+            # What is written to the pin controller, which QEMU does not have.
+            *("-d", "unimp", "-D", log / header.PADS),
         ]
         more: list = []
         if stick is not None:
             more = ["-drive", f"if=none,id=stick,file={stick},format=raw,readonly=on"]
-            more += ["-device", "usb-storage,id=stick-device,drive=stick"]
-        log = self.out / f"start-{self.starts}"
-        self.machine = Machine(self.parts.image, b"", log, size="800x480", boot=boot, more=more)
+            more += ["-device", f"usb-storage,bus={EVK.usb},id=stick-device,drive=stick"]
+        log.mkdir(parents=True)
+        self.machine = Machine(self.parts.image, b"", log, size="800x480", boot=boot, more=more, board=EVK)
+        self.relay = Relay(self.machine)
+        self.relay.start()
         return self.machine
+
+    def stop(self) -> None:
+        """Switches the box off."""
+        self.relay.end()
+        self.machine.stop()
 
     def wait_guest(self) -> bool:
         """Waits until the agent answers, however often the box restarts before."""
@@ -73,7 +86,7 @@ class Box:
         """Plugs a stick in."""
         file = {"driver": "file", "filename": str(stick)}
         self.machine.qmp("blockdev-add", **{"driver": "raw", "node-name": "stick", "read-only": True, "file": file})
-        self.machine.qmp("device_add", driver="usb-storage", id="stick-device", drive="stick")
+        self.machine.qmp("device_add", driver="usb-storage", bus=EVK.usb, id="stick-device", drive="stick")
         self.plugged = True
 
     def unplug(self) -> None:
@@ -181,12 +194,12 @@ class Update:
         if not self.box.wait_guest():
             raise Failed(f"the guest does not answer; {trial.machine.out}/serial.log has what it said")
         self.runs("A", "1")
-        overlay = trial.must("cat /proc/device-tree/andon-rig/status").strip("\0")
+        model = trial.must("cat /proc/device-tree/model").strip("\0")
         root = trial.must("findmnt -n -o SOURCE,OPTIONS /").split()
-        if overlay != "okay" or root[0] != "/dev/mmcblk1p2" or not root[1].startswith("ro"):
-            raise Failed(f"overlay {overlay}, root {root}")
+        if "i.MX8MM EVK" not in model or root[0] != "/dev/mmcblk1p2" or not root[1].startswith("ro"):
+            raise Failed(f"board {model}, root {root}")
         proof = self.wait_good("A")
-        return f"image 1, slot A, root {root[0]} read-only, overlay applied; {proof}"
+        return f"{model}, image 1, slot A, root {root[0]} read-only; {proof}"
 
     def installed(self, trial: Trial) -> str:
         events = trial.events()
@@ -255,7 +268,7 @@ class Update:
         trial.wait("slot A is being written", lambda: self.region("A", HEAD_BYTES) != before, PATIENCE, 0.2)
         time.sleep(1)
         self.box.machine.cut_power()
-        self.box.machine.stop()
+        self.box.stop()
         new = (self.folder / "root-3.img").read_bytes()
         if self.region("A", len(new)) == new:
             raise Failed("slot A was written already when the power was cut")
@@ -291,15 +304,42 @@ class Update:
         return f"given up by itself after {SHORT_DEADLINE} s; {self.gone_back('A', 'B')}"
 
     def panics(self, trial: Trial) -> str:
+        return self.tried_thrice("5", "of a system without init")
+
+    def frozen(self, trial: Trial) -> str:
+        trial.must(f"fw_setenv andon_open_timeout {SHORT_OPEN_TIMEOUT}")
+        said = self.tried_thrice("7", "of a system whose init has crashed")
+        trial.must("fw_setenv andon_open_timeout")
+        return said
+
+    def hangs(self, trial: Trial) -> str:
+        return self.tried_thrice("8", "of a kernel that hangs")
+
+    def tried_thrice(self, version: str, what: str) -> str:
+        """A system in slot B that never gets as far as to give itself up."""
         old = self.version()
-        known, starts = self.plug("5"), self.box.loader_starts()
-        self.wait_restart(known + 3, "of a system without init, three times")
+        known, starts = self.plug(version), self.box.loader_starts()
+        self.wait_restart(known + 3, f"{what}, three times")
         self.box.unplug()
         self.runs("A", old)
         tried = self.box.loader_starts() - starts - 1
         if tried != 3:
             raise Failed(f"U-Boot tried slot B {tried} times, not 3")
         return f"U-Boot tried slot B {tried} times; {self.gone_back('A', 'B')}"
+
+    def header(self, trial: Trial) -> str:
+        return header.check(trial, self.box.relay)
+
+    def insisted(self, trial: Trial) -> str:
+        path = f"{trial.CONFIG}/andon.toml"
+        trial.must(f"cp {path} /run/andon.toml; sed -i '/^\\[watchdog\\]/,$d' {path}; systemctl restart andon", 300)
+        words = "the configuration has no [watchdog], but this machine is restarted 720s after its start"
+        trial.wait("the program says that it takes the watchdog over", lambda: words in self.journal("andon"), 60)
+        opened = trial.must("readlink /proc/$(systemctl show -P MainPID andon)/fd/*").split()
+        trial.must(f"cp /run/andon.toml {path}; systemctl restart andon", 300)
+        if "/dev/watchdog" not in opened:
+            raise Failed(f"it did not open it: {opened}")
+        return "it is opened, and the journal says why"
 
     def gone_back(self, slot: str, tried: str) -> str:
         """Waits until the old slot says what became of the trial, and is proven again."""
@@ -316,12 +356,16 @@ class Update:
     def all(self) -> list:
         return [
             ("U-Boot starts slot A, which proves itself", self.first_start),
+            ("the board's header", self.header),
+            ("a configuration without a watchdog", self.insisted),
             ("an update from a stick", self.installed),
             ("a bundle signed with another key", self.foreign),
             ("a bundle with a changed byte", self.tampered),
             ("a power cut while an update is written", self.power_cut),
             ("an update whose program never gets ready", self.never_ready),
             ("an update whose kernel panics", self.panics),
+            ("an update whose init crashes", self.frozen),
+            ("an update whose kernel hangs", self.hangs),
         ]
 
 
@@ -345,7 +389,7 @@ def check_all(asked: argparse.Namespace, made: image.Image) -> int:
                     break
         finally:
             checks.keep_evidence(trial)
-            box.machine.stop()
+            box.stop()
     return checks.report(trial, time.monotonic() - started)
 
 
@@ -359,15 +403,15 @@ def prepare(made: parts.Parts, folder: Path, binary: Path) -> tuple[dict[str, Pa
         systems.set_version(root, version)
         images[version] = systems.to_image(root, folder / f"root-{version}.img")
     systems.set_version(root, "4", SHORT_DEADLINE)
-    (root / "usr/bin/andon").write_text("#!/bin/sh\nexec sleep infinity\n")
+    systems.never_ready(root)
     images["4"] = systems.to_image(root, folder / "root-4.img")
-    for path in root.iterdir():
-        if path.name != "boot" and path.name != "etc":
-            run(["rm", "-rf", path])
-    images["5"] = systems.to_image(root, folder / "root-5.img")
+    systems.set_version(root, "7")
+    for version, spoil in (("7", systems.crash_init), ("5", systems.without_init), ("8", systems.hang_kernel)):
+        spoil(root)
+        images[version] = systems.to_image(root, folder / f"root-{version}.img")
     run(["rm", "-rf", root])
 
-    bundles = {version: systems.bundle(made, folder, images[version], keys, version) for version in "2345"}
+    bundles = {version: systems.bundle(made, folder, images[version], keys, version) for version in "234578"}
     foreign = folder / "foreign.img"
     foreign.write_bytes(os.urandom(1 << 20))
     bundles["foreign"] = systems.bundle(made, folder, foreign, others, "6")
@@ -377,7 +421,7 @@ def prepare(made: parts.Parts, folder: Path, binary: Path) -> tuple[dict[str, Pa
     bundles["tampered"].write_bytes(changed)
 
     configuration = {
-        "andon.toml": appliance.configuration("outside", "vivid", "none"),
+        "andon.toml": appliance.configuration(systems.BOARD, "vivid", "none"),
         "keepout.toml": (appliance.SITE / "keepout.toml").read_text(),
     }
     disk, places = systems.make_card(made, folder, images["1"], configuration)
