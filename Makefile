@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup demo test test-models test-yocto test-vm test-update test-aarch64 lint aarch64 vm models models-env \
+.PHONY: help setup demo test test-models test-yocto test-vm test-update test-pi test-aarch64 lint aarch64 vm models models-env \
 	train-classifier bench sbom clean
 
 # The architecture to build for: this machine's, or `make setup ARCH=aarch64` for a cross build.
@@ -80,11 +80,16 @@ test-vm: ## Start it without a window and check what it does
 	tools/cross.sh aarch64 cargo build --profile vm --locked
 	tests/vm/vm.py test --binary $(VM_BINARY)
 
-# Not part of `make test`: it starts the machine about fifteen times.
-test-update: ## Update a virtual box with two slots: U-Boot, RAUC, good, bad and interrupted updates
+# Not part of `make test`: it starts the board about twenty times.
+test-update: ## Update an emulated i.MX 8M Mini EVK: U-Boot, header, RAUC, good, bad and interrupted updates
 	@$(MAKE) --no-print-directory setup ARCH=aarch64
 	tools/cross.sh aarch64 cargo build --profile vm --locked
 	tests/vm/vm.py update --binary $(VM_BINARY)
+
+test-pi: ## Start an emulated Raspberry Pi 4 with each overlay of its header, and the program on all of them
+	@$(MAKE) --no-print-directory setup ARCH=aarch64
+	tools/cross.sh aarch64 cargo build --profile vm --locked
+	tests/vm/vm.py pi --binary $(VM_BINARY)
 
 # Advisories are not checked here: their database is on GitHub, and a test must not depend on the network or on the day.
 # `cargo deny check advisories` does it by hand.

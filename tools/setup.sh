@@ -26,7 +26,7 @@ if [ "$arch" != "$(uname -m)" ]; then
 		"g++-${arch/_/-}-linux-gnu"
 		qemu-user-static  # the tests of that architecture
 		kmod e2fsprogs    # the virtual machine's disk (tests/vm)
-		bison flex bc dosfstools mtools # U-Boot and the SD card of `make test-update`
+		bison flex bc patch dosfstools mtools # U-Boot and the SD card of `make test-update`
 	)
 fi
 if [ "${TFLITE:-}" = prebuilt ]; then

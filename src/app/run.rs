@@ -19,7 +19,7 @@ use super::ui_thread::{PictureError, SnapshotRequest};
 use super::unjudged::{Unjudged, UnjudgedError};
 use super::watchdog_thread::{Readiness, WatchdogThread};
 use crate::capture::{self, CaptureError, FrameSource, SourceInfo};
-use crate::config::{Config, InputSpec, Loaded, Overrides, Pace, WatchdogConfig};
+use crate::config::{Config, InputSpec, Loaded, Overrides, Pace};
 use crate::health::PipelinePulse;
 use crate::inference::{InferenceError, Inferencer};
 use crate::message::{Event, Started};
@@ -311,33 +311,21 @@ fn run_shown(
     Ok(outcome)
 }
 
-/// Takes the hardware watchdog where one is configured, or where the kernel insists on it.
+/// Takes the hardware watchdog where one is configured.
 fn open_watchdog(
     config: &Config,
     pulse: PipelinePulse,
     readiness: Readiness,
     over: &StopFlag,
 ) -> Result<Option<WatchdogThread>, RunError> {
-    let wanted = config.watchdog.clone().or_else(insisted_watchdog);
-    let opened = WatchdogThread::open(wanted.as_ref(), pulse, readiness, over.clone());
-    opened.map_err(|source| RunError::Watchdog {
-        device: wanted.map(|config| config.device).unwrap_or_default(),
-        source,
+    let opened = WatchdogThread::open(config.watchdog.as_ref(), pulse, readiness, over.clone());
+    opened.map_err(|source| {
+        let device = config.watchdog.as_ref().map(|config| &config.device);
+        RunError::Watchdog {
+            device: device.cloned().unwrap_or_default(),
+            source,
+        }
     })
-}
-
-/// The machine's watchdog, where the configuration has none but the kernel restarts a machine whose watchdog
-/// nobody opens (as on the appliance, where a new system that hangs is given up so).
-fn insisted_watchdog() -> Option<WatchdogConfig> {
-    let limit = sys::watchdog_open_timeout()?;
-    let config = WatchdogConfig::of_the_machine();
-    log::warn!(
-        "the configuration has no [watchdog], but this machine is restarted {limit:?} after its start where \
-         nobody opens its watchdog: {} is used, with {:?}",
-        config.device.display(),
-        config.timeout
-    );
-    Some(config)
 }
 
 /// What the status pages show, where there is a picture.

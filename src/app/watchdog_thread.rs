@@ -6,6 +6,7 @@
 //! not started anew again and again.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,10 +15,14 @@ use sd_notify::NotifyState;
 
 use crate::config::WatchdogConfig;
 use crate::health::PipelinePulse;
-use crate::sys::{StopFlag, Watchdog, monotonic_now};
+use crate::sys::{StopFlag, Watchdog, monotonic_now, watchdog_open_timeout};
 
 /// Time between two looks at the pipeline: well below the shortest timeout, one second.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// What is opened where the kernel insists; and its timeout, which leaves room for a restart of the service.
+const INSISTED: &str = "/dev/watchdog";
+const INSISTED_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What feeds the watchdogs.
 #[derive(Debug)]
@@ -49,7 +54,7 @@ impl Readiness {
 }
 
 impl WatchdogThread {
-    /// Opens what is configured; `None` where nobody waits for signs of life.
+    /// Opens what is configured, or what the kernel insists on; `None` where nobody waits for signs of life.
     ///
     /// # Errors
     ///
@@ -65,12 +70,8 @@ impl WatchdogThread {
             log::info!("the service manager waits {timeout:?} for signs of life");
         }
         let device = match config {
-            Some(config) => {
-                let watchdog = Watchdog::open(&config.device, config.timeout)?;
-                let (path, timeout) = (config.device.display(), watchdog.timeout());
-                log::info!("{path} restarts the machine after {timeout:?} without signs of life");
-                Some(watchdog)
-            }
+            Some(config) => Some(opened(&config.device, config.timeout)?),
+            None if service_manager.is_some() => watchdog_open_timeout().and_then(insisted),
             None => None,
         };
         let wanted = service_manager.is_some() || device.is_some();
@@ -109,6 +110,25 @@ impl WatchdogThread {
             self.device = None;
         }
     }
+}
+
+fn opened(device: &Path, timeout: Duration) -> io::Result<Watchdog> {
+    let watchdog = Watchdog::open(device, timeout)?;
+    let (path, timeout) = (device.display(), watchdog.timeout());
+    log::info!("{path} restarts the machine after {timeout:?} without signs of life");
+    Ok(watchdog)
+}
+
+/// The machine's own watchdog for a service whose configuration names none, where the kernel restarts the
+/// machine after `limit` unless somebody opens it: so is an appliance's new system on trial.
+fn insisted(limit: Duration) -> Option<Watchdog> {
+    log::warn!(
+        "[watchdog] names no device, but the kernel restarts this machine unless its watchdog is opened \
+         within {limit:?}: {INSISTED} is taken"
+    );
+    opened(Path::new(INSISTED), INSISTED_TIMEOUT)
+        .inspect_err(|error| log::warn!("{INSISTED} cannot be taken: {error}"))
+        .ok()
 }
 
 /// That the start may take so much longer from now on.

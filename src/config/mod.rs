@@ -463,15 +463,6 @@ pub struct WatchdogConfig {
 impl WatchdogConfig {
     /// Timeout where the file says nothing.
     pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-
-    /// The machine's own watchdog, with the timeout that is the default.
-    #[must_use]
-    pub fn of_the_machine() -> Self {
-        Self {
-            device: PathBuf::from("/dev/watchdog"),
-            timeout: Self::TIMEOUT_DEFAULT,
-        }
-    }
 }
 
 /// When a written event is made to survive a power cut (fsync).

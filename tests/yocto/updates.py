@@ -268,6 +268,7 @@ def only_a_decided_frame_makes_a_system_good(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert good_one.log() == ["rauc status mark-good"], good_one.log()
     assert not (good_one.state / "trial").exists()
+    assert (good_one.state / "good").read_text() == "B\n"
 
     silent = box(folder, "silent", "B", trial="B")
     assert silent.mark_good("activating 0 0").returncode == 0
@@ -282,6 +283,50 @@ def only_a_decided_frame_makes_a_system_good(folder: Path) -> None:
     alone = box(folder, "alone", "A")
     assert alone.mark_good("failed 5 0").returncode == 1
     assert alone.log() == [], alone.log()
+
+
+def a_proven_system_keeps_its_starts(folder: Path) -> None:
+    # Proven before, and no camera now: its starts are given back at once, although it does not get good again.
+    proven = box(folder, "proven", "B")
+    (proven.state / "good").write_text("B\n")
+    assert proven.mark_good("activating 0 0").returncode == 1
+    assert proven.log() == ["rauc status mark-good"], proven.log()
+    # Proven was the other one.
+    other = box(folder, "other", "A")
+    (other.state / "good").write_text("B\n")
+    assert other.mark_good("activating 0 0").returncode == 1
+    assert other.log() == [], other.log()
+
+
+def a_trial_on_the_imx_is_told_to_u_boot(folder: Path) -> None:
+    def imx(name: str, slot: str, trial: str = "") -> Box:
+        made = box(folder, name, slot, trial)
+        made.program("fw_setenv", 'echo "fw_setenv $*" >>log')
+        return made
+
+    stick = folder / "trial-stick"
+    stick.mkdir()
+    (stick / "andon.raucb").write_text("x")
+    (stick / "andon.raucb.signed").write_text("2")
+    begun = imx("begun", "A")
+    (begun.state / "good").write_text("B\n")
+    assert begun.run("andon-update", "--device", "/dev/sda1", ANDON_STICK_DIR=stick).returncode == 0
+    assert begun.log()[1] == "fw_setenv andon_trial B", begun.log()
+    assert not (begun.state / "good").exists(), "what slot B proved is not true of what it has now"
+
+    kept = imx("kept", "B", trial="B")
+    kept.mark_good("active 0 71")
+    assert kept.log() == ["rauc status mark-good", "fw_setenv andon_trial"], kept.log()
+    back = imx("gone-back", "A", trial="B")
+    back.mark_good("active 0 71")
+    assert "fw_setenv andon_trial" in back.log(), back.log()
+
+
+def a_trial_is_given_up_before_the_watchdog_bites() -> None:
+    deadline = int(re.search(r"ANDON_DEADLINE_S:-(\d+)", (FILES / "andon-mark-good").read_text())[1])
+    imx = int(re.search(r"setenv andon_open_timeout (\d+)", (UBOOT / "boot.cmd").read_text())[1])
+    pi = int(re.search(r'^ANDON_WATCHDOG_S \?= "(\d+)"', (LAYER / "conf/include/andon-appliance.inc").read_text(), re.M)[1])
+    assert deadline + 60 <= imx == pi, (deadline, imx, pi)
 
 
 def a_failed_trial_is_noticed(folder: Path) -> None:
@@ -358,7 +403,10 @@ CHECKS = [
     ("tryboot: a candidate is tried once, and kept when it is good", tryboot_keeps_a_good_update),
     ("tryboot: a bad candidate is left by itself", tryboot_goes_back_from_a_bad_update),
     ("mark-good: only after READY and a time of decided frames", only_a_decided_frame_makes_a_system_good),
+    ("mark-good: what proved itself keeps its starts", a_proven_system_keeps_its_starts),
     ("mark-good: a trial that the boot loader gave up is noticed", a_failed_trial_is_noticed),
+    ("i.MX: U-Boot knows of a trial while it lasts", a_trial_on_the_imx_is_told_to_u_boot),
+    ("a trial is given up before the watchdog bites", a_trial_is_given_up_before_the_watchdog_bites),
     ("andon-update: signed bundles, once, then a trial", updates_are_installed_once_and_tried),
     ("factory reset: asks, deletes, spares RAUC's record", the_factory_reset_asks_and_spares_raucs_record),
 ]

@@ -85,7 +85,7 @@ class Board:
     devices: tuple[str, ...]
     chips: tuple[Chip | BroadcomChip, ...]
     contacts: Contacts
-    # Where a stick goes.
+    # The bus that a stick goes to, where there is more than one.
     usb: str = ""
     # The agent is on the board's first serial line, and the console on its second.
     serial_agent: bool = False
@@ -102,12 +102,11 @@ class Board:
 VIRT = Board(
     options=("-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1536"),
     devices=(
-        *("virtio-gpu-pci,id=gpu,xres={width},yres={height}", "qemu-xhci,id=usb", "usb-kbd", "usb-tablet"),
+        *("virtio-gpu-pci,id=gpu,xres={width},yres={height}", "qemu-xhci", "usb-kbd", "usb-tablet"),
         *("virtio-rng-pci", "i6300esb", "virtio-serial-pci", "virtserialport,chardev={agent},name=andon.rig"),
     ),
     chips=(Chip(0x0903_03FC, "/machine/unattached", "child<pl061>"),),
     contacts=Contacts(relay=Line(0, 0), pulse=Line(0, 2), edm=Line(0, 5), reset=Line(0, 4), closed=True),
-    usb="usb.0",
 )
 
 # NXP's i.MX 8M Mini EVK, with its watchdog, card controllers and five GPIO chips. Lines by the names of their pads
@@ -116,7 +115,7 @@ EVK = Board(
     options=("-M", "imx8mm-evk", "-smp", "2", "-m", "2048"),
     devices=(),
     chips=tuple(Chip(0x3020_0000 + number * 0x1_0000, "/machine/soc", f"gpio{number + 1}") for number in range(5)),
-    # GPIO5_IO10, GPIO5_IO13, GPIO3_IO22, GPIO3_IO21
+    # GPIO5_IO10, GPIO5_IO13, GPIO3_IO22, GPIO3_IO21.
     contacts=Contacts(relay=Line(4, 10), pulse=Line(4, 13), edm=Line(2, 22), reset=Line(2, 21), closed=False),
     usb="usb-bus.0",
     serial_agent=True,

@@ -28,8 +28,8 @@ INPUTS = {
 # Pad is a GPIO; pull enabled, and upwards.
 ALT5, PULL_ENABLED, PULL_UP = 5, 1 << 8, 1 << 6
 
-# GPIO5 and GPIO3 in boards.EVK: bits of the outputs.
-DRIVEN = {Line(4, 10), Line(4, 11), Line(4, 12), Line(4, 13), Line(2, 24)}
+# GPIO5_IO11.
+REJECT = Line(4, 11)
 
 
 def check(trial: Trial, relay: Relay) -> str:
@@ -40,19 +40,19 @@ def check(trial: Trial, relay: Relay) -> str:
         raise Failed("; ".join(wrong))
 
     trial.wait_state("interlocked", "locked_out")
-    if high := [line for line in DRIVEN - {relay.contacts.pulse} if trial.machine.level(line)]:
+    if high := [line for line in (relay.contacts.relay, REJECT) if trial.machine.level(line)]:
         raise Failed(f"high before a reset: {high}")
     pulses = energise(trial, relay)
 
-    # How often the kernel looks is not what is measured here, so not from before the signal is on its way.
-    trial.must("systemctl kill --signal=KILL andon")
+    # With the time that the rig takes to send the signal.
     killed = time.monotonic()
+    trial.must("systemctl kill --signal=KILL andon")
     trial.wait("the relay drops out after SIGKILL", lambda: not relay.energised, 60, 0.02)
-    off = max(0.0, relay.seen[-1][0] - killed)
+    off = relay.seen[-1][0] - killed
     trial.wait_state("interlocked", "locked_out")
     return (
         f"{len(OUTPUTS)} outputs pulled down, {len(INPUTS)} inputs pulled up; relay on by the button, {pulses} edges of the "
-        f"heartbeat in 3 s; SIGKILL: off {off:.1f} s later"
+        f"heartbeat in 3 s; SIGKILL: off within {off:.1f} s"
     )
 
 

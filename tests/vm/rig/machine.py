@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import queue
 import re
@@ -88,6 +89,7 @@ class Machine:
         )
         self.events: list[dict] = []
         self._answers: queue.Queue = queue.Queue()
+        self._asked = 0
         self._requests = 0
         self._qmp_lock = threading.Lock()
         self._qtest_lock = threading.Lock()
@@ -170,24 +172,34 @@ class Machine:
     # ---- QMP ---------------------------------------------------------------------------------------------------------
 
     def _read_qmp(self) -> None:
-        for line in self._qmp.makefile("r"):
-            message = json.loads(line)
-            if "event" in message:
-                self.events.append(message)
-            elif "QMP" not in message:
-                self._answers.put(message)
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            for line in self._qmp.makefile("r"):
+                message = json.loads(line)
+                if "event" in message:
+                    self.events.append(message)
+                elif "QMP" not in message:
+                    self._answers.put(message)
+        # Whoever waits for an answer gets none any more.
+        self._answers.put({"error": {"desc": "it has ended"}})
 
     def qmp(self, command: str, **arguments: object) -> object:
         """One command to QEMU; its answer."""
         with self._qmp_lock:
-            self._qmp.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
-            try:
-                answer = self._answers.get(timeout=30)
-            except queue.Empty:
-                raise RigError(f"QEMU does not answer {command}") from None
+            self._asked += 1
+            asked = {"execute": command, "arguments": arguments, "id": self._asked}
+            self._qmp.sendall(json.dumps(asked).encode() + b"\n")
+            # An answer to what was given up before has another number; the end of QEMU has none.
+            while (answer := self._answer(command)).get("id", self._asked) != self._asked:
+                pass
         if "error" in answer:
             raise RigError(f"QEMU refuses {command}: {answer['error']['desc']}")
         return answer["return"]
+
+    def _answer(self, command: str) -> dict:
+        try:
+            return self._answers.get(timeout=30)
+        except queue.Empty:
+            raise RigError(f"QEMU does not answer {command}") from None
 
     def count(self, event: str) -> int:
         """How many such events QEMU has told of so far."""
@@ -253,7 +265,10 @@ class Machine:
     def read(self, address: int) -> int:
         """A register of 32 bits."""
         told = self.qmp("human-monitor-command", **{"command-line": f"xp /1xw {address:#x}"})
-        return int(re.search(r":\s*(0x[0-9a-f]+)", told)[1], 16)
+        found = re.search(r":\s*(0x[0-9a-f]+)", told)
+        if found is None:
+            raise RigError(f"QEMU cannot read {address:#x}: {told.strip()}")
+        return int(found[1], 16)
 
     def find(self, folder: str, called: str) -> str:
         """QEMU's path of a device by its name, or by its kind."""

@@ -6,6 +6,7 @@ import threading
 import time
 
 from . import appliance
+from .boards import Line
 from .machine import Machine
 from .places import RigError
 from .trial import Failed, Trial
@@ -42,12 +43,11 @@ class Relay(threading.Thread):
                     pulse = now
                     self.pulses += 1
             except (RigError, OSError):
-                # It was switched off in between.
-                if machine.running:
-                    raise
+                # Switched off in between, or too busy to answer: then it is asked again.
+                resets = None
             time.sleep(0.02)
 
-    def _contact(self, line, *, closed: bool) -> None:
+    def _contact(self, line: Line, *, closed: bool) -> None:
         self.machine.drive(line, closed == self.contacts.closed)
 
     @property

@@ -1,5 +1,6 @@
-"""What a virtual box with two slots and its bundles are made from, and what is the same for all of them: U-Boot, the RAM disk,
-the packages' files of a root file system, and RAUC for this machine.
+"""What an emulated EVK with two slots and its bundles are made from, and what is the same for all of them: U-Boot, device tree,
+the RAM disk, the packages' files of a root file system, and RAUC for this machine. What a Raspberry Pi needs (pi.py) is in
+them, too.
 
 The result lies in the cache, in a folder whose name holds a hash of everything that decides what it is; the appliance's
 own files are not in it (systems.py). The packages are those of packages.txt and update-packages.txt; image.py's ordinary
@@ -29,9 +30,11 @@ MODULES = (
     "sdhci_esdhc_imx fixed imx2_wdt crc32c_generic xhci_plat_hcd "
     "loop dm_verity squashfs vfat nls_cp437 nls_ascii nls_utf8 sd_mod usb_storage"
 ).split()
-# The lines and the watchdog are the board's own.
-NOT_ON_THIS_BOARD = ("gpio_sim", "i6300esb")
+# What there is on PCI, and lines that are simulated.
+NOT_ON_THIS_BOARD = "virtio_blk 9p 9pnet_virtio virtio_gpu virtio_rng bochs vgem gpio_sim i6300esb xhci_pci".split()
 
+# A kernel of the appliance lets no watchdog be stopped (andon.cfg).
+MODULE_OPTIONS = {"imx2_wdt.ko": " nowayout=1"}
 EARLY_MODULES = "imx2_wdt fixed sdhci_esdhc_imx crc32c_generic ext4 overlay".split()
 
 # Drawing is the ordinary machine's business; without it a system is half as large. Other boards' device trees.
@@ -150,7 +153,8 @@ def ram_disk(root: Path, release: str) -> bytes:
             order += [needed for needed in [*reversed(rest.split()), path] if needed not in order]
     for path in order:
         packed.file(f"modules/{Path(path).name}", (modules / path).read_bytes())
-    packed.file("modules/order", "".join(f"{Path(path).name}\n" for path in order).encode())
+    names = [Path(path).name for path in order]
+    packed.file("modules/order", "".join(f"{name}{MODULE_OPTIONS.get(name, '')}\n" for name in names).encode())
     packed.file("init", (INIT).read_bytes(), 0o755)
     return packed.bytes()
 

@@ -8,6 +8,7 @@ is not here, nor is its watchdog: QEMU's restarts the machine as soon as it is o
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
 from pathlib import Path
@@ -34,8 +35,10 @@ OVERLAYS = {
     "stack-light": {27: DOWN, 23: DOWN},
 }
 OUTPUTS = {17: "run-permission", 22: "reject", 23: "fault", 24: "heartbeat", 27: "warning"}
+OFF_BEFORE_A_RESET = (17, 22)
 INPUTS = {5: "reset", 6: "edm", 13: "mute"}
 HEADER = range(28)
+(CHIP,) = PI.chips
 
 # QEMU's board has no HDMI; what drives it would end the kernel. The serial line is the agent's.
 NOT_IN_QEMU = (
@@ -56,6 +59,7 @@ def check_all(asked: argparse.Namespace, made: image.Image) -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="andon-pi-") as name:
         pi = Pi(made_from, Path(name), asked.out, asked.binary)
+        # Each check starts a machine of its own.
         trial = Trial(None, asked.out, "pattern", "none", "", [])
         for overlay, pulls in OVERLAYS.items():
             trial.check(f"the overlay {overlay}", lambda _, overlay=overlay, pulls=pulls: pi.overlay(overlay, pulls))
@@ -78,7 +82,7 @@ class Pi:
             *("-append", "console=ttyS1 loglevel=4 panic=5"),
         ]
         machine = Machine(self.parts.image, b"", self.out / name, boot=boot, board=PI)
-        PI.chips[0].pull_all(machine, pull)
+        CHIP.pull_all(machine, pull)
         machine.qmp("cont")
         if not machine.wait_guest(300):
             machine.stop()
@@ -104,8 +108,8 @@ class Pi:
         before = DOWN if UP in pulls.values() else UP
         machine = self.start(name, [name], before)
         try:
-            found = {pin: PI.chips[0].pull(machine, pin) for pin in HEADER}
-            driven = [pin for pin in HEADER if PI.chips[0].is_output(machine, pin)]
+            found = {pin: CHIP.pull(machine, pin) for pin in HEADER}
+            driven = [pin for pin in HEADER if CHIP.is_output(machine, pin)]
         finally:
             machine.stop()
         changed = {pin: pull for pin, pull in found.items() if pull != before}
@@ -124,16 +128,17 @@ class Pi:
                     raise Failed(f"`andon probe` knows no line {pin} called andon-{name}: {probed[-1500:]}")
             trial.must("andon run --config /etc/andon/andon.toml --report /run/andon/report.jsonl >/run/andon/log 2>&1 &")
             trial.wait_state("interlocked", "locked_out")
-            if high := [pin for pin in OUTPUTS if pin != 24 and PI.chips[0].level(machine, pin)]:
+            if high := [pin for pin in OFF_BEFORE_A_RESET if CHIP.level(machine, pin)]:
                 raise Failed(f"high before a reset: {high}")
             pulses = energise(trial, relay)
             trial.must("kill -9 $(pidof andon)")
             trial.wait("the relay drops out after SIGKILL", lambda: not relay.energised, 30, 0.02)
-            kept = [pin for pin in OUTPUTS if PI.chips[0].is_output(machine, pin) or PI.chips[0].pull(machine, pin) != DOWN]
+            kept = [pin for pin in OUTPUTS if CHIP.is_output(machine, pin) or CHIP.pull(machine, pin) != DOWN]
             if kept:
                 raise Failed(f"not let go of and pulled down after SIGKILL: {kept}")
         finally:
-            (machine.out / "andon.txt").write_text(machine.guest("cat /run/andon/log").text)
+            with contextlib.suppress(OSError):
+                (machine.out / "andon.txt").write_text(machine.guest("cat /run/andon/log").text)
             relay.end()
             machine.stop()
         return (

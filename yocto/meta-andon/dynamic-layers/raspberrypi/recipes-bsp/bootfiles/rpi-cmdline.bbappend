@@ -2,7 +2,7 @@
 # files/wic/andon-ab-rpi.wks.in and andon-single-rpi.wks.in.
 
 # Pins that the program lets go of become inputs again, so that the overlays' pulls hold the relays OFF.
-CMDLINE:append:andonbox = " ro ${ANDON_CMDLINE} pinctrl_bcm2835.persist_gpio_outputs=n \
+CMDLINE:append:andonbox = " ro ${ANDON_CMDLINE} pinctrl_bcm2835.persist_gpio_outputs=n pinctrl_rp1.persist_gpio_outputs=n \
     ${@'pcie_aspm=off' if d.getVar('ANDON_TPU_M2') == '1' else ''} \
 "
 

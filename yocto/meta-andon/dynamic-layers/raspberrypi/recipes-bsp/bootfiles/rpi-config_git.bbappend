@@ -8,9 +8,11 @@ do_deploy:append:andonbox() {
         for overlay in ${ANDON_OVERLAYS} ${ANDON_TPU_OVERLAYS}; do
             echo "dtoverlay=andon-${ANDON_OVERLAY_BOARD}-$overlay"
         done
-        echo "# A system that does not come up is restarted"
         echo "dtparam=watchdog=on"
+        echo "# A system on trial that does not come up is restarted"
+        echo "[tryboot]"
         echo "kernel_watchdog_timeout=${ANDON_WATCHDOG_S}"
+        echo "[all]"
         if ${@'true' if d.getVar('ANDON_TPU_M2') == '1' else 'false'}; then
             echo "# The M.2 slot"
             echo "dtparam=pciex1"

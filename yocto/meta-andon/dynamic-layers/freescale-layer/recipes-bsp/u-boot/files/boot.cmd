@@ -12,11 +12,6 @@ setenv fdtoverlay_addr_r 0x48100000
 test -n "${BOOT_ORDER}" || setenv BOOT_ORDER "A B"
 test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
 test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 3
-test -n "${andon_overlays}" || setenv andon_overlays "relay-board reset-button edm mute-sensor heartbeat stack-light"
-# Seconds until a system whose watchdog nobody has opened is not fed any more, and restarts: more than andon-mark-good takes
-# to give a trial up by itself.
-test -n "${andon_open_timeout}" || setenv andon_open_timeout 720
-
 setenv slot
 for candidate in "${BOOT_ORDER}"; do
   if test "x${slot}" != "x"; then
@@ -45,7 +40,17 @@ if test "x${slot}" = "x"; then
 fi
 saveenv
 
-setenv bootargs "console=${console} root=/dev/mmcblk${mmcdev}p${part} rootfstype=ext4 rootwait ro rauc.slot=${slot} quiet loglevel=3 vt.global_cursor_default=0 panic=5 oops=panic watchdog.open_timeout=${andon_open_timeout}"
+# What is set from here on is not saved. A slot on trial (andon-update) has to open its watchdog within so many seconds, more
+# than andon-mark-good takes to give it up by itself; then the kernel feeds it no more.
+test -n "${andon_overlays}" || setenv andon_overlays "relay-board reset-button edm mute-sensor heartbeat stack-light"
+test -n "${andon_open_timeout}" || setenv andon_open_timeout 720
+test -n "${andon_trial}" || setenv andon_trial none
+setenv limit
+if test "x${andon_trial}" = "x${slot}"; then
+  setenv limit "watchdog.open_timeout=${andon_open_timeout}"
+fi
+
+setenv bootargs "console=${console} root=/dev/mmcblk${mmcdev}p${part} rootfstype=ext4 rootwait ro rauc.slot=${slot} quiet loglevel=3 vt.global_cursor_default=0 panic=5 oops=panic ${limit}"
 
 # Only what was read whole is started: in the memory may be the other slot's kernel, from the start before.
 if load mmc ${mmcdev}:${part} ${fdt_addr_r} /boot/imx8mm-evk.dtb; then
