@@ -61,7 +61,7 @@ class Relay(threading.Thread):
         self._contact(self.contacts.reset, closed=False)
 
     def end(self) -> None:
-        """Leaves the contact as that of a relay that has dropped out."""
+        """The relay listens no more; its contact stays as it is."""
         self.ended = True
         self.join()
 

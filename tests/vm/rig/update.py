@@ -245,8 +245,8 @@ class Update:
         """A bundle that must not be installed; the other slot's content stays where it is not even opened."""
         before = self.variables()
         content = self.region(untouched) if untouched else b""
-        known = self.plug(name)
         lines = len(self.journal("andon-update@*").splitlines())
+        known = self.plug(name)
 
         def ended() -> list[str]:
             new = self.journal("andon-update@*").splitlines()[lines:]
@@ -337,7 +337,7 @@ class Update:
 
     def took_the_watchdog(self) -> None:
         """Fails unless the program has opened the watchdog, which its configuration does not name, and says why."""
-        said = "[watchdog] names no device, but the kernel restarts this machine unless its watchdog is opened within 720s"
+        said = "[watchdog] names no device, but the kernel restarts this machine unless its watchdog is opened within 732s"
         opened = self.trial.must("readlink /proc/$(systemctl show -P MainPID andon)/fd/*").split()
         if said not in self.journal("andon") or "/dev/watchdog" not in opened:
             raise Failed(f"the watchdog was not taken over: {opened}")

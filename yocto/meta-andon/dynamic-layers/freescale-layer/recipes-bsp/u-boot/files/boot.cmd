@@ -43,7 +43,7 @@ saveenv
 # What is set from here on is not saved. A slot on trial (andon-update) has to open its watchdog within so many seconds, more
 # than andon-mark-good takes to give it up by itself; then the kernel feeds it no more.
 test -n "${andon_overlays}" || setenv andon_overlays "relay-board reset-button edm mute-sensor heartbeat stack-light"
-test -n "${andon_open_timeout}" || setenv andon_open_timeout 720
+test -n "${andon_open_timeout}" || setenv andon_open_timeout 732
 test -n "${andon_trial}" || setenv andon_trial none
 setenv limit
 if test "x${andon_trial}" = "x${slot}"; then
