@@ -286,7 +286,7 @@ def only_a_decided_frame_makes_a_system_good(folder: Path) -> None:
 
 
 def a_proven_system_keeps_its_starts(folder: Path) -> None:
-    # Proven before, and no camera now: its starts are given back at once, although it does not get good again.
+    # Proven before, and no camera now: its starts are given back, although it does not get good again.
     proven = box(folder, "proven", "B")
     (proven.state / "good").write_text("B\n")
     assert proven.mark_good("activating 0 0").returncode == 1

@@ -260,19 +260,24 @@ def make_disk(root: Path, disk: Path) -> None:
 def ram_disk(root: Path, release: str) -> bytes:
     """The first RAM disk: busybox, the early modules in the order in which they go in, and init."""
     archive = Archive()
-    for name in ("dev", "proc", "sys", "disk", "memory", "root"):
+    for name in ("dev", "proc", "sys", "disk", "memory", "system"):
         archive.folder(name)
     archive.file("bin/busybox", (root / "usr/bin/busybox").read_bytes(), 0o755)
-    modules = root / "usr/lib/modules" / release
-    order = []
-    for line in (modules / "modules.dep").read_text().splitlines():
-        path, _, rest = line.partition(":")
-        if Path(path).stem in EARLY_MODULES:
-            for needed in [*reversed(rest.split()), path]:
-                if needed not in order:
-                    order.append(needed)
-    for path in order:
-        archive.file(f"modules/{Path(path).name}", (modules / path).read_bytes())
-    archive.file("modules/order", "".join(f"{Path(path).name}\n" for path in order).encode())
+    add_modules(archive, root / "usr/lib/modules" / release, EARLY_MODULES)
     archive.file("init", (GUEST / "init").read_bytes(), 0o755)
     return archive.bytes()
+
+
+def add_modules(archive: Archive, modules: Path, wanted: Iterable[str], options: dict[str, str] | None = None) -> None:
+    """Adds kernel modules and what they need, with the order in which they go in, and the options of some."""
+    order: list[str] = []
+    for line in (modules / "modules.dep").read_text().splitlines():
+        path, _, rest = line.partition(":")
+        if Path(path).stem.replace("-", "_") in wanted:
+            order += [needed for needed in [*reversed(rest.split()), path] if needed not in order]
+    listed_order = ""
+    for path in order:
+        name = Path(path).name
+        archive.file(f"modules/{name}", (modules / path).read_bytes())
+        listed_order += f"{name} {(options or {}).get(name, '')}".rstrip() + "\n"
+    archive.file("modules/order", listed_order.encode())

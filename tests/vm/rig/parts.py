@@ -34,7 +34,7 @@ MODULES = (
 NOT_ON_THIS_BOARD = "virtio_blk 9p 9pnet_virtio virtio_gpu virtio_rng bochs vgem gpio_sim i6300esb xhci_pci".split()
 
 # A kernel of the appliance lets no watchdog be stopped (andon.cfg).
-MODULE_OPTIONS = {"imx2_wdt.ko": " nowayout=1"}
+MODULE_OPTIONS = {"imx2_wdt.ko": "nowayout=1"}
 EARLY_MODULES = "imx2_wdt fixed sdhci_esdhc_imx crc32c_generic ext4 overlay".split()
 
 # Drawing is the ordinary machine's business; without it a system is half as large. Other boards' device trees.
@@ -142,19 +142,10 @@ def _make(parts: Parts) -> None:
 def ram_disk(root: Path, release: str) -> bytes:
     """The RAM disk: busybox, the card's drivers in the order in which they go in, and init."""
     packed = Archive()
-    for name in ("dev", "proc", "sys", "memory", "root"):
+    for name in ("dev", "proc", "sys", "memory", "system"):
         packed.folder(name)
     packed.file("bin/busybox", (root / "usr/bin/busybox").read_bytes(), 0o755)
-    modules = root / "usr/lib/modules" / release
-    order: list[str] = []
-    for line in (modules / "modules.dep").read_text().splitlines():
-        path, _, rest = line.partition(":")
-        if Path(path).stem.replace("-", "_") in EARLY_MODULES:
-            order += [needed for needed in [*reversed(rest.split()), path] if needed not in order]
-    for path in order:
-        packed.file(f"modules/{Path(path).name}", (modules / path).read_bytes())
-    names = [Path(path).name for path in order]
-    packed.file("modules/order", "".join(f"{name}{MODULE_OPTIONS.get(name, '')}\n" for name in names).encode())
+    image.add_modules(packed, root / "usr/lib/modules" / release, EARLY_MODULES, MODULE_OPTIONS)
     packed.file("init", (INIT).read_bytes(), 0o755)
     return packed.bytes()
 

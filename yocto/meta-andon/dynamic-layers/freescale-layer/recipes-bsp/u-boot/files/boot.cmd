@@ -12,6 +12,7 @@ setenv fdtoverlay_addr_r 0x48100000
 test -n "${BOOT_ORDER}" || setenv BOOT_ORDER "A B"
 test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
 test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 3
+
 setenv slot
 for candidate in "${BOOT_ORDER}"; do
   if test "x${slot}" != "x"; then
